@@ -1,0 +1,159 @@
+"""Every error that Nightshift raises on purpose, and the exit code that each one ends a program with.
+
+NightshiftError (Exception)                 exit 1   anything else that went wrong, said clearly
++-- ConfigError (ValueError)                exit 2   the caller or the configuration asks for something impossible
+|   +-- UnknownKeyError                              a key that the configuration does not have
+|   +-- CutoffError                                  a cutoff that is no date, lies in the future, or has no data
++-- DataError (ValueError)                  exit 3   the data broke a promise: stop, page the producer
+|   +-- MissingRawError                              no raw file for an ingestion day
+|   +-- EmptyDayError                                raw files without one line
+|   +-- BadLinesError                                more unreadable lines than allowed
+|   +-- MissingColumnsError                          a column that the mapping names is not in the log
+|   +-- MissingPartitionError                        a stage before has not committed what this one reads
+|   +-- AuditError                                   rows that must not be published
++-- GateError                               exit 4   the gate refused
+|   +-- PromotionRefusedError                        the written rule does not hold for the candidate
+|   +-- NoChampionError                              nothing was ever promoted, so nothing may score
++-- BusyError                               exit 1   another run holds this night
++-- UnreachableError                        exit 1   a server or folder that must answer does not
+
+A message says where, what was found, what was expected, and what to do next.
+"""
+
+from typing import ClassVar
+
+
+class NightshiftError(Exception):
+    """An error whose message is meant for the person who started the program."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, where: str, *, found: str, expected: str, do: str) -> None:
+        super().__init__(f"{where}: found {found}, expected {expected}. {do}")
+        self.where, self.found, self.expected, self.do = where, found, expected, do
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), str(self), self.__dict__)
+
+
+def _rebuild(kind: type[NightshiftError], message: str, state: dict[str, object]) -> Exception:
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigError(NightshiftError, ValueError):
+    exit_code = 2
+
+
+class UnknownKeyError(ConfigError):
+    def __init__(self, file: str, *, key: str, known: list[str]) -> None:
+        super().__init__(
+            file,
+            found=f"the key {key!r}",
+            expected=f"one of {', '.join(sorted(known))}",
+            do="Correct the spelling or remove the key.",
+        )
+
+
+class CutoffError(ConfigError):
+    pass
+
+
+class DataError(NightshiftError, ValueError):
+    exit_code = 3
+
+
+class MissingRawError(DataError):
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            folder,
+            found="no raw file",
+            expected="at least one for this ingestion day",
+            do="Check that the collector delivered the day, then run this again.",
+        )
+
+
+class EmptyDayError(DataError):
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            folder,
+            found="0 lines",
+            expected="at least 1 for this ingestion day",
+            do="Check that the collector delivered the day, then run this again; "
+            "to accept a day without events, set ingest.allow_empty_days to true.",
+        )
+
+
+class BadLinesError(DataError):
+    def __init__(
+        self, folder: str, *, bad: int, lines: int, max_bad_fraction: float, reasons: dict[str, int]
+    ) -> None:
+        said = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+        super().__init__(
+            folder,
+            found=f"{bad} bad lines of {lines} ({said})",
+            expected=f"at most {max_bad_fraction:.2%}",
+            do="Nothing was committed. Look at the lines with `nightshift ingest --json`, "
+            "mend the log or its mapping, then run this again.",
+        )
+
+
+class MissingColumnsError(DataError):
+    def __init__(self, where: str, *, missing: list[str], present: list[str], mapping: str) -> None:
+        super().__init__(
+            where,
+            found=f"the columns {', '.join(sorted(present)) or '(none)'}",
+            expected=f"also {', '.join(sorted(missing))}",
+            do=f"Correct the mapping in {mapping}, or ask the collector for the column.",
+        )
+
+
+class MissingPartitionError(DataError):
+    def __init__(self, table: str, *, partition: str, producer: str) -> None:
+        super().__init__(
+            f"{table}/{partition}",
+            found="no committed partition",
+            expected="one, committed whole",
+            do=f"Run `{producer}` first, then run this again.",
+        )
+
+
+class AuditError(DataError):
+    pass
+
+
+class GateError(NightshiftError):
+    exit_code = 4
+
+
+class PromotionRefusedError(GateError):
+    def __init__(self, model: str, *, reasons: list[str]) -> None:
+        super().__init__(
+            model,
+            found="; ".join(reasons),
+            expected="the promotion rule to hold for every head",
+            do="The champion alias did not move. Read the evaluation report, train again, "
+            "and evaluate the new candidate.",
+        )
+
+
+class NoChampionError(GateError):
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            model,
+            found="no version with the alias champion",
+            expected="one that passed the gate",
+            do="Run `nightshift train`, `nightshift evaluate` and `nightshift promote`; "
+            "nothing is scored without a champion.",
+        )
+
+
+class BusyError(NightshiftError):
+    pass
+
+
+class UnreachableError(NightshiftError):
+    def __init__(self, what: str, *, address: str, reason: str, do: str) -> None:
+        super().__init__(f"{what} at {address}", found=reason, expected="an answer", do=do)

@@ -1,0 +1,275 @@
+"""Every table: its key, its partition, its columns with types, units and meaning.
+
+Types are words that every engine here has: ``string``, ``int32``, ``int64``, ``float64``,
+``boolean``, ``date``, ``timestamp`` (microseconds, UTC), ``list<T>``, ``map<string,string>``.
+``jobs/lake.py`` turns them into Spark, Arrow and Iceberg types, ``jobs/warehouse.py`` into SQL.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: str
+    meaning: str
+    unit: str = ""
+    nullable: bool = False
+    in_hash: bool = True  # False where two runs of one night may differ: when, not what
+
+
+@dataclass(frozen=True)
+class Table:
+    name: str
+    key: tuple[str, ...]
+    partition: str
+    columns: tuple[Column, ...]
+    meaning: str
+    readers: Literal["jobs", "marketing", "inventory", "both", "operators"] = "jobs"
+
+    @property
+    def column_names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    def column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+
+_USER = Column("user_id", "string", "whoever the events belong to")
+_ITEM = Column("item_id", "string", "what the event was about")
+_CUTOFF = Column("cutoff", "date", "the first day that the model did not see")
+_MODEL_VERSION = Column("model_version", "string", "version in the MLflow registry")
+
+# ---- the lake ------------------------------------------------------------------------------------
+
+EVENTS = Table(
+    name="events",
+    key=("event_id",),
+    partition="ingest_date",
+    meaning="One thing that one user did at one instant.",
+    columns=(
+        Column("event_id", "string", "the log's own id, or a hash of the line's content"),
+        _USER,
+        _ITEM,
+        Column("event_type", "string", "view, cart, purchase, return, …"),
+        Column("event_time", "timestamp", "when it happened"),
+        Column("category", "string", "the item's category", nullable=True),
+        Column("price", "float64", "price of one unit", "currency", nullable=True),
+        Column("quantity", "float64", "units, as the log has them", "units", nullable=True),
+        Column("amount", "float64", "paid for the whole line", "currency", nullable=True),
+        Column("session_hint", "string", "the log's own basket or session", nullable=True),
+        Column("properties", "map<string,string>", "columns that the mapping keeps as they are"),
+        Column("ingest_date", "date", "the day on which we learnt of it"),
+    ),
+)
+
+QUARANTINE = Table(
+    name="quarantine",
+    key=("source", "line"),
+    partition="ingest_date",
+    meaning="A line that could not become an event, kept as it came, with the reason.",
+    columns=(
+        Column("source", "string", "the raw file"),
+        Column("line", "int64", "its line, from 1"),
+        Column("reason", "string", "why it was refused"),
+        Column("raw", "string", "the line itself"),
+        Column("ingest_date", "date", "the day on which we learnt of it"),
+    ),
+)
+
+SESSIONS = Table(
+    name="sessions",
+    key=("session_id",),
+    partition="session_date",
+    meaning="A run of one user's events with no gap longer than the session gap.",
+    columns=(
+        Column("session_id", "string", "from the user and the session's first event"),
+        _USER,
+        Column("start_time", "timestamp", "its first event"),
+        Column("end_time", "timestamp", "its last event"),
+        Column("num_events", "int64", "events in it", "events"),
+        Column("num_items", "int64", "different items in it", "items"),
+        Column("spend", "float64", "paid in it", "currency"),
+        Column("is_converted", "boolean", "does it hold a purchase?"),
+        Column("session_date", "date", "day of its first event, business time zone"),
+    ),
+)
+
+SEQUENCES = Table(
+    name="sequences",
+    key=("user_id", "cutoff"),
+    partition="cutoff",
+    meaning="One user's latest events before the cutoff, oldest first, and totals over all of them.",
+    columns=(
+        _USER,
+        Column("event_times", "list<timestamp>", "when; ties follow event_id"),
+        Column("event_ids", "list<string>", "which events"),
+        Column("item_ids", "list<string>", "what"),
+        Column("event_types", "list<string>", "view, cart, purchase, …"),
+        Column("categories", "list<string>", "the items' categories, '' where unknown"),
+        Column("quantities", "list<float64>", "units, 0 where unknown", "units"),
+        Column("amounts", "list<float64>", "paid, 0 where unknown", "currency"),
+        Column("session_starts", "list<boolean>", "does a session begin here? The first: yes"),
+        Column("lifetime_events", "int64", "events ever, kept in the arrays or not", "events"),
+        Column("lifetime_spend", "float64", "paid ever", "currency"),
+        Column("first_event_time", "timestamp", "the first event ever"),
+        Column("last_event_time", "timestamp", "the latest event"),
+        _CUTOFF,
+    ),
+)
+
+SERIES = Table(
+    name="series",
+    key=("item_id", "day", "cutoff"),
+    partition="cutoff",
+    meaning="Units of an item sold on a day before the cutoff, zeros included.",
+    columns=(
+        _ITEM,
+        Column("category", "string", "the item's category", nullable=True),
+        Column("day", "date", "business time zone"),
+        Column("units", "float64", "sold", "units"),
+        Column("revenue", "float64", "paid", "currency"),
+        _CUTOFF,
+    ),
+)
+
+SCORES = Table(
+    name="scores",
+    key=("user_id", "cutoff"),
+    partition="cutoff",
+    meaning="The champion's answer for a user, as of the cutoff.",
+    columns=(
+        _USER,
+        Column("purchase_probability_7d", "float64", "buys in the 7 days from the cutoff on"),
+        Column("churn_probability_28d", "float64", "no event in the 28 days from the cutoff on"),
+        Column("expected_spend_28d", "float64", "mean spend in those 28 days", "currency"),
+        Column("recommended_item_ids", "list<string>", "likeliest next items, best first"),
+        Column("recommended_scores", "list<float64>", "their probabilities"),
+        Column("embedding", "list<float64>", "the user's state"),
+        Column("model_name", "string", "registered model"),
+        _MODEL_VERSION,
+        Column("run_id", "string", "MLflow run that trained it"),
+        _CUTOFF,
+    ),
+)
+
+DEMAND = Table(
+    name="demand",
+    key=("item_id", "target_date", "cutoff"),
+    partition="cutoff",
+    meaning="Units of an item expected on a day from the cutoff on.",
+    columns=(
+        _ITEM,
+        Column("target_date", "date", "the day that is forecast"),
+        Column("units_p10", "float64", "sold with probability 0.1 at most", "units"),
+        Column("units_p50", "float64", "as likely more as less", "units"),
+        Column("units_p90", "float64", "sold with probability 0.9 at most", "units"),
+        Column("expected_units", "float64", "mean", "units"),
+        Column("model_version", "string", "what made the forecast"),
+        _CUTOFF,
+    ),
+)
+
+LAKE = (EVENTS, QUARANTINE, SESSIONS, SEQUENCES, SERIES, SCORES, DEMAND)
+
+# ---- the warehouse -------------------------------------------------------------------------------
+
+USER_SCORES = Table(
+    name="user_scores",
+    key=("cutoff", "user_id"),
+    partition="cutoff",
+    readers="marketing",
+    meaning="Who will buy, who will leave, and what each is worth: one row for every user.",
+    columns=(
+        _CUTOFF,
+        _USER,
+        Column(
+            "purchase_probability_7d",
+            "float64",
+            "probability of a purchase in the 7 days from the cutoff on",
+            "0 to 1",
+        ),
+        Column("purchase_decile", "int32", "10: the tenth of users likeliest to buy", "1 to 10"),
+        Column(
+            "churn_probability_28d",
+            "float64",
+            "probability of no event at all in the 28 days from the cutoff on",
+            "0 to 1",
+        ),
+        Column("churn_decile", "int32", "10: the tenth of users likeliest to leave", "1 to 10"),
+        Column(
+            "expected_spend_28d",
+            "float64",
+            "mean spend in the 28 days from the cutoff on",
+            "currency",
+        ),
+        Column("spend_decile", "int32", "10: the tenth that will spend most", "1 to 10"),
+        Column("model_name", "string", "registered model"),
+        _MODEL_VERSION,
+        Column("run_id", "string", "MLflow run that trained the model"),
+        Column("scored_at", "timestamp", "when the row was made", in_hash=False),
+    ),
+)
+
+USER_RECOMMENDATIONS = Table(
+    name="user_recommendations",
+    key=("cutoff", "user_id", "rank"),
+    partition="cutoff",
+    readers="marketing",
+    meaning="What to offer: each user's likeliest next items.",
+    columns=(
+        _CUTOFF,
+        _USER,
+        Column("rank", "int32", "1 is the likeliest"),
+        _ITEM,
+        Column("score", "float64", "probability among all items", "0 to 1"),
+    ),
+)
+
+ITEM_DEMAND = Table(
+    name="item_demand",
+    key=("cutoff", "item_id", "target_date"),
+    partition="cutoff",
+    readers="inventory",
+    meaning="How much of what, when: units per item and day.",
+    columns=(_CUTOFF, *(column for column in DEMAND.columns if column.name != "cutoff")),
+)
+
+MODELS = Table(
+    name="models",
+    key=("name", "version"),
+    partition="version",
+    readers="both",
+    meaning="The models whose scores are in the other tables.",
+    columns=(
+        Column("name", "string", "registered model"),
+        Column("version", "string", "version in the MLflow registry"),
+        Column("encoder", "string", "lstm, gru or transformer"),
+        Column("trained_at", "timestamp", "end of training"),
+        Column("training_cutoff", "date", "the first day that training did not know"),
+        Column("metrics", "string", "JSON: head → metric → value on matured cutoffs"),
+        Column("promoted_at", "timestamp", "when it became champion", nullable=True),
+        Column("promoted_by", "string", "who or what promoted it", nullable=True),
+    ),
+)
+
+PUBLISH_LEDGER = Table(
+    name="publish_ledger",
+    key=("table_name", "cutoff", "run_key"),
+    partition="cutoff",
+    readers="operators",
+    meaning="One row for each table that a night switched: proof of what was published.",
+    columns=(
+        Column("table_name", "string", "the table that was switched"),
+        _CUTOFF,
+        Column("run_key", "string", "the run that published it"),
+        Column("num_rows", "int64", "rows published", "rows"),
+        Column("content_hash", "string", "the same rows give the same hash, in whatever order"),
+        Column("snapshot_ids", "string", "JSON: lake table → Iceberg snapshot read"),
+        Column("published_at", "timestamp", "when the switch was committed", in_hash=False),
+    ),
+)
+
+WAREHOUSE = (USER_SCORES, USER_RECOMMENDATIONS, ITEM_DEMAND, MODELS, PUBLISH_LEDGER)
+NIGHTLY = (USER_SCORES, USER_RECOMMENDATIONS, ITEM_DEMAND)  # replaced by cutoff, each night
