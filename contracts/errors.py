@@ -1,21 +1,21 @@
-"""Every error that Nightshift raises on purpose, and the exit code that each one ends a program with.
+"""Every error that Nightshift raises on purpose, and the exit code that it ends a program with.
 
-NightshiftError (Exception)                 exit 1   anything else that went wrong, said clearly
-+-- ConfigError (ValueError)                exit 2   the caller or the configuration asks for something impossible
-|   +-- UnknownKeyError                              a key that the configuration does not have
-|   +-- CutoffError                                  a cutoff that is no date, lies in the future, or has no data
-+-- DataError (ValueError)                  exit 3   the data broke a promise: stop, page the producer
-|   +-- MissingRawError                              no raw file for an ingestion day
-|   +-- EmptyDayError                                raw files without one line
-|   +-- BadLinesError                                more unreadable lines than allowed
-|   +-- MissingColumnsError                          a column that the mapping names is not in the log
-|   +-- MissingPartitionError                        a stage before has not committed what this one reads
-|   +-- AuditError                                   rows that must not be published
-+-- GateError                               exit 4   the gate refused
-|   +-- PromotionRefusedError                        the written rule does not hold for the candidate
-|   +-- NoChampionError                              nothing was ever promoted, so nothing may score
-+-- BusyError                               exit 1   another run holds this night
-+-- UnreachableError                        exit 1   a server or folder that must answer does not
+NightshiftError (Exception)       exit 1  anything else that went wrong, said clearly
++-- ConfigError (ValueError)      exit 2  the caller or the configuration asks for the impossible
+|   +-- UnknownKeyError                   a key that the configuration does not have
+|   +-- CutoffError                       a cutoff that is no date, is to come, or has no data
++-- DataError (ValueError)        exit 3  the data broke a promise: stop, page the producer
+|   +-- MissingRawError                   no raw file for an ingestion day
+|   +-- EmptyDayError                     raw files without one line
+|   +-- BadLinesError                     more unreadable lines than allowed
+|   +-- MissingColumnsError               a column that the mapping names is not in the log
+|   +-- MissingPartitionError             a stage before has not committed what this one reads
+|   +-- AuditError                        rows that must not be published
++-- GateError                     exit 4  the gate refused
+|   +-- PromotionRefusedError             the written rule does not hold for the candidate
+|   +-- NoChampionError                   nothing was ever promoted, so nothing may score
++-- BusyError                     exit 1  another run holds this night
++-- UnreachableError              exit 1  a server or folder that must answer does not
 
 A message says where, what was found, what was expected, and what to do next.
 """

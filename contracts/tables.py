@@ -100,7 +100,7 @@ SEQUENCES = Table(
     name="sequences",
     key=("user_id", "cutoff"),
     partition="cutoff",
-    meaning="One user's latest events before the cutoff, oldest first, and totals over all of them.",
+    meaning="One user's latest events before the cutoff, oldest first, and totals over all.",
     columns=(
         _USER,
         Column("event_times", "list<timestamp>", "when; ties follow event_id"),
