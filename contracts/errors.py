@@ -150,6 +150,17 @@ class NoChampionError(GateError):
         )
 
 
+class NoPreviousChampionError(NoChampionError):
+    def __init__(self, model: str, *, champion: str) -> None:
+        NightshiftError.__init__(
+            self,
+            f"{model} version {champion}",
+            found="no champion before it",
+            expected="one to go back to",
+            do="Promote another version with `nightshift promote`; the alias champion did not move.",
+        )
+
+
 class BusyError(NightshiftError):
     pass
 

@@ -49,11 +49,14 @@ class Step:
 WRITE_RAW = Program("write_raw", "raw", "python", "Write the demo's raw logs.")
 INGEST = Program("ingest_events", "ingest", "spark", "Read raw logs into events.")
 SESSIONS = Program("build_sessions", "sessions", "spark", "Cut each user's events into sessions.")
-SEQUENCES = Program("build_sequences", "sequences", "spark", "Bring every user's sequence up to date.")
+SEQUENCES = Program(
+    "build_sequences", "sequences", "spark", "Bring each user's sequence up to date."
+)
 SERIES = Program("build_series", "series", "spark", "Count units per item and day.")
 TRAIN = Program("train", "train", "torchrun", "Train a candidate model.")
 EVALUATE = Program("evaluate", "evaluate", "python", "Judge candidates on matured cutoffs.")
 PROMOTE = Program("promote", "promote", "python", "Make the best admitted candidate champion.")
+ROLLBACK = Program("rollback", "rollback", "python", "Restore the champion before this one.")
 SCORE = Program("score", "score", "spark", "Score every user with the champion.")
 DEMAND = Program("forecast_demand", "demand", "spark", "Forecast units per item and day.")
 PUBLISH = Program("publish", "publish", "python", "Audit, then switch the warehouse tables.")
@@ -61,7 +64,7 @@ REPORT = Program("report", "report", "python", "Write the night's HTML page.")
 
 PROGRAMS = (
     WRITE_RAW, INGEST, SESSIONS, SEQUENCES, SERIES, TRAIN,
-    EVALUATE, PROMOTE, SCORE, DEMAND, PUBLISH, REPORT,
+    EVALUATE, PROMOTE, ROLLBACK, SCORE, DEMAND, PUBLISH, REPORT,
 )  # fmt: skip
 
 DATA = (

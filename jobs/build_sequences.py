@@ -1,0 +1,213 @@
+"""Build each user's event sequence as of a cutoff: one row for every user ever seen before it.
+
+reads   events     what was ingested since the newest earlier cutoff, or everything with --full
+        sequences  the partition of that earlier cutoff
+writes  sequences  partition cutoff=YYYY-MM-DD, replaced whole, so a re-run is safe
+key     (user_id, cutoff)
+
+The latest N of (yesterday's latest N and the new events) are the latest N of all events, so a night
+costs one shuffle of the sequences and the new events. The earlier partition is trusted only while no
+event from before its cutoff was ingested again since it was built; otherwise everything is rebuilt.
+
+    spark-submit jobs/build_sequences.py --cutoff 2017-11-29
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import Window as Rows
+from pyspark.sql import functions as F
+
+from contracts.tables import EVENTS, SEQUENCES
+from contracts.windows import Window, one_day
+from jobs.lake import Commit, Lake, new_run_key, open_lake
+from jobs.program import run
+from jobs.settings import Settings
+from jobs.spark import open_spark
+
+JOB = "build_sequences"
+MAX_EVENTS = "max_events"  # the fact that a partition must share to be built upon
+_MONEY = "decimal(28,4)"  # so that a sum is the same in whatever order, and however it is split
+
+# The fields of an event in a sequence; their order is the sort order, so ties have one order too.
+_FIELDS = {
+    "event_time": "event_times",
+    "event_id": "event_ids",
+    "item_id": "item_ids",
+    "event_type": "event_types",
+    "category": "categories",
+    "quantity": "quantities",
+    "amount": "amounts",
+}
+_TOTALS = ("lifetime_events", "lifetime_spend", "first_event_time", "last_event_time")
+
+
+def build_sequences(
+    events: DataFrame, *, cutoff: date, max_events: int, gap_minutes: int
+) -> DataFrame:
+    """Return one row per user: the latest ``max_events`` events, oldest first, and totals of all."""
+    latest = gather(events, max_events=max_events)
+    return _finish(latest, cutoff=cutoff, gap_minutes=gap_minutes)
+
+
+def extend_sequences(
+    earlier: DataFrame, events: DataFrame, *, cutoff: date, max_events: int, gap_minutes: int
+) -> DataFrame:
+    """The same, from an earlier cutoff's sequences and the events ingested since."""
+    known = earlier.select(
+        "user_id",
+        F.arrays_zip(*(F.col(many).alias(one) for one, many in _FIELDS.items())).alias("latest"),
+        "lifetime_events",
+        F.col("lifetime_spend").cast(_MONEY).alias("lifetime_spend"),
+        "first_event_time",
+        "last_event_time",
+    )
+    new = gather(events, max_events=max_events)
+    old, late = F.col("old"), F.col("new")
+    both = known.alias("old").join(new.alias("new"), on="user_id", how="full")
+    nothing = F.array().cast(new.schema["latest"].dataType)
+    merged = F.array_sort(
+        F.concat(F.coalesce("old.latest", nothing), F.coalesce("new.latest", nothing))
+    )
+    return _finish(
+        both.select(
+            "user_id",
+            _last(merged, max_events).alias("latest"),
+            _added("lifetime_events", "bigint"),
+            _added("lifetime_spend", _MONEY),
+            F.least("old.first_event_time", "new.first_event_time").alias("first_event_time"),
+            F.greatest("old.last_event_time", "new.last_event_time").alias("last_event_time"),
+        ),
+        cutoff=cutoff,
+        gap_minutes=gap_minutes,
+    )
+
+
+def gather(events: DataFrame, *, max_events: int) -> DataFrame:
+    """Each user's latest events as an array of structs, oldest first, and exact totals of all."""
+    event = F.struct(
+        "event_time",
+        "event_id",
+        "item_id",
+        "event_type",
+        F.coalesce("category", F.lit("")).alias("category"),
+        F.coalesce("quantity", F.lit(0.0)).alias("quantity"),
+        F.coalesce("amount", F.lit(0.0)).alias("amount"),
+    )
+    newest_first = Rows.partitionBy("user_id").orderBy(F.desc("event"))
+    numbered = events.select("user_id", event.alias("event")).withColumn(
+        "place", F.row_number().over(newest_first)
+    )
+    is_kept = F.col("place") <= max_events
+    return numbered.groupBy("user_id").agg(
+        F.array_sort(F.collect_list(F.when(is_kept, F.col("event")))).alias("latest"),
+        F.count(F.lit(1)).alias("lifetime_events"),
+        F.sum(F.col("event.amount").cast("decimal(18,4)")).cast(_MONEY).alias("lifetime_spend"),
+        F.min("event.event_time").alias("first_event_time"),
+        F.max("event.event_time").alias("last_event_time"),
+    )
+
+
+def _finish(gathered: DataFrame, *, cutoff: date, gap_minutes: int) -> DataFrame:
+    latest = F.col("latest")
+    arrays = [latest.getField(one).alias(many) for one, many in _FIELDS.items()]
+    return gathered.select(
+        "user_id",
+        *arrays,
+        _session_starts(latest.getField("event_time"), gap_minutes).alias("session_starts"),
+        "lifetime_events",
+        F.col("lifetime_spend").cast("double").alias("lifetime_spend"),
+        "first_event_time",
+        "last_event_time",
+        F.lit(cutoff).alias("cutoff"),
+    )
+
+
+def _session_starts(times: Column, gap_minutes: int) -> Column:
+    """True for the first event kept, and for each that follows a silence longer than the gap."""
+    micros = F.transform(times, F.unix_micros)
+    before = F.concat(F.array(F.lit(None).cast("bigint")), F.slice(micros, 1, F.size(micros) - 1))
+    gap = gap_minutes * 60 * 1_000_000
+    return F.zip_with(micros, before, lambda now, last: F.coalesce(now - last > gap, F.lit(True)))
+
+
+def _last(array: Column, count: int) -> Column:
+    return F.slice(array, F.greatest(F.size(array) - count + 1, F.lit(1)), F.lit(count))
+
+
+def _added(name: str, kind: str) -> Column:
+    zero = F.lit(0).cast(kind)
+    total = F.coalesce(f"old.{name}", zero) + F.coalesce(f"new.{name}", zero)
+    return total.cast(kind).alias(name)
+
+
+def base_partition(lake: Lake, cutoff: date, *, max_events: int) -> Commit | None:
+    """The newest earlier partition that can still be built upon, or None."""
+    earlier = [day for day in lake.partitions(SEQUENCES) if day < cutoff]
+    if not earlier:
+        return None
+    base = lake.require(SEQUENCES, earlier[-1], producer="nightshift sequences")
+    since = lake.windows_since(EVENTS, base.reads[EVENTS.name])
+    is_sound = (
+        base.facts.get(MAX_EVENTS) == str(max_events)
+        and since is not None
+        and all(window.start >= earlier[-1] for window in since)
+    )
+    return base if is_sound else None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run(JOB, _body, argv, description=__doc__.splitlines()[0], arguments=_arguments)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--full", action="store_true", help="rebuild from all events")
+
+
+def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    cutoff: date = options.cutoff
+    max_events, gap = settings.sequences.max_events, settings.sessions.gap_minutes
+    lake = open_lake(settings)
+    lake.require(
+        EVENTS, cutoff - timedelta(days=1), producer=f"nightshift ingest --cutoff {cutoff}"
+    )
+    snapshot = lake.snapshot_id(EVENTS)
+    assert snapshot is not None, "a table with a commit has a snapshot"
+    reads = {EVENTS.name: snapshot}
+    base = None if options.full else base_partition(lake, cutoff, max_events=max_events)
+
+    spark = open_spark(settings, JOB)
+    if base is None:
+        window = Window(date.min, cutoff)
+        events = lake.read(spark, EVENTS, window=window, snapshot_id=snapshot)
+        frame = build_sequences(events, cutoff=cutoff, max_events=max_events, gap_minutes=gap)
+    else:
+        reads[SEQUENCES.name] = base.snapshot_id
+        window = Window(base.window.start, cutoff)
+        events = lake.read(spark, EVENTS, window=window, snapshot_id=snapshot)
+        earlier = lake.read(spark, SEQUENCES, window=base.window, snapshot_id=base.snapshot_id)
+        frame = extend_sequences(
+            earlier, events, cutoff=cutoff, max_events=max_events, gap_minutes=gap
+        )
+    commit = lake.replace(
+        frame,
+        SEQUENCES,
+        window=one_day(cutoff),
+        run_key=new_run_key(JOB, cutoff),
+        reads=reads,
+        facts={MAX_EVENTS: str(max_events)},
+    )
+    return {
+        "mode": "full" if base is None else f"since {base.window.start}",
+        "rows": commit.num_rows,
+        "run_key": commit.run_key,
+        "tables": {SEQUENCES.name: commit.said},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,308 @@
+"""The lake: Iceberg tables, and the only file that knows where they are and how they are committed.
+
+Spark writes Parquet files into a folder of its own run, `<location>/<table>/data/run=<run key>/`;
+the driver then commits them in one Iceberg snapshot that drops the partition's old files and adds
+the new ones. The snapshot's summary says which run made it, from which snapshots, for which days,
+with how many rows and which content hash (keys ``nightshift.*``). A run that dies leaves files that
+no snapshot names; two runs that replace the same days cannot both commit.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
+from pyiceberg.expressions import BooleanExpression
+from pyiceberg.expressions.parser import parse
+from pyiceberg.io.pyarrow import parquet_files_to_data_files
+from pyiceberg.table import Table as IcebergTable
+from pyiceberg.table.snapshots import Snapshot, ancestors_of
+from pyspark.sql import DataFrame, SparkSession
+
+from contracts.errors import AuditError, BusyError, MissingPartitionError
+from contracts.tables import Table
+from contracts.windows import Window
+from jobs.lake_catalog import NAMESPACE, open_catalog
+from jobs.lake_files import list_parquet, read_files, summarize_files, write_files
+from jobs.lake_types import arrow_schema, iceberg_schema, partition_spec
+from jobs.settings import Settings
+
+PREFIX = "nightshift."
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What one run put into one table, as the snapshot says it."""
+
+    table: str
+    snapshot_id: int
+    num_rows: int
+    content_hash: str
+    run_key: str
+    reads: dict[str, int]  # table → snapshot read
+    window: Window
+    facts: dict[str, str] = field(default_factory=dict)  # what else the run says of itself
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """For the summary of a run."""
+        return {
+            "rows": self.num_rows,
+            "content_hash": self.content_hash,
+            "snapshot_id": self.snapshot_id,
+        }
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Files that are written and counted, and that no snapshot names yet."""
+
+    table: Table
+    paths: list[str]
+    window: Window
+    run_key: str
+    num_rows: int
+    content_hash: str
+
+
+class Lake:
+    def __init__(self, catalog: Catalog, location: str) -> None:
+        self._catalog, self._location = catalog, location.rstrip("/")
+
+    # ---- reading ---------------------------------------------------------------------------------
+
+    def read(
+        self,
+        spark: SparkSession,
+        table: Table,
+        *,
+        window: Window | None = None,
+        snapshot_id: int | None = None,
+    ) -> DataFrame:
+        """The rows whose partition lies in the window; no row where nothing was committed."""
+        found = self._find(table)
+        paths: list[str] = []
+        if found is not None:
+            row_filter = _in_window(table, window) if window else None
+            paths = [file.file_path for file in _files(found, row_filter, snapshot_id)]
+        return read_files(spark, table, sorted(paths))
+
+    def read_arrow(
+        self,
+        table: Table,
+        *,
+        window: Window | None = None,
+        columns: list[str] | None = None,
+        snapshot_id: int | None = None,
+    ) -> pa.Table:
+        """The same without Spark, in memory."""
+        schema = arrow_schema(table, columns)
+        found = self._find(table)
+        if found is None or (snapshot_id is None and found.current_snapshot() is None):
+            return schema.empty_table()
+        scan = found.scan(selected_fields=tuple(schema.names), snapshot_id=snapshot_id)
+        if window:
+            scan = scan.filter(_in_window(table, window))
+        return scan.to_arrow().select(schema.names).cast(schema)
+
+    def partitions(self, table: Table) -> list[date]:
+        """The days or cutoffs that were committed, oldest first, those without rows included."""
+        days = {day for commit in self._commits(table) for day in commit.window.days}
+        return sorted(days)
+
+    def snapshot_id(self, table: Table) -> int | None:
+        found = self._find(table)
+        snapshot = found.current_snapshot() if found else None
+        return snapshot.snapshot_id if snapshot else None
+
+    def require(self, table: Table, cutoff: date, *, producer: str) -> Commit:
+        """The commit that made the partition ``cutoff``. Raises MissingPartitionError."""
+        for commit in self._commits(table):
+            if commit.window.start <= cutoff < commit.window.end:
+                return commit
+        raise MissingPartitionError(
+            table.name, partition=f"{table.partition}={cutoff}", producer=producer
+        )
+
+    def windows_since(self, table: Table, snapshot_id: int) -> list[Window] | None:
+        """The windows replaced after that snapshot; None when the table no longer tells."""
+        found = self._find(table)
+        windows: list[Window] = []
+        for snapshot in _history(found) if found else iter(()):
+            if snapshot.snapshot_id == snapshot_id:
+                return windows
+            commit = _commit(table, snapshot)
+            if commit is None:
+                return None
+            windows.append(commit.window)
+        return None
+
+    # ---- writing ---------------------------------------------------------------------------------
+
+    def replace(
+        self,
+        frame: DataFrame,
+        table: Table,
+        *,
+        window: Window,
+        run_key: str,
+        reads: Mapping[str, int],
+        facts: Mapping[str, str] | None = None,
+    ) -> Commit:
+        """Make the frame the table's only rows in the window. Raises BusyError, AuditError.
+
+        Rows are sorted by key inside each file; how they lie in files is the caller's choice.
+        """
+        staged = self.stage(frame, table, window=window, run_key=run_key)
+        return self.commit(staged, reads=reads, facts=facts)
+
+    def stage(self, frame: DataFrame, table: Table, *, window: Window, run_key: str) -> Staged:
+        """Write the files of a run, read them back, count and hash. Nothing is visible yet."""
+        folder = f"{self._location}/{table.name}/data/run={run_key}"
+        write_files(frame, table, folder)
+        paths = list_parquet(folder, self._catalog.properties)
+        counts = summarize_files(frame.sparkSession, table, paths)
+        _audit(table, window, counts.nulls, counts.first, counts.last)
+        return Staged(table, paths, window, run_key, counts.num_rows, counts.content_hash)
+
+    def commit(
+        self, staged: Staged, *, reads: Mapping[str, int], facts: Mapping[str, str] | None = None
+    ) -> Commit:
+        """Switch the window to the staged files, in one snapshot. Raises BusyError."""
+        table, window = staged.table, staged.window
+        summary = {
+            "run_key": staged.run_key,
+            "num_rows": str(staged.num_rows),
+            "content_hash": staged.content_hash,
+            "window": f"{window.start}/{window.end}",
+            "reads": json.dumps(dict(reads), sort_keys=True),
+            "facts": json.dumps(dict(facts or {}), sort_keys=True),
+        }
+        found = self._create(table)
+        row_filter = _in_window(table, window)
+        try:
+            with found.transaction() as transaction:
+                update = transaction.update_snapshot(
+                    snapshot_properties={PREFIX + key: value for key, value in summary.items()}
+                )
+                with update.overwrite() as snapshot:
+                    # The filter is what makes pyiceberg refuse a second run of the same days.
+                    snapshot.delete_by_predicate(row_filter)
+                    for old in _files(found, row_filter, None):
+                        snapshot.delete_data_file(old)
+                    for new in parquet_files_to_data_files(
+                        found.io, transaction.table_metadata, iter(staged.paths)
+                    ):
+                        snapshot.append_data_file(new)
+        except (ValidationException, CommitFailedException) as error:
+            raise BusyError(
+                f"{table.name}/{table.partition}={window.start}",
+                found="another run that committed the same days meanwhile",
+                expected="one run at a time",
+                do="Its rows stand, this run's are not visible. Run this again if it has to win.",
+            ) from error
+        # Not "the current snapshot": another run may have landed on other days since.
+        return next(commit for commit in self._commits(table) if commit.run_key == staged.run_key)
+
+    # ---- inside ----------------------------------------------------------------------------------
+
+    def _find(self, table: Table) -> IcebergTable | None:
+        try:
+            return self._catalog.load_table((NAMESPACE, table.name))
+        except NoSuchTableError:
+            return None
+
+    def _create(self, table: Table) -> IcebergTable:
+        schema = iceberg_schema(table)
+        return self._catalog.create_table_if_not_exists(
+            (NAMESPACE, table.name),
+            schema=schema,
+            location=f"{self._location}/{table.name}",
+            partition_spec=partition_spec(table),
+            properties={"schema.name-mapping.default": schema.name_mapping.model_dump_json()},
+        )
+
+    def _commits(self, table: Table) -> Iterator[Commit]:
+        """The table's commits, newest first."""
+        found = self._find(table)
+        for snapshot in _history(found) if found else iter(()):
+            commit = _commit(table, snapshot)
+            if commit is not None:
+                yield commit
+
+
+def open_lake(settings: Settings) -> Lake:
+    """Open the catalog. Raises UnreachableError when it or the tables' folder does not answer."""
+    return Lake(open_catalog(settings), settings.lake_location)
+
+
+def new_run_key(job: str, cutoff: date) -> str:
+    return f"{job}-{cutoff}-{secrets.token_hex(4)}"
+
+
+def _in_window(table: Table, window: Window) -> BooleanExpression:
+    column = table.partition
+    return parse(f"{column} >= '{window.start}' and {column} < '{window.end}'")
+
+
+def _files(
+    found: IcebergTable, row_filter: BooleanExpression | None, snapshot_id: int | None
+) -> list[Any]:
+    if found.current_snapshot() is None:
+        return []
+    scan = found.scan(snapshot_id=snapshot_id)
+    return [task.file for task in (scan.filter(row_filter) if row_filter else scan).plan_files()]
+
+
+def _history(found: IcebergTable) -> Iterator[Snapshot]:
+    return iter(ancestors_of(found.current_snapshot(), found.metadata))
+
+
+def _commit(table: Table, snapshot: Snapshot) -> Commit | None:
+    """What a snapshot says of its run; None where another program made it, or not whole."""
+    summary = snapshot.summary
+    said = summary.additional_properties if summary else {}
+    if f"{PREFIX}run_key" not in said:
+        return None
+    num_rows = int(said[f"{PREFIX}num_rows"])
+    if int(said.get("added-records", "0")) != num_rows:
+        return None
+    start, end = said[f"{PREFIX}window"].split("/")
+    return Commit(
+        table=table.name,
+        snapshot_id=snapshot.snapshot_id,
+        num_rows=num_rows,
+        content_hash=said[f"{PREFIX}content_hash"],
+        run_key=said[f"{PREFIX}run_key"],
+        reads=json.loads(said[f"{PREFIX}reads"]),
+        window=Window(date.fromisoformat(start), date.fromisoformat(end)),
+        facts=json.loads(said[f"{PREFIX}facts"]),
+    )
+
+
+def _audit(
+    table: Table, window: Window, nulls: dict[str, int], first: date | None, last: date | None
+) -> None:
+    bad = {name: count for name, count in nulls.items() if count}
+    if bad:
+        said = ", ".join(f"{name} {count}" for name, count in sorted(bad.items()))
+        raise AuditError(
+            f"{table.name}/{table.partition}={window.start}",
+            found=f"nulls ({said})",
+            expected="none in these columns",
+            do="Nothing was committed. Mend the job that made the rows.",
+        )
+    if first is not None and last is not None:
+        inside = window.start <= first and last < window.end
+        if not inside:
+            raise AuditError(
+                f"{table.name}/{table.partition}={window.start}",
+                found=f"rows from {first} to {last}",
+                expected=f"from {window.start} to {window.end - timedelta(days=1)}",
+                do="Nothing was committed. Mend the job that made the rows.",
+            )

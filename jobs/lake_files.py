@@ -1,0 +1,103 @@
+"""The Parquet files of a lake table: written by Spark, listed, read back, counted and hashed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pyarrow.fs import FileSelector, FileType
+from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from contracts.tables import Table
+from jobs.lake_types import is_list, spark_schema
+
+_FOLDER = "partition"  # a copy of the partition column, which Spark turns into folder names
+
+
+@dataclass(frozen=True)
+class FileCounts:
+    num_rows: int
+    content_hash: str
+    nulls: dict[str, int]  # of the columns that may hold none
+    first: date | None  # smallest and largest partition
+    last: date | None
+
+
+def write_files(frame: DataFrame, table: Table, folder: str) -> None:
+    """Write the table's columns, each file with one partition's rows, sorted by key."""
+    columns = [
+        F.col(c.name).cast(spark_schema(table)[c.name].dataType).alias(c.name)
+        for c in table.columns
+    ]
+    order = [table.partition, *(name for name in table.key if name != table.partition)]
+    (
+        frame.select(*columns)
+        .sortWithinPartitions(*order)
+        .withColumn(_FOLDER, F.col(table.partition))
+        .write.mode("errorifexists")
+        .partitionBy(_FOLDER)
+        .parquet(folder)
+    )
+
+
+def list_parquet(folder: str, properties: Mapping[str, str]) -> list[str]:
+    """The Parquet files under a folder or URI, as URIs of the same form, sorted."""
+    io = PyArrowFileIO(dict(properties))
+    scheme, netloc, path = PyArrowFileIO.parse_location(folder)
+    infos = io.fs_by_scheme(scheme, netloc).get_file_info(
+        FileSelector(path, recursive=True, allow_not_found=True)
+    )
+    start = folder.removesuffix(path)
+    found = [i.path for i in infos if i.type == FileType.File and i.path.endswith(".parquet")]
+    return sorted(start + name for name in found)
+
+
+def read_files(spark: SparkSession, table: Table, paths: list[str]) -> DataFrame:
+    schema = spark_schema(table)
+    if not paths:
+        return spark.createDataFrame([], schema)
+    return spark.read.schema(schema).parquet(*paths).select(*table.column_names)
+
+
+def summarize_files(spark: SparkSession, table: Table, paths: list[str]) -> FileCounts:
+    """One pass over the files as they were written."""
+    required = [column.name for column in table.columns if not column.nullable]
+    counts = [F.count_if(F.col(name).isNull()).alias(f"nulls_{name}") for name in required]
+    row: Any = (
+        read_files(spark, table, paths)
+        .select(
+            F.count(F.lit(1)).alias("num_rows"),
+            # Decimal, because 64-bit words overflow when they are added up.
+            F.sum(_row_hash(table).cast("decimal(20,0)")).alias("total"),
+            F.min(table.partition).alias("first"),
+            F.max(table.partition).alias("last"),
+            *counts,
+        )
+        .first()
+    )
+    return FileCounts(
+        num_rows=row["num_rows"],
+        content_hash=f"{int(row['total'] or 0) % 2**64:016x}-{row['num_rows']}",
+        nulls={name: row[f"nulls_{name}"] for name in required},
+        first=row["first"],
+        last=row["last"],
+    )
+
+
+def _row_hash(table: Table) -> Column:
+    """64 bits of a row. Nulls and the lengths of lists are hashed too: xxhash64 skips over both."""
+    parts: list[Column] = []
+    for column in table.columns:
+        if not column.in_hash:
+            continue
+        value = F.col(column.name)
+        if column.type.startswith("map<"):
+            value = F.array_sort(F.map_entries(value))
+        if is_list(column.type) or column.type.startswith("map<"):
+            parts.append(F.size(value))
+        if column.nullable:
+            parts.append(value.isNull())
+        parts.append(value)
+    return F.xxhash64(*parts)

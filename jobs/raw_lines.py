@@ -1,0 +1,157 @@
+"""The raw files of the ingestion days, and their lines with file and line number.
+
+A file is read by one task, as a stream, so that line numbers are exact and memory does not grow
+with it; a file that ends in .gz is decompressed. Files are found and opened through pyarrow, so the
+raw folder may be a path or a URI (s3, hdfs, gs).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from urllib.parse import quote
+
+import pyarrow as pa
+from pyarrow import fs
+from pyspark.sql import DataFrame, SparkSession
+
+from contracts.errors import DataError, MissingRawError, UnreachableError
+from contracts.windows import Window
+
+LINES = "source string, line long, ingest_date date, raw string, broken string"
+_FILES = "path string, source string, ingest_date date, skip int"
+_BLOCK_BYTES = 4 * 1024 * 1024
+_ARROW_LINES = pa.schema(
+    [
+        ("source", pa.string()),
+        ("line", pa.int64()),
+        ("ingest_date", pa.date32()),
+        ("raw", pa.string()),
+        ("broken", pa.string()),  # why the rest of the file could not be read
+    ]
+)
+
+
+@dataclass(frozen=True)
+class RawFile:
+    path: str  # URI
+    source: str  # the path inside the raw folder, the same on every machine
+    ingest_date: date
+
+
+def find_raw(folder: str, window: Window) -> list[RawFile]:
+    """The files of every day. Raises UnreachableError, or MissingRawError for a day."""
+    filesystem, root, scheme = _open(folder)
+    if filesystem.get_file_info(root).type != fs.FileType.Directory:
+        raise UnreachableError(
+            "the raw folder",
+            address=folder,
+            reason="no such folder",
+            do="Check `home` and `raw` in the configuration, and that the folder is mounted.",
+        )
+    files = []
+    for day in window.days:
+        name = f"ingest_date={day}"
+        selector = fs.FileSelector(f"{root}/{name}", recursive=True, allow_not_found=True)
+        found = [
+            info
+            for info in filesystem.get_file_info(selector)
+            if info.type == fs.FileType.File and not info.base_name.startswith((".", "_"))
+        ]
+        if not found:
+            raise MissingRawError(f"{folder}/{name}")
+        for info in sorted(found, key=lambda info: info.path):
+            source = info.path.removeprefix(root).lstrip("/")
+            files.append(RawFile(scheme + quote(info.path), source, day))
+    return files
+
+
+def read_header(file: RawFile) -> str:
+    """The first line of a file; empty when the file is."""
+    with _stream(file.path) as stream:
+        text = bytes(stream.read(_BLOCK_BYTES))
+    return text.split(b"\n", 1)[0].rstrip(b"\r").decode("utf-8-sig", errors="replace")
+
+
+def read_lines(spark: SparkSession, files: list[RawFile], *, skip: int) -> DataFrame:
+    """Every line but the first ``skip`` of each file: source, line from 1, day, text."""
+    rows = [(file.path, file.source, file.ingest_date, skip) for file in files]
+    tasks = min(len(rows), 4 * spark.sparkContext.defaultParallelism)
+    listed = spark.createDataFrame(rows, _FILES).repartition(tasks)
+    return listed.mapInArrow(_lines_of, LINES)
+
+
+def refuse_broken(source: str, folder: str, why: str) -> DataError:
+    """The error for a file that ends in the middle of what it says it holds."""
+    return DataError(
+        f"{folder}/{source}",
+        found=f"a file that cannot be read to its end ({why})",
+        expected="a whole file",
+        do="Nothing was committed. Ask the collector for the file again, then run this again.",
+    )
+
+
+def _lines_of(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for file in batch.to_pylist():
+            yield from _lines_of_file(**file)
+
+
+def _lines_of_file(
+    path: str, source: str, ingest_date: date, skip: int
+) -> Iterator[pa.RecordBatch]:
+    number = 0
+    try:
+        for lines in _blocks(path):
+            texts = lines[max(skip - number, 0) :]
+            if texts:
+                first = number + len(lines) - len(texts) + 1
+                yield _batch(source, ingest_date, first, texts, None)
+            number += len(lines)
+    except (OSError, EOFError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        yield _batch(source, ingest_date, number + 1, [b""], why)
+
+
+def _blocks(path: str) -> Iterator[list[bytes]]:
+    """The file's lines, a block at a time. The end of the last line may be missing."""
+    rest = b""
+    start = True
+    with _stream(path) as stream:
+        while block := bytes(stream.read(_BLOCK_BYTES)):
+            if start:
+                block, start = block.removeprefix(b"\xef\xbb\xbf"), False
+            *lines, rest = (rest + block).split(b"\n")
+            yield lines
+    if rest:
+        yield [rest]
+
+
+def _batch(
+    source: str, ingest_date: date, first: int, texts: list[bytes], broken: str | None
+) -> pa.RecordBatch:
+    count = len(texts)
+    try:
+        raw = pa.array(texts, pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:  # not UTF-8: kept readable, and refused later if it matters
+        raw = pa.array([text.decode(errors="replace") for text in texts])
+    columns = [
+        pa.repeat(source, count),
+        pa.array(range(first, first + count), pa.int64()),
+        pa.repeat(pa.scalar(ingest_date, pa.date32()), count),
+        raw,
+        pa.repeat(pa.scalar(broken, pa.string()), count),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=_ARROW_LINES)
+
+
+def _open(folder: str) -> tuple[fs.FileSystem, str, str]:
+    """The filesystem, the path in it, and what makes such a path a URI again."""
+    if "://" not in folder:
+        return fs.LocalFileSystem(), folder.rstrip("/"), "file://"
+    filesystem, root = fs.FileSystem.from_uri(folder)
+    return filesystem, root.rstrip("/"), folder.rstrip("/").removesuffix(root.rstrip("/"))
+
+
+def _stream(path: str) -> pa.NativeFile:
+    filesystem, name = fs.FileSystem.from_uri(path)
+    return filesystem.open_input_stream(name)  # decompressed as the name's ending says

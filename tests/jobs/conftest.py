@@ -1,0 +1,33 @@
+"""What the tests of jobs share: one Spark session, and settings whose home is a fresh folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from pyspark.sql import SparkSession
+
+from jobs.settings import PROJECT, Settings, load_settings
+from jobs.spark import open_spark
+
+
+def settings_in(folder: Path) -> Settings:
+    """The project's own settings with another home, and as little Spark as possible."""
+    values = yaml.safe_load((PROJECT / "configs" / "nightshift.yaml").read_text())
+    values["home"] = str(folder / "home")
+    values["spark"] = {"master": "local[1]", "driver_memory": "1g", "partitions": 2}
+    file = folder / "nightshift.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return load_settings(file)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_in(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    session = open_spark(settings_in(tmp_path_factory.mktemp("spark")), "tests")
+    yield session
+    session.stop()
