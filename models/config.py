@@ -1,0 +1,170 @@
+"""The configuration of a training: frozen, typed, checked once.
+
+A setting that would have no effect cannot be written: an LSTM has no ``num_heads``, a full softmax
+no ``num_negatives``. Raises ConfigError or UnknownKeyError, with the file and the key.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from contracts.errors import ConfigError, UnknownKeyError
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LabelHorizons(Config):
+    """Lengths of the label windows, in days. The values live in `configs/nightshift.yaml`."""
+
+    purchase_days: PositiveInt
+    churn_days: PositiveInt
+    churn_active_days: PositiveInt  # churn is asked of users active in these days before
+    spend_days: PositiveInt
+    items_days: PositiveInt
+
+    @property
+    def longest_days(self) -> int:
+        return max(self.purchase_days, self.churn_days, self.spend_days, self.items_days)
+
+
+# ---- encoders ------------------------------------------------------------------------------------
+
+
+class _EncoderConfig(Config):
+    max_length: PositiveInt  # latest instants of a user that the encoder reads
+    dim: PositiveInt  # width of a state
+    num_layers: PositiveInt
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class LSTMConfig(_EncoderConfig):
+    kind: Literal["lstm"] = "lstm"
+
+
+class GRUConfig(_EncoderConfig):
+    kind: Literal["gru"] = "gru"
+
+
+class TransformerConfig(_EncoderConfig):
+    kind: Literal["transformer"] = "transformer"
+    num_heads: PositiveInt
+
+    @model_validator(mode="after")
+    def _heads_share_dim_evenly(self) -> "TransformerConfig":
+        if self.dim % self.num_heads:
+            raise ValueError(f"dim ({self.dim}) must be a multiple of num_heads ({self.num_heads})")
+        return self
+
+
+EncoderConfig = Annotated[LSTMConfig | GRUConfig | TransformerConfig, Field(discriminator="kind")]
+
+# ---- losses --------------------------------------------------------------------------------------
+
+
+class FullSoftmax(Config):
+    kind: Literal["full"] = "full"
+
+
+class SampledSoftmax(Config):
+    kind: Literal["sampled"] = "sampled"
+    num_negatives: PositiveInt  # items drawn for a batch, shared by all of its events
+
+
+NextItemLoss = Annotated[FullSoftmax | SampledSoftmax, Field(discriminator="kind")]
+
+
+class LossWeights(Config):
+    """How much each head counts in the loss that is minimised; 0 leaves a head untrained."""
+
+    next_item: NonNegativeFloat
+    items: PositiveFloat
+    purchase: PositiveFloat
+    churn: PositiveFloat
+    spend: PositiveFloat
+
+
+# ---- a training ----------------------------------------------------------------------------------
+
+
+class TrainConfig(Config):
+    encoder: EncoderConfig
+    next_item_loss: NextItemLoss
+    loss_weights: LossWeights
+    min_item_count: PositiveInt  # events an item needs to enter the catalogue
+    num_queries: PositiveInt  # as-of queries drawn for a user in an epoch
+    warmup_days: NonNegativeInt  # no query earlier than this after the log's first day
+    batch_size: PositiveInt  # users in a batch, on each device
+    epochs: PositiveInt
+    max_minutes: PositiveFloat  # training stops after the epoch's step that exceeds it
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
+    seed: NonNegativeInt
+
+
+def load_train_config(path: Path, **overrides: Any) -> TrainConfig:
+    """Read a YAML file; ``overrides`` that are not None replace its top-level keys."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(
+            str(path),
+            found="no such file",
+            expected="the configuration of a training",
+            do=f"Choose one of {', '.join(sorted(f.stem for f in path.parent.glob('*.yaml')))}.",
+        ) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            str(path), found=str(error).replace("\n", " "), expected="YAML", do="Correct the file."
+        ) from None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            str(path), found=type(values).__name__, expected="a mapping", do="Correct the file."
+        )
+    given = {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return TrainConfig.model_validate({**values, **given})
+    except ValidationError as error:
+        raise _config_error(path, error) from None
+
+
+def _config_error(path: Path, error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return UnknownKeyError(str(path), key=key, known=_known(first["loc"]))
+    return ConfigError(
+        f"{path}: {key}",
+        found="nothing" if first["type"] == "missing" else repr(first["input"]),
+        expected=first["msg"][0].lower() + first["msg"][1:],
+        do="Correct the value.",
+    )
+
+
+_SECTIONS: dict[str, type[Config]] = {
+    "loss_weights": LossWeights,
+    "lstm": LSTMConfig,
+    "gru": GRUConfig,
+    "transformer": TransformerConfig,
+    "full": FullSoftmax,
+    "sampled": SampledSoftmax,
+}
+
+
+def _known(location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the section that an unknown key was found in."""
+    sections = [_SECTIONS[str(part)] for part in location[:-1] if str(part) in _SECTIONS]
+    return list((sections[-1] if sections else TrainConfig).model_fields)

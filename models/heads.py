@@ -1,0 +1,72 @@
+"""From the state of a query to what the business asks: logits, a log mean, item scores.
+
+Q queries, D dim, F features, V items of the catalogue and the unknown one, C copy candidates.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+HIDDEN = 64
+UNKNOWN = -1e4  # log weight of the unknown item: none, and still a number
+
+
+class ScalarHead(nn.Module):
+    """One number per query, from its state and, past the encoder, from its features."""
+
+    def __init__(self, dim: int, num_features: int, *, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(dim + num_features, HIDDEN),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(HIDDEN, 1),
+        )
+
+    def forward(self, states: Tensor, features: Tensor) -> Tensor:
+        """(Q, D), (Q, F) -> (Q,)"""
+        value: Tensor = self.layers(torch.cat([states, features], dim=1)).squeeze(1)
+        return value
+
+
+class CopyHead(nn.Module):
+    """The log weight of each of a user's own past items, beside the catalogue's.
+
+    It starts as the item's share of the user's history, and learns what to make of the rest:
+    pointing back as in RepeatNet, https://arxiv.org/abs/1812.02646.
+    """
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(num_features + 1, HIDDEN // 2)
+        self.out = nn.Linear(HIDDEN // 2, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, log_share: Tensor, features: Tensor, popularity: Tensor) -> Tensor:
+        """(C,), (C, K), (C,) -> (C,)"""
+        given = torch.cat([features, popularity[:, None]], dim=1)  # (C, K + 1)
+        weight: Tensor = log_share + self.out(F.gelu(self.hidden(given))).squeeze(1)
+        return weight
+
+
+class ItemHead(nn.Module):
+    """Scores of the catalogue by the items' own embeddings, tied: https://arxiv.org/abs/1608.05859"""
+
+    unknown: Tensor
+
+    def __init__(self, dim: int, num_items: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(dim, dim)
+        self.bias = nn.Parameter(torch.zeros(num_items + 1))
+        unknown = torch.zeros(num_items + 1)
+        unknown[0] = UNKNOWN
+        self.register_buffer("unknown", unknown, persistent=False)
+
+    def biases(self) -> Tensor:
+        """-> (V,): the unknown item is never ranked."""
+        return self.bias + self.unknown
+
+    def forward(self, states: Tensor, item_vectors: Tensor) -> Tensor:
+        """(N, D), (V, D) -> (N, V)"""
+        return torch.addmm(self.biases(), self.project(states), item_vectors.T)

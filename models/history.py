@@ -1,0 +1,180 @@
+"""Users' histories as flat numpy columns: the one view of `sequences` rows that every model reads.
+
+N users, E events. Events of a user are contiguous, oldest first; user ``n`` owns the events
+``offsets[n]:offsets[n + 1]``. Strings are codes into small vocabularies.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def microseconds(instant: datetime) -> int:
+    """Microseconds since 1970 of an instant that knows its time zone."""
+    return (instant - EPOCH) // MICROSECOND
+
+
+@dataclass(frozen=True)
+class Histories:
+    user_ids: NDArray[np.object_]  # (N,)
+    offsets: Ints  # (N + 1,)
+    times: Ints  # (E,) microseconds since 1970, UTC
+    item_codes: Ints  # (E,) into item_ids
+    event_type_codes: Ints  # (E,) into event_types
+    category_codes: Ints  # (E,) into categories
+    quantities: Floats  # (E,)
+    amounts: Floats  # (E,)
+    session_starts: Bools  # (E,)
+    item_ids: NDArray[np.object_]
+    event_types: NDArray[np.object_]
+    categories: NDArray[np.object_]
+    lifetime_events: Ints  # (N,) events ever, stored or not
+    lifetime_spend: Floats  # (N,) sum of the amounts that are not negative, ever
+    first_times: Ints  # (N,) the first event ever, microseconds; meaningless without history
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+    @property
+    def num_events(self) -> Ints:
+        """(N,) events stored for each user."""
+        return np.diff(self.offsets)
+
+    @property
+    def has_history(self) -> Bools:
+        """(N,) was the user ever seen?"""
+        return self.lifetime_events > 0
+
+    @property
+    def is_whole(self) -> Bools:
+        """(N,) are all of the user's events stored, none cut off at the old end?"""
+        return self.lifetime_events == self.num_events
+
+    @cached_property
+    def event_users(self) -> Ints:
+        """(E,) the user of each event."""
+        return np.repeat(np.arange(len(self)), self.num_events)
+
+    @cached_property
+    def is_purchase(self) -> Bools:
+        """(E,) is the event a purchase?"""
+        return np.asarray(self.event_types == "purchase", dtype=bool)[self.event_type_codes]
+
+    @classmethod
+    def from_arrow(cls, sequences: pa.Table | pa.RecordBatch) -> "Histories":
+        """Read rows with the columns of `contracts.tables.SEQUENCES`; their order is kept."""
+        times = _lists(sequences, "event_times")
+        offsets = _offsets(times)
+        item_codes, item_ids = _encoded(_lists(sequences, "item_ids"))
+        event_type_codes, event_types = _encoded(_lists(sequences, "event_types"))
+        category_codes, categories = _encoded(_lists(sequences, "categories"))
+        return cls(
+            user_ids=np.asarray(sequences.column("user_id").to_pylist(), dtype=object),
+            offsets=offsets,
+            times=_microseconds(times.flatten()),
+            item_codes=item_codes,
+            event_type_codes=event_type_codes,
+            category_codes=category_codes,
+            quantities=_floats(_lists(sequences, "quantities").flatten()),
+            amounts=_floats(_lists(sequences, "amounts").flatten()),
+            session_starts=_bools(_lists(sequences, "session_starts").flatten()),
+            item_ids=item_ids,
+            event_types=event_types,
+            categories=categories,
+            lifetime_events=np.asarray(_array(sequences, "lifetime_events"), dtype=np.int64),
+            lifetime_spend=np.asarray(_array(sequences, "lifetime_spend"), dtype=np.float64),
+            first_times=_microseconds(_array(sequences, "first_event_time")),
+        )
+
+    def before(self, instant: datetime) -> "Histories":
+        """The same users with only the events strictly before ``instant``, and totals to match.
+
+        A user who was not seen before it stays, with ``has_history`` False.
+        """
+        keep = self.times < microseconds(instant)
+        if keep.all():
+            return self
+        kept, dropped = self._per_user(keep), self._per_user(~keep)
+        dropped_spend = self._per_user(np.where(keep, 0.0, np.maximum(self.amounts, 0.0)))
+        return replace(
+            self._only(keep),
+            offsets=np.concatenate([[0], np.cumsum(kept)]).astype(np.int64),
+            lifetime_events=self.lifetime_events - dropped.astype(np.int64),
+            lifetime_spend=np.maximum(self.lifetime_spend - dropped_spend, 0.0),
+        )
+
+    def take(self, users: Ints) -> "Histories":
+        """These users only, in this order."""
+        lengths = self.num_events[users]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        events = np.arange(offsets[-1]) + np.repeat(
+            self.offsets[:-1][users] - offsets[:-1], lengths
+        )
+        return replace(
+            self._only(events),
+            user_ids=self.user_ids[users],
+            offsets=offsets,
+            lifetime_events=self.lifetime_events[users],
+            lifetime_spend=self.lifetime_spend[users],
+            first_times=self.first_times[users],
+        )
+
+    def _only(self, events: Ints | Bools) -> "Histories":
+        names = ("times", "item_codes", "event_type_codes", "category_codes")
+        more = ("quantities", "amounts", "session_starts")
+        columns: dict[str, Any] = {name: getattr(self, name)[events] for name in names + more}
+        return replace(self, **columns)
+
+    def _per_user(self, values: NDArray[Any]) -> Floats:
+        """(E,) -> (N,) sums."""
+        return np.bincount(self.event_users, weights=values, minlength=len(self))
+
+
+def _array(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
+    column = table.column(name)
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _lists(table: pa.Table | pa.RecordBatch, name: str) -> pa.ListArray:
+    array = _array(table, name)
+    if isinstance(array, pa.ChunkedArray):  # a table without a single chunk
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    return array
+
+
+def _offsets(lists: pa.ListArray) -> Ints:
+    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _encoded(lists: pa.ListArray) -> tuple[Ints, NDArray[np.object_]]:
+    """Codes and vocabulary, in order of first appearance."""
+    encoded = lists.flatten().cast(pa.string()).fill_null("").dictionary_encode()
+    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes, np.asarray(encoded.dictionary.to_pylist(), dtype=object)
+
+
+def _microseconds(values: pa.Array) -> Ints:
+    cast = values.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).fill_null(0)
+    return np.asarray(cast.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _floats(values: pa.Array) -> Floats:
+    cast = values.cast(pa.float64()).fill_null(0.0)
+    return np.asarray(cast.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _bools(values: pa.Array) -> Bools:
+    return np.asarray(values.fill_null(False).to_numpy(zero_copy_only=False), dtype=bool)
