@@ -1,0 +1,97 @@
+"""Write `docs/tables.md` from `contracts/tables.py`, so that the page cannot be out of date.
+
+python -m jobs.document_tables
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from contracts.tables import LAKE, NIGHTLY, WAREHOUSE, Column, Table
+from jobs.settings import PROJECT
+from jobs.warehouse_sql import ERROR_HOURS, WARN_HOURS
+
+FILE = PROJECT / "docs" / "tables.md"
+
+HEAD = """# Tables
+
+Made from `contracts/tables.py` by `python -m jobs.document_tables`: change the contract, not this.
+In the warehouse the same words stand as comments on the tables and columns.
+
+A **cutoff** is the first day that the model did not see: rows of cutoff 29 November use what was
+known up to the end of 28 November, and speak of 29 November and the days after it.
+
+# Warehouse
+
+What marketing and inventory read. Connect to the DuckDB file with `read_only`; a connection sees
+one whole night until it connects again.
+An older night that is published later never replaces a newer one in the `_latest` views.
+
+| view | holds |
+|---|---|
+"""
+
+FRESHNESS = (
+    "for each nightly table: its newest `cutoff`, `hours_since_cutoff`, `published_at`, and a "
+    f"`status` that is `warn` from {WARN_HOURS} hours on and `error` from {ERROR_HOURS}"
+)
+
+LAKE_HEAD = """# Lake
+
+Iceberg tables that the jobs read and write; a run replaces its partition whole.
+"""
+
+READERS = {
+    "jobs": "the jobs",
+    "marketing": "marketing",
+    "inventory": "inventory",
+    "both": "marketing and inventory",
+    "operators": "whoever runs Nightshift",
+}
+
+
+def tables_page() -> str:
+    """The whole page, as Markdown."""
+    views = [
+        *(
+            f"| `{table.name}_latest` | `{table.name}` of the newest published cutoff |\n"
+            for table in NIGHTLY
+        ),
+        f"| `freshness` | {FRESHNESS} |\n",
+    ]
+    sections = [*map(table_section, WAREHOUSE), LAKE_HEAD, *map(table_section, LAKE)]
+    return HEAD + "".join(views) + "\n" + "\n".join(sections)
+
+
+def table_section(table: Table) -> str:
+    """One table: what it is, what identifies a row, and what each column means."""
+    lines = [
+        f"## {table.name}",
+        "",
+        f"{table.meaning}",
+        f"For {READERS[table.readers]}. One row for each "
+        f"{', '.join(f'`{name}`' for name in table.key)}; replaced by `{table.partition}`.",
+        "",
+        "| column | type | unit | meaning |",
+        "|---|---|---|---|",
+        *map(_row, table.columns),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(column: Column) -> str:
+    kind = f"`{column.type}`" + (", may be null" if column.nullable else "")
+    meaning = column.meaning.replace("|", "\\|")
+    return f"| `{column.name}` | {kind} | {column.unit} | {meaning} |"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    argparse.ArgumentParser(prog="document_tables", description=__doc__).parse_args(argv)
+    FILE.write_text(tables_page())
+    print(FILE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

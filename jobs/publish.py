@@ -1,0 +1,149 @@
+"""Publish a night: audit the lake's rows, then switch the warehouse tables in one transaction.
+
+reads   scores, demand      partition cutoff=YYYY-MM-DD, at the snapshots that made it
+        sequences           the users of the snapshot that the scores were made from
+writes  user_scores, user_recommendations, item_demand      the rows of this cutoff, replaced whole
+        models, publish_ledger                              what made them, and the proof
+
+    python -m jobs.publish --cutoff 2017-11-29
+
+A red audit publishes nothing: the tables of the night before go on answering.
+"""
+
+import argparse
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contracts.tables import (
+    DEMAND,
+    ITEM_DEMAND,
+    SCORES,
+    SEQUENCES,
+    USER_RECOMMENDATIONS,
+    USER_SCORES,
+    Table,
+)
+from contracts.windows import one_day
+from jobs.audit import Expectations, audit
+from jobs.content_hash import content_hash
+from jobs.lake import Commit, Lake, open_lake
+from jobs.night_rows import item_demand, user_recommendations, user_scores
+from jobs.program import run
+from jobs.published_models import published_models
+from jobs.settings import Settings
+from jobs.warehouse import open_warehouse
+from jobs.warehouse_night import Publication
+from models.registry import Registry
+
+READ = [name for name in SCORES.column_names if name != "embedding"]
+
+
+@dataclass(frozen=True)
+class NightInLake:
+    """What the lake holds for a night, each table at the snapshot that made its partition."""
+
+    scores: pa.Table
+    demand: pa.Table
+    user_ids: pa.ChunkedArray  # of the sequences that the scores were made from
+    scored_at: datetime
+    snapshot_ids: Mapping[str, int]
+
+
+def read_night(lake: Lake, cutoff: date) -> NightInLake:
+    """Raises MissingPartitionError where a stage has not committed the night."""
+    scored = lake.require(SCORES, cutoff, producer=f"nightshift score --cutoff {cutoff}")
+    forecast = lake.require(DEMAND, cutoff, producer=f"nightshift demand --cutoff {cutoff}")
+    sequences_id = scored.reads[SEQUENCES.name]
+
+    def read(table: Table, columns: list[str], snapshot_id: int) -> pa.Table:
+        return lake.read_arrow(
+            table, window=one_day(cutoff), columns=columns, snapshot_id=snapshot_id
+        )
+
+    return NightInLake(
+        scores=read(SCORES, READ, scored.snapshot_id),
+        demand=read(DEMAND, DEMAND.column_names, forecast.snapshot_id),
+        user_ids=read(SEQUENCES, ["user_id"], sequences_id)["user_id"],
+        scored_at=_scored_at(scored),
+        snapshot_ids={
+            SCORES.name: scored.snapshot_id,
+            DEMAND.name: forecast.snapshot_id,
+            SEQUENCES.name: sequences_id,
+        },
+    )
+
+
+def nightly_rows(night: NightInLake) -> dict[Table, pa.Table]:
+    """The night as its readers see it."""
+    return {
+        USER_SCORES: user_scores(night.scores, scored_at=night.scored_at),
+        USER_RECOMMENDATIONS: user_recommendations(night.scores),
+        ITEM_DEMAND: item_demand(night.demand),
+    }
+
+
+def expectations(night: NightInLake, cutoff: date, *, demand_days: int) -> Expectations:
+    """What the lake says that the staged rows must be."""
+    said = tuple(name for name in USER_SCORES.column_names if name in READ)
+    forecast = tuple(ITEM_DEMAND.column_names)
+    return Expectations(
+        cutoff=cutoff,
+        user_ids=night.user_ids,
+        hashes={
+            USER_SCORES: (said, content_hash(night.scores, said)),
+            ITEM_DEMAND: (forecast, content_hash(night.demand, forecast)),
+        },
+        num_recommendations=pc.sum(pc.list_value_length(night.scores["recommended_item_ids"]))
+        .cast(pa.int64())
+        .as_py()
+        or 0,
+        demand_days=demand_days,
+    )
+
+
+def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
+    cutoff = options.cutoff
+    night = read_night(open_lake(settings), cutoff)
+    expected = expectations(night, cutoff, demand_days=settings.horizons.demand_days)
+    mlflow = settings.mlflow
+    registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
+    versions = pc.unique(night.scores["model_version"]).to_pylist()
+    publication = Publication(
+        cutoff=cutoff,
+        run_key=f"publish-{cutoff}-{secrets.token_hex(4)}",
+        nightly=nightly_rows(night),
+        models=published_models(registry, versions),
+        snapshot_ids=night.snapshot_ids,
+        published_at=datetime.now(UTC),
+    )
+    published = open_warehouse(settings).publish(
+        publication, check=lambda staged: audit(staged, expected)
+    )
+    return {
+        "run_key": publication.run_key,
+        "warehouse": str(settings.warehouse_file),
+        "rows": sum(table.num_rows for table in published.values()),
+        "tables": {
+            name: {"rows": table.num_rows, "content_hash": table.content_hash}
+            for name, table in published.items()
+        },
+    }
+
+
+def _scored_at(scored: Commit) -> datetime:
+    return datetime.fromisoformat(scored.facts["scored_at"])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run("publish", body, argv, description="Audit a night, then publish it.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

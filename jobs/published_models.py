@@ -1,0 +1,49 @@
+"""What the warehouse's `models` table says of the versions whose scores a night holds."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from contracts.tables import MODELS
+from jobs.lake_types import arrow_schema
+from models.registry import ModelVersion, Registry
+
+MATURED = "test/"  # metrics on matured cutoffs are logged as test/<head>/<metric>
+
+
+def published_models(registry: Registry, versions: Iterable[str]) -> pa.Table:
+    """One row for each version. Raises UnreachableError, ConfigError."""
+    rows = []
+    for version in map(registry.resolve, versions):
+        run = registry.client.get_run(version.run_id)
+        ended = run.info.end_time or run.info.start_time  # milliseconds since 1970
+        rows.append(model_row(version, ended / 1000, run.data.metrics))
+    return pa.Table.from_pylist(rows, schema=arrow_schema(MODELS))
+
+
+def model_row(
+    version: ModelVersion, trained_at: float, metrics: Mapping[str, float]
+) -> dict[str, object]:
+    promoted_at = version.tags.get("promoted_at")
+    return {
+        "name": version.name,
+        "version": version.version,
+        "encoder": version.encoder,
+        "trained_at": datetime.fromtimestamp(trained_at, UTC),
+        "training_cutoff": version.training_cutoff,
+        "metrics": json.dumps(by_head(metrics), sort_keys=True),
+        "promoted_at": datetime.fromisoformat(promoted_at) if promoted_at else None,
+        "promoted_by": version.tags.get("promoted_by"),
+    }
+
+
+def by_head(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """test/purchase/auroc: 0.8 → purchase: auroc: 0.8; what is not a test metric is left out."""
+    heads: dict[str, dict[str, float]] = {}
+    for name, value in metrics.items():
+        head, _, metric = name.removeprefix(MATURED).partition("/")
+        if name.startswith(MATURED) and metric:
+            heads.setdefault(head, {})[metric] = value
+    return heads

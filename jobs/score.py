@@ -1,0 +1,127 @@
+"""Score every user: the champion's answer as of the cutoff, for every row of `sequences`.
+
+reads   sequences  partition cutoff=YYYY-MM-DD, and the registry's version with the alias `champion`
+writes  scores     partition cutoff=YYYY-MM-DD, replaced whole, so a re-run is safe
+key     (user_id, cutoff)
+
+    spark-submit jobs/score.py --cutoff 2017-11-29
+
+The model travels to the executors and runs there over Arrow batches; no user passes the driver.
+Users are dealt out by a hash of their id and sorted, in batches of a fixed size, so that a second
+run of a night does the same sums in the same order and writes the same rows.
+"""
+
+import argparse
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from contracts.errors import AuditError
+from contracts.tables import SCORES, SEQUENCES
+from contracts.windows import one_day
+from jobs.lake import Commit, Lake, Staged, open_lake
+from jobs.lake_types import spark_schema
+from jobs.program import run
+from jobs.score_batches import INPUT_COLUMNS, Stamp, scorer
+from jobs.settings import Settings
+from jobs.spark import open_spark
+from models.registry import ModelVersion, Registry
+
+BATCH_USERS = 512  # of one Arrow batch: some 20 MB at 600 events a user
+
+
+def score_users(
+    sequences: DataFrame, *, folder: str, stamp: Stamp, top_k: int, partitions: int
+) -> DataFrame:
+    """One row of `scores` for each row of ``sequences``."""
+    dealt = (
+        sequences.select(*INPUT_COLUMNS)
+        .repartition(partitions, F.col("user_id"))
+        .sortWithinPartitions("user_id")
+    )
+    scored = dealt.mapInArrow(scorer(folder, stamp, top_k=top_k), spark_schema(SCORES))
+    return scored.select(*SCORES.column_names)
+
+
+def score_night(
+    lake: Lake, settings: Settings, options: argparse.Namespace, champion: ModelVersion, model: Path
+) -> tuple[Commit, float]:
+    """Score, audit and commit one night; returns the commit and the seconds that scoring took."""
+    cutoff = options.cutoff
+    sequences = lake.require(SEQUENCES, cutoff, producer=f"nightshift sequences --cutoff {cutoff}")
+    spark = open_spark(settings, "score")
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(BATCH_USERS))
+    spark.sparkContext.addFile(str(model), recursive=True)
+    start = time.monotonic()
+    scores = score_users(
+        lake.read(spark, SEQUENCES, window=one_day(cutoff), snapshot_id=sequences.snapshot_id),
+        folder=model.name,
+        stamp=Stamp(champion.name, str(champion.version), champion.run_id, cutoff),
+        top_k=settings.recommendations.top_k,
+        partitions=settings.spark.partitions,
+    )
+    staged = lake.stage(scores, SCORES, window=one_day(cutoff), run_key=model.name)
+    seconds = time.monotonic() - start
+    check_rows(staged, sequences)
+    commit = lake.commit(
+        staged,
+        reads={SEQUENCES.name: sequences.snapshot_id},
+        facts={
+            "model_version": str(champion.version),
+            "scored_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+    return commit, seconds
+
+
+def check_rows(staged: Staged, sequences: Commit) -> None:
+    """Raise AuditError unless every user of the sequences has a row, before any is visible."""
+    if staged.num_rows != sequences.num_rows:
+        day = staged.window.start
+        raise AuditError(
+            f"{SCORES.name}/cutoff={day}",
+            found=f"{staged.num_rows} rows",
+            expected=f"{sequences.num_rows}, one for each user in sequences",
+            do="Nothing was committed. "
+            f"Run `nightshift sequences --cutoff {day}` again, then score again.",
+        )
+
+
+def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
+    cutoff = options.cutoff
+    lake = open_lake(settings)
+    lake.require(SEQUENCES, cutoff, producer=f"nightshift sequences --cutoff {cutoff}")
+    mlflow = settings.mlflow
+    registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
+    champion = registry.resolve("champion")
+    with TemporaryDirectory(prefix="nightshift-") as folder:
+        # Named after the run: executors that outlive a run must not mistake one for another.
+        model = Path(folder) / f"score-{cutoff}-{secrets.token_hex(4)}"
+        shutil.copytree(registry.download(champion, Path(folder) / "download"), model)
+        commit, seconds = score_night(lake, settings, options, champion, model)
+    return {
+        "users": commit.num_rows,
+        "model_version": str(champion.version),
+        "users_per_second": round(commit.num_rows / seconds, 1),
+        # It has seen what came after this cutoff: fine for a backfill's rows, not for evaluation.
+        "is_hindsight": champion.training_cutoff > cutoff,
+        "content_hash": commit.content_hash,
+        "snapshot_id": commit.snapshot_id,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run("score", body, argv, description="Score every user with the champion.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+"""The page on the tables: made from the contract, and never behind it."""
+
+import pytest
+
+from contracts.tables import LAKE, WAREHOUSE
+from jobs.document_tables import FILE, tables_page
+
+
+def test_the_page_in_the_repository_is_what_the_contract_says():
+    """Whoever changes a column sees it in the documentation, or this fails."""
+    assert FILE.read_text() == tables_page(), "run `python -m jobs.document_tables`"
+
+
+@pytest.mark.parametrize("table", [*WAREHOUSE, *LAKE], ids=lambda table: table.name)
+def test_every_table_and_column_has_its_line(table):
+    """No table is left out, and no column without its meaning."""
+    page = tables_page()
+    section = page[page.index(f"\n## {table.name}\n") :].split("\n## ")[1]
+
+    assert table.meaning in section
+    for column in table.columns:
+        assert f"| `{column.name}` | `{column.type}`" in section
+        assert column.meaning in section

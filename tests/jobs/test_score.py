@@ -1,0 +1,295 @@
+"""Scoring: one row for every user, from the champion, the same on every run."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+import torch
+import yaml
+
+from contracts.errors import AuditError, MissingPartitionError, NoChampionError, UnreachableError
+from contracts.tables import SCORES, SEQUENCES
+from contracts.windows import one_day
+from jobs import score, score_batches
+from jobs.lake import Lake, open_lake
+from jobs.lake_types import arrow_schema
+from jobs.settings import PROJECT, Settings, load_settings
+from models.artifact import BaseRates, Manifest, save_artifact
+from models.calibration import IDENTITY, Calibration
+from models.config import GRUConfig, LabelHorizons, load_train_config
+from models.history import Histories
+from models.network import Network
+from models.predict import Predictor
+from models.registry import Registry
+from models.vocabulary import Vocabulary
+
+pytestmark = [pytest.mark.spark, pytest.mark.torch]
+
+CUTOFF = date(2017, 11, 29)
+NIGHT_BEFORE = CUTOFF - timedelta(days=1)
+USERS = ['O\'Brien "the" \\ hat', "🛒 Zoë", "x" * 500, *(f"user-{n}" for n in range(17))]
+ITEMS = ["milk", "bread", "eggs", "apples"]
+
+
+def sequence_rows(cutoff: date, users: list[str]) -> pa.Table:
+    """User n bought n + 1 things, one a day, the last on the day before the cutoff."""
+    rows = []
+    for n, user in enumerate(users):
+        last = datetime(cutoff.year, cutoff.month, cutoff.day, 12, tzinfo=UTC) - timedelta(days=1)
+        times = [last - timedelta(days=n - place) for place in range(n + 1)]
+        items = [ITEMS[(n + place) % len(ITEMS)] for place in range(n + 1)]
+        rows.append(
+            {
+                "user_id": user,
+                "event_times": times,
+                "event_ids": [f"{n}-{place}" for place in range(n + 1)],
+                "item_ids": items,
+                "event_types": ["purchase"] * (n + 1),
+                "categories": ["FOOD"] * (n + 1),
+                "quantities": [1.0] * (n + 1),
+                "amounts": [2.5] * (n + 1),
+                "session_starts": [True] * (n + 1),
+                "lifetime_events": n + 1,
+                "lifetime_spend": 2.5 * (n + 1),
+                "first_event_time": times[0],
+                "last_event_time": times[-1],
+                "cutoff": cutoff,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=arrow_schema(SEQUENCES))
+
+
+def save_model(folder: Path) -> Path:
+    """A GRU with random weights: it has learnt nothing, and answers like any other."""
+    torch.manual_seed(0)
+    encoder = GRUConfig(max_length=16, dim=8, num_layers=1, dropout=0.0)
+    config = load_train_config(
+        PROJECT / "configs" / "models" / "gru.yaml", encoder=encoder.model_dump()
+    )
+    vocabulary = Vocabulary.of(Histories.from_arrow(sequence_rows(CUTOFF, USERS)), min_item_count=1)
+    manifest = Manifest(
+        config=config,
+        horizons=LabelHorizons(
+            purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
+        ),
+        time_zone="America/New_York",
+        training_cutoff=NIGHT_BEFORE,
+        label_limit=date(2017, 10, 1),
+        snapshot_ids={},
+        base_rates=BaseRates(purchase=0.5, churn=0.1, spend=10.0),
+        calibration=Calibration(purchase=IDENTITY, churn=IDENTITY, spend=1.0),
+        metrics={},
+    )
+    save_artifact(folder, manifest, vocabulary, Network(encoder, vocabulary).state_dict())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """One home for the file's tests: a lake with two nights of sequences, and a champion."""
+    folder = tmp_path_factory.mktemp("score")
+    values = yaml.safe_load((PROJECT / "configs" / "nightshift.yaml").read_text())
+    values["home"] = str(folder / "home")
+    values["spark"] = {"master": "local[1]", "driver_memory": "1g", "partitions": 3}
+    values["recommendations"] = {"top_k": 3}
+    file = folder / "nightshift.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return load_settings(file)
+
+
+@pytest.fixture(scope="module")
+def lake(settings, spark) -> Lake:
+    lake = open_lake(settings)
+    for cutoff in (NIGHT_BEFORE, CUTOFF):
+        rows = sequence_rows(cutoff, USERS).to_pylist()
+        frame = spark.createDataFrame(rows, score.spark_schema(SEQUENCES))
+        lake.replace(
+            frame, SEQUENCES, window=one_day(cutoff), run_key=f"sequences-{cutoff}", reads={}
+        )
+    return lake
+
+
+@pytest.fixture(scope="module")
+def registry(settings, tmp_path_factory) -> Registry:
+    mlflow = settings.mlflow
+    registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
+    run_id = registry.start_run("tests", name="gru", params={}, tags={})
+    folder = save_model(tmp_path_factory.mktemp("model"))
+    version = registry.register(folder, run_id, NIGHT_BEFORE, "gru")
+    registry.set_alias("champion", version.version)
+    return registry
+
+
+def run_score(settings: Settings, capsys: pytest.CaptureFixture[str], cutoff: date) -> dict:
+    capsys.readouterr()
+    code = score.main(["--cutoff", str(cutoff), "--config", str(settings.file), "--json"])
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return {**summary, "code": code}
+
+
+def rows_at(lake: Lake, cutoff: date) -> pa.Table:
+    return lake.read_arrow(SCORES, window=one_day(cutoff)).sort_by("user_id")
+
+
+def test_every_user_gets_one_row_of_the_champion(settings, lake, registry, capsys):
+    """As many rows as users, whatever their ids look like, complete and in range."""
+    summary = run_score(settings, capsys, CUTOFF)
+    rows = rows_at(lake, CUTOFF)
+    commit = lake.require(SCORES, CUTOFF, producer="nightshift score")
+
+    assert summary["code"] == 0
+    assert (summary["users"], summary["model_version"], summary["is_hindsight"]) == (20, "1", False)
+    assert rows["user_id"].to_pylist() == sorted(USERS, key=str.encode)
+    assert rows.column_names == SCORES.column_names
+    assert all(rows[name].null_count == 0 for name in rows.column_names)
+    for name in ("purchase_probability_7d", "churn_probability_28d"):
+        assert 0 <= pc.min(rows[name]).as_py() <= pc.max(rows[name]).as_py() <= 1
+    assert pc.unique(pc.list_value_length(rows["recommended_item_ids"])).to_pylist() == [3]
+    assert pc.unique(rows["run_id"]).to_pylist() == [registry.resolve("champion").run_id]
+    assert commit.reads == {"sequences": lake.require(SEQUENCES, CUTOFF, producer="").snapshot_id}
+    assert commit.content_hash == summary["content_hash"]
+    assert datetime.fromisoformat(commit.facts["scored_at"]).tzinfo == UTC
+
+
+def test_spark_says_what_the_model_says_of_each_user_alone(settings, lake, registry, tmp_path):
+    """Neither the other users of a batch nor the way through Arrow and Parquet changes a score."""
+    rows = rows_at(lake, CUTOFF).to_pylist()
+    predictor = Predictor.load(registry.download(registry.resolve("champion"), tmp_path))
+    sequences = {row["user_id"]: row for row in sequence_rows(CUTOFF, USERS).to_pylist()}
+
+    assert len({row["purchase_probability_7d"] for row in rows}) > 10
+    for row in rows:
+        alone = pa.Table.from_pylist([sequences[row["user_id"]]], schema=arrow_schema(SEQUENCES))
+        found = predictor.predict(alone, cutoff=CUTOFF, top_k=3)
+        assert row["purchase_probability_7d"] == pytest.approx(found.purchase[0], abs=1e-5)
+        assert row["churn_probability_28d"] == pytest.approx(found.churn[0], abs=1e-5)
+        assert row["expected_spend_28d"] == pytest.approx(found.spend[0], abs=0.01)
+        assert row["recommended_item_ids"] == found.item_ids[0].tolist()
+        assert row["embedding"] == pytest.approx(found.embeddings[0].tolist(), abs=1e-4)
+
+
+def test_a_second_run_writes_the_same_rows(settings, lake, registry, capsys):
+    """Equal content hash, one partition: a night may be run again at any time."""
+    first = run_score(settings, capsys, CUTOFF)
+    second = run_score(settings, capsys, CUTOFF)
+
+    assert first["content_hash"] == second["content_hash"]
+    assert first["snapshot_id"] != second["snapshot_id"]
+    assert rows_at(lake, CUTOFF).num_rows == len(USERS)
+
+
+def test_numbers_are_rounded_to_what_the_contract_can_keep(settings, lake, registry):
+    """Six decimals of a probability, two of money, five of a state."""
+    rows = rows_at(lake, CUTOFF)
+
+    for name, decimals in [
+        ("purchase_probability_7d", 6),
+        ("churn_probability_28d", 6),
+        ("expected_spend_28d", 2),
+    ]:
+        assert rows[name].equals(pc.round(rows[name], ndigits=decimals))
+    for name, decimals in [("recommended_scores", 6), ("embedding", 5)]:
+        values = pc.list_flatten(rows[name])
+        assert values.equals(pc.round(values, ndigits=decimals))
+
+
+def test_a_model_that_knew_what_came_later_is_called_hindsight(settings, lake, registry, capsys):
+    """Rows of a backfill may be made by a later model; an evaluation must not read them."""
+    registry.set_tags("1", {"training_cutoff": CUTOFF.isoformat()})
+    try:
+        summary = run_score(settings, capsys, NIGHT_BEFORE)
+    finally:
+        registry.set_tags("1", {"training_cutoff": NIGHT_BEFORE.isoformat()})
+
+    assert summary["is_hindsight"] is True
+    assert rows_at(lake, NIGHT_BEFORE).num_rows == len(USERS)
+
+
+def test_a_missing_user_stops_the_night_before_anyone_sees_it(
+    settings, lake, registry, capsys, monkeypatch
+):
+    """The count is checked before the commit: the scores of the run before stay."""
+    before = lake.snapshot_id(SCORES)
+    whole = score.score_users
+    monkeypatch.setattr(
+        score, "score_users", lambda *args, **options: whole(*args, **options).limit(19)
+    )
+    summary = run_score(settings, capsys, CUTOFF)
+
+    assert (summary["code"], summary["error"]) == (3, AuditError.__name__)
+    assert summary["message"] == (
+        "scores/cutoff=2017-11-29: found 19 rows, expected 20, one for each user in sequences. "
+        "Nothing was committed. Run `nightshift sequences --cutoff 2017-11-29` again, "
+        "then score again."
+    )
+    assert lake.snapshot_id(SCORES) == before
+
+
+def test_without_sequences_scoring_says_what_to_run(settings, lake, registry, capsys):
+    """A night whose users are not known yet has no scores, not an empty table."""
+    summary = run_score(settings, capsys, date(2017, 11, 30))
+
+    assert (summary["code"], summary["error"]) == (3, MissingPartitionError.__name__)
+    assert "Run `nightshift sequences --cutoff 2017-11-30` first" in summary["message"]
+
+
+def test_without_a_champion_nothing_is_scored(settings, lake, registry, capsys):
+    """The gate's message, with its exit code: never some other version in its place."""
+    registry.client.delete_registered_model_alias(registry.model, "champion")
+    try:
+        summary = run_score(settings, capsys, CUTOFF)
+    finally:
+        registry.set_alias("champion", "1")
+
+    assert (summary["code"], summary["error"]) == (4, NoChampionError.__name__)
+
+
+def test_an_unreachable_registry_is_named(settings, lake, capsys, monkeypatch):
+    """MLflow down is a red task that says so, within seconds."""
+    monkeypatch.setenv("NIGHTSHIFT__MLFLOW__TRACKING_URI", "http://127.0.0.1:9")
+    summary = run_score(settings, capsys, CUTOFF)
+
+    assert (summary["code"], summary["error"]) == (1, UnreachableError.__name__)
+    assert "MLflow at http://127.0.0.1:9" in summary["message"]
+
+
+def test_a_process_loads_the_model_once_and_uses_one_thread(tmp_path):
+    """Tasks of one executor share the model; threads of one task never fight with another's."""
+    folder = str(save_model(tmp_path / "model"))
+    threads = torch.get_num_threads()
+    try:
+        first = score_batches.load_once(folder, 1)
+
+        assert score_batches.load_once(folder, 1) is first
+        assert score_batches.load_once(folder, 2) is not first
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_answers_out_of_order_are_refused(tmp_path):
+    """A score must never be written beside another user's id."""
+    predictor = Predictor.load(save_model(tmp_path / "model"))
+    batch = sequence_rows(CUTOFF, USERS[:2]).to_batches()[0]
+    answer = predictor.predict(batch, cutoff=CUTOFF, top_k=3)
+    answer.user_ids.reverse()
+    stamp = score_batches.Stamp("nightshift", "1", "abc", CUTOFF)
+
+    class Confused(Predictor):
+        def __init__(self) -> None:
+            pass
+
+        def predict(self, *args: object, **options: object):
+            return answer
+
+    with pytest.raises(AuditError) as caught:
+        score_batches.score_batch(Confused(), batch, stamp, top_k=3)
+
+    assert str(caught.value) == (
+        "model nightshift version 1: found 2 answers, "
+        "expected one for each of 2 users, in their order. "
+        "Nothing was committed. Mend models/predict.py."
+    )
