@@ -69,7 +69,8 @@ class DuckDBWarehouse:
                     published = self._write(copy, publication, check)
                     self._switch(copy, publication.run_key)
                 finally:
-                    self._remove_copies()
+                    copy.unlink(missing_ok=True)
+                    _log_of(copy).unlink(missing_ok=True)
         except (OSError, adbc_driver_manager.Error) as error:
             raise self._unreachable(error) from error
         return published
@@ -162,7 +163,7 @@ class DuckDBWarehouse:
         return self.file.exists() and self.query(ledger).num_rows > 0
 
     def _remove_copies(self) -> None:
-        """Copies that lie about while we hold the lock are of runs that were killed, or our own."""
+        """Copies that lie about while we hold the lock are of runs that were killed."""
         for copy in self.file.parent.glob(f"{self.file.name}.*.run*"):
             copy.unlink()
 

@@ -1,8 +1,8 @@
 """A trained model as a folder: safetensors and JSON, so that loading it runs no code of its own.
 
-    weights.safetensors   every parameter and buffer of `models.network.Network`
-    manifest.json         what was trained, on what, until when, and how well
-    item_index.json       what the network's numbers for items and categories mean
+weights.safetensors   every parameter and buffer of `models.network.Network`
+manifest.json         what was trained, on what, until when, and how well
+item_index.json       what the network's numbers for items and categories mean
 """
 
 from datetime import date
@@ -67,9 +67,7 @@ def save_artifact(
 
 def load_artifact(directory: Path) -> Artifact:
     """Raises ConfigError when the folder is no model of this version of the code."""
-    missing = [
-        name for name in (WEIGHTS, MANIFEST, ITEM_INDEX) if not (directory / name).is_file()
-    ]
+    missing = [name for name in (WEIGHTS, MANIFEST, ITEM_INDEX) if not (directory / name).is_file()]
     if missing:
         raise ConfigError(
             str(directory),
@@ -87,6 +85,4 @@ def load_artifact(directory: Path) -> Artifact:
         )
     vocabulary = Vocabulary.load(directory)
     state = load_file(directory / WEIGHTS)
-    return Artifact(
-        manifest, vocabulary, build_network(manifest.config.encoder, vocabulary, state)
-    )
+    return Artifact(manifest, vocabulary, build_network(manifest.config.encoder, vocabulary, state))

@@ -15,15 +15,14 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from models.batch import BatchBuilder, Layout, SequenceBatch, ranges
 from models.config import LabelHorizons, SampledSoftmax, TrainConfig
+from models.features import HISTORY_DAYS
 from models.history import Floats, Histories, Ints
 from models.labels import LabelMaker, midnights
 from models.vocabulary import Encoder, Vocabulary
-from models.features import HISTORY_DAYS
 
 SAMPLING_POWER = 0.75  # of an item's count: word2vec's, https://arxiv.org/abs/1310.4546
 _ITEMS = 1 << 32  # more than any catalogue has
@@ -96,7 +95,7 @@ class TrainingData:
         return np.where(stored, earliest, latest + 1).astype(np.int64), latest
 
     def draw(self, rng: np.random.Generator, users: Ints) -> Ints:
-        """(B,) -> (B, num_queries) ordinals, one in each of as many equal spans of a user's days."""
+        """(B,) -> (B, num_queries) ordinals, one in each of as many equal parts of the days."""
         count = self.config.num_queries
         place = (np.arange(count) + rng.random((len(users), count))) / count
         span = (self.latest - self.earliest + 1)[users]
@@ -233,7 +232,10 @@ class ValidationData:
         for place, cutoff in enumerate(self.cutoffs):
             days = np.full(len(users), cutoff.toordinal(), dtype=np.int64)
             moments = midnights(days, zone)
-            seen = self.builder.instants.first_from(users, moments) > self.builder.instants.offsets[:-1]
+            seen = (
+                self.builder.instants.first_from(users, moments)
+                > self.builder.instants.offsets[:-1]
+            )
             purchase, churn, spend = labels.at(users, days)
             for target, values, length in (
                 (self.purchase, purchase, horizons.purchase_days),

@@ -60,7 +60,7 @@ class Histories:
     @property
     def is_whole(self) -> Bools:
         """(N,) are all of the user's events stored, none cut off at the old end?"""
-        return self.lifetime_events == self.num_events
+        return np.asarray(self.lifetime_events == self.num_events, dtype=bool)
 
     @cached_property
     def event_users(self) -> Ints:
@@ -139,7 +139,8 @@ class Histories:
 
     def _per_user(self, values: NDArray[Any]) -> Floats:
         """(E,) -> (N,) sums."""
-        return np.bincount(self.event_users, weights=values, minlength=len(self))
+        sums = np.bincount(self.event_users, weights=values, minlength=len(self))
+        return np.asarray(sums, dtype=np.float64)
 
 
 def _array(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:

@@ -67,10 +67,11 @@ class LabelMaker:
         purchase = self.purchase_totals[end] > self.purchase_totals[start]
         start, end = self._span(users, cutoffs, 0, horizons.churn_days)
         active_start, active_end = self._span(users, cutoffs, -horizons.churn_active_days, 0)
-        churn = np.where(active_end > active_start, (end == start).astype(np.float64), np.nan)
+        churn = np.asarray(end == start, dtype=np.float64)
+        churn[active_end == active_start] = np.nan
         start, end = self._span(users, cutoffs, 0, horizons.spend_days)
         spend = np.maximum(self.spend_totals[end] - self.spend_totals[start], 0.0)
-        return purchase.astype(np.float64), churn, np.round(spend, 6)
+        return purchase.astype(np.float64), churn, np.asarray(np.round(spend, 6), np.float64)
 
     def _span(self, users: Ints, cutoffs: Ints, start: int, end: int) -> tuple[Ints, Ints]:
         """First instants of, and after, the days ``cutoff + start <= day < cutoff + end``."""

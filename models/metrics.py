@@ -4,7 +4,7 @@
 A metric without an answer (one class only, no row) is nan.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -119,7 +119,12 @@ def recall_at_k(
     return _per_user(relevant, ranked, k, of_one)
 
 
-def _per_user(relevant: Sequence[ArrayLike], ranked: Sequence[ArrayLike], k: int, of_one):  # type: ignore[no-untyped-def]
+def _per_user(
+    relevant: Sequence[ArrayLike],
+    ranked: Sequence[ArrayLike],
+    k: int,
+    of_one: Callable[[NDArray[np.bool_], int], float],
+) -> Floats:
     values = np.full(len(relevant), np.nan)
     for n, (wanted, given) in enumerate(zip(relevant, ranked, strict=True)):
         wanted_set = set(np.asarray(wanted).tolist())

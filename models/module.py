@@ -1,5 +1,6 @@
 """The thin shell around the network: loss, optimiser, validation. Scoring needs nothing of it."""
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,11 +11,15 @@ from torch import Tensor
 
 from models.config import FullSoftmax, TrainConfig
 from models.dataset import Asked, TrainingBatch, TrainingBatches, TrainingData, ValidationData
-from models.losses import binary_loss, mixture_loss, sampled_softmax_loss, softmax_loss, tweedie_loss
+from models.losses import (
+    binary_loss,
+    mixture_loss,
+    sampled_softmax_loss,
+    softmax_loss,
+    tweedie_loss,
+)
 from models.network import Network
-from models.validation import Answers, validation_metrics
-
-TOP_K = 10
+from models.validation import TOP_K, Answers
 
 
 class Nightshift(L.LightningModule):
@@ -31,8 +36,13 @@ class Nightshift(L.LightningModule):
         self.config, self.network = config, network
         self.training_data, self.validation_data = training, validation
         self.answers = Answers.empty(validation)
-        self.num_events = 0  # of this rank, in this epoch
+        self.start_epoch()
+
+    def start_epoch(self) -> None:
+        """Forget the sums of the epoch before."""
+        self.num_events, self.num_batches = 0, 0  # of this rank
         self.sums: dict[str, Tensor] = {}
+        self.started_at, self.seconds = time.monotonic(), 0.0
 
     # ---- data --------------------------------------------------------------------------------
 
@@ -61,7 +71,14 @@ class Nightshift(L.LightningModule):
         for name, value in {"loss": total, **losses}.items():
             self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value.detach()
         self.num_events += len(batch.sequences.event_items)
+        self.num_batches += 1
+        self.seconds = time.monotonic() - self.started_at
         return total
+
+    def training_means(self) -> dict[str, float]:
+        """Mean losses of this rank's batches since the epoch began."""
+        count = max(self.num_batches, 1)
+        return {f"train/{name}": float(value) / count for name, value in self.sums.items()}
 
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Each head's loss by the name of its weight."""
@@ -104,14 +121,13 @@ class Nightshift(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, https://arxiv.org/abs/1711.05101, one warm-up and one descent to zero."""
-        tables, rest = [], []
-        for name, parameter in self.network.named_parameters():
-            is_plain = parameter.ndim < 2
-            (tables if is_plain else rest).append(parameter)
+        parameters = list(self.network.parameters())
+        tables = [parameter for parameter in parameters if parameter.ndim >= 2]
+        biases = [parameter for parameter in parameters if parameter.ndim < 2]
         optimizer = torch.optim.AdamW(
             [
-                {"params": rest, "weight_decay": self.config.weight_decay},
-                {"params": tables, "weight_decay": 0.0},
+                {"params": tables, "weight_decay": self.config.weight_decay},
+                {"params": biases, "weight_decay": 0.0},
             ],
             lr=self.config.learning_rate,
         )
@@ -139,10 +155,6 @@ class Nightshift(L.LightningModule):
             spend=_numpy(spend),
             best_items=_numpy(best),
         )
-
-    def validation_metrics(self) -> dict[str, float]:
-        """Over the users of all ranks, once each rank has put in its own."""
-        return validation_metrics(self.validation_data, self.answers.of_all_ranks())
 
 
 class _Listed(torch.utils.data.Dataset[Asked]):

@@ -103,7 +103,8 @@ class Network(nn.Module):
 
     def standardised(self, batch: SequenceBatch) -> Tensor:
         """-> (Q, F)"""
-        return ((batch.query_features - self.feature_mean) / self.feature_std).clamp(-5.0, 5.0)
+        scaled = (batch.query_features - self.feature_mean) / self.feature_std
+        return torch.clamp(scaled, -5.0, 5.0)
 
     def ask(self, states: Tensor, batch: SequenceBatch) -> QueryOutputs:
         """(B, T, D) -> the business heads at every query."""

@@ -70,9 +70,7 @@ class Predictor:
             self._fill(answer, builder, users, cutoff)
         return answer
 
-    def _fill(
-        self, answer: Predictions, builder: BatchBuilder, users: Ints, cutoff: date
-    ) -> None:
+    def _fill(self, answer: Predictions, builder: BatchBuilder, users: Ints, cutoff: date) -> None:
         places = np.arange(len(users), dtype=np.int64)
         batch, _ = builder.build(users, places, np.full(len(users), cutoff.toordinal()))
         network, calibration = self.network, self.manifest.calibration

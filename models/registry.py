@@ -5,10 +5,12 @@ that `models/serving.py` loads, with the code it needs; nothing in it is pickled
 """
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -17,7 +19,7 @@ from contracts.errors import ConfigError, NoChampionError, UnreachableError
 
 # Few and short: a night that cannot reach its registry must say so, not hang.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
@@ -29,7 +31,7 @@ from mlflow.tracking import MlflowClient
 CHAMPION = "champion"
 CANDIDATE = "candidate"
 PROJECT = Path(__file__).resolve().parents[1]
-REQUIREMENTS = ("numpy", "pandas", "pyarrow", "pydantic", "safetensors", "torch")
+NEEDED = ("numpy", "pandas", "pyarrow", "pydantic", "safetensors", "torch", "tzdata")
 ARTIFACT = "model"  # name of the logged model
 DATA = "data"  # where pyfunc puts the artifact folder
 
@@ -48,9 +50,12 @@ class Registry:
     def __init__(self, tracking_uri: str, model: str, artifacts_uri: str) -> None:
         self.tracking_uri, self.model, self.artifacts_uri = tracking_uri, model, artifacts_uri
         _make_folder(tracking_uri)
-        with self._reached():
-            self.client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
-            self.client.search_registered_models(max_results=1)
+        try:
+            with self._reached():
+                self.client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
+                self.client.search_registered_models(max_results=1)
+        except MlflowException as error:  # something answers, and it is not MLflow
+            raise self._unreachable(error) from error
 
     # ---- runs --------------------------------------------------------------------------------
 
@@ -66,13 +71,21 @@ class Registry:
             self.client.log_batch(run.info.run_id, params=logged)
             return str(run.info.run_id)
 
+    def is_run(self, run_id: str) -> bool:
+        """Is there such a run, and is it not deleted?"""
+        try:
+            with self._reached():
+                return bool(self.client.get_run(run_id).info.lifecycle_stage == "active")
+        except _NotFoundError:
+            return False
+
     def end_run(self, run_id: str, *, failed: bool = False) -> None:
         with self._reached():
             self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int = 0) -> None:
         """One point of each curve; a value that is not finite is left out."""
-        now = mlflow.utils.time.get_current_time_millis()
+        now = int(time.time() * 1000)  # when it was measured, as MLflow wants it
         points = [
             Metric(name, float(value), now, step)
             for name, value in metrics.items()
@@ -205,7 +218,7 @@ class Registry:
                 loader_module="models.serving",
                 data_path=str(directory),
                 code_paths=[str(PROJECT / "contracts"), str(PROJECT / "models")],
-                pip_requirements=list(REQUIREMENTS),
+                pip_requirements=requirements(),
                 signature=signature(),
                 input_example=input_example(),
             )
@@ -251,6 +264,11 @@ def _from_mlflow(found: Any) -> ModelVersion:
     )
 
 
+def requirements() -> list[str]:
+    """What serving a version needs, as installed here; torch without its local build's name."""
+    return [f"{name}=={metadata.version(name).split('+')[0]}" for name in NEEDED]
+
+
 def _make_folder(tracking_uri: str) -> None:
     """SQLite makes its file, not the folder around it."""
     parsed = urlparse(tracking_uri)
@@ -274,6 +292,11 @@ def _is_connection(error: MlflowException) -> bool:
     return any(mark in said for mark in marks)
 
 
-def _short(error: Exception) -> str:
+def _short(error: BaseException) -> str:
+    """The first cause, which says what happened; what is around it says that it mattered."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:200]

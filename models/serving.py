@@ -129,7 +129,9 @@ def signature() -> Any:
 
     numbers = ("amount", "quantity")
     return ModelSignature(
-        inputs=Schema([ColSpec("double" if name in numbers else "string", name) for name in COLUMNS]),
+        inputs=Schema(
+            [ColSpec("double" if name in numbers else "string", name) for name in COLUMNS]
+        ),
         outputs=Schema(
             [
                 ColSpec("string", "user_id"),
@@ -140,7 +142,5 @@ def signature() -> Any:
                 ColSpec(Array(DataType.double), "recommended_scores"),
             ]
         ),
-        params=ParamSchema(
-            [ParamSpec("cutoff", "string", ""), ParamSpec("top_k", "integer", 10)]
-        ),
+        params=ParamSchema([ParamSpec("cutoff", "string", ""), ParamSpec("top_k", "integer", 10)]),
     )

@@ -15,7 +15,7 @@ from contracts.tables import SCORES, SEQUENCES
 from contracts.windows import one_day
 from jobs import score, score_batches
 from jobs.lake import Lake, open_lake
-from jobs.lake_types import arrow_schema
+from jobs.lake_types import arrow_schema, spark_schema
 from jobs.settings import PROJECT, Settings, load_settings
 from models.artifact import BaseRates, Manifest, save_artifact
 from models.calibration import IDENTITY, Calibration
@@ -89,11 +89,11 @@ def save_model(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """One home for the file's tests: a lake with two nights of sequences, and a champion."""
+    """One home for the file's tests: a lake with a night's sequences, and a champion."""
     folder = tmp_path_factory.mktemp("score")
     values = yaml.safe_load((PROJECT / "configs" / "nightshift.yaml").read_text())
     values["home"] = str(folder / "home")
-    values["spark"] = {"master": "local[1]", "driver_memory": "1g", "partitions": 3}
+    values["spark"] = {"master": "local[1]", "driver_memory": "1g", "partitions": 2}
     values["recommendations"] = {"top_k": 3}
     file = folder / "nightshift.yaml"
     file.write_text(yaml.safe_dump(values))
@@ -103,12 +103,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="module")
 def lake(settings, spark) -> Lake:
     lake = open_lake(settings)
-    for cutoff in (NIGHT_BEFORE, CUTOFF):
-        rows = sequence_rows(cutoff, USERS).to_pylist()
-        frame = spark.createDataFrame(rows, score.spark_schema(SEQUENCES))
-        lake.replace(
-            frame, SEQUENCES, window=one_day(cutoff), run_key=f"sequences-{cutoff}", reads={}
-        )
+    frame = spark.createDataFrame(sequence_rows(CUTOFF, USERS).to_pylist(), spark_schema(SEQUENCES))
+    lake.replace(frame, SEQUENCES, window=one_day(CUTOFF), run_key="sequences-1", reads={})
     return lake
 
 
@@ -171,16 +167,6 @@ def test_spark_says_what_the_model_says_of_each_user_alone(settings, lake, regis
         assert row["embedding"] == pytest.approx(found.embeddings[0].tolist(), abs=1e-4)
 
 
-def test_a_second_run_writes_the_same_rows(settings, lake, registry, capsys):
-    """Equal content hash, one partition: a night may be run again at any time."""
-    first = run_score(settings, capsys, CUTOFF)
-    second = run_score(settings, capsys, CUTOFF)
-
-    assert first["content_hash"] == second["content_hash"]
-    assert first["snapshot_id"] != second["snapshot_id"]
-    assert rows_at(lake, CUTOFF).num_rows == len(USERS)
-
-
 def test_numbers_are_rounded_to_what_the_contract_can_keep(settings, lake, registry):
     """Six decimals of a probability, two of money, five of a state."""
     rows = rows_at(lake, CUTOFF)
@@ -196,16 +182,22 @@ def test_numbers_are_rounded_to_what_the_contract_can_keep(settings, lake, regis
         assert values.equals(pc.round(values, ndigits=decimals))
 
 
-def test_a_model_that_knew_what_came_later_is_called_hindsight(settings, lake, registry, capsys):
-    """Rows of a backfill may be made by a later model; an evaluation must not read them."""
-    registry.set_tags("1", {"training_cutoff": CUTOFF.isoformat()})
+def test_a_second_run_writes_the_same_rows(settings, lake, registry, capsys):
+    """Equal content hash, one partition; and a model that knew what came later is called hindsight.
+
+    Rows of a backfill may be made by a later model; an evaluation must not read them.
+    """
+    first = lake.require(SCORES, CUTOFF, producer="nightshift score")
+    registry.set_tags("1", {"training_cutoff": str(CUTOFF + timedelta(days=1))})
     try:
-        summary = run_score(settings, capsys, NIGHT_BEFORE)
+        second = run_score(settings, capsys, CUTOFF)
     finally:
         registry.set_tags("1", {"training_cutoff": NIGHT_BEFORE.isoformat()})
 
-    assert summary["is_hindsight"] is True
-    assert rows_at(lake, NIGHT_BEFORE).num_rows == len(USERS)
+    assert second["is_hindsight"] is True
+    assert first.content_hash == second["content_hash"]
+    assert first.snapshot_id != second["snapshot_id"]
+    assert rows_at(lake, CUTOFF).num_rows == len(USERS)
 
 
 def test_a_missing_user_stops_the_night_before_anyone_sees_it(

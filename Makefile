@@ -1,0 +1,50 @@
+# Each target makes the environment first, where it is missing. `make` alone lists them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format up down images clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY) ## make the environment: Java 17 or newer, then .venv with the locked packages
+
+$(READY): pyproject.toml constraints.txt bin/require-java bin/require-python
+	@bin/require-java
+	@bin/require-python $(PYTHON)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[airflow,jobs,demo,dev]'
+	@touch $(READY)
+
+demo: $(READY) ## the main job, end to end, on real shopping logs (about 10 minutes)
+	$(BIN)/nightshift demo
+
+test: check ## everything that can be checked: format, lint, types, import rules, then all tests
+	$(BIN)/python -m pytest
+
+check: $(READY) ## format, lint, strict types and import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## put every file into the one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+up: $(READY) ## start Airflow and MLflow with their pages on this machine
+	$(BIN)/nightshift up
+
+down: $(READY) ## stop what `make up` started
+	$(BIN)/nightshift down
+
+images: ## build the two images of production (needs a Docker engine)
+	docker build --file docker/airflow.Dockerfile --tag nightshift-airflow:0.1.0 .
+	docker build --file docker/jobs.Dockerfile --tag nightshift-jobs:0.1.0 .
+
+clean: ## remove the demo's data: raw logs, lake, warehouse, MLflow and Airflow
+	@if [ -x $(BIN)/nightshift ]; then $(BIN)/nightshift down; fi
+	rm -rf data

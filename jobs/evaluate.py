@@ -1,0 +1,239 @@
+"""Judge candidates beside the champion and the baselines, on cutoffs whose outcome is known.
+
+reads   sequences  partition cutoff=YYYY-MM-DD: every event before the cutoff
+reads   registry   candidates and challengers trained at the cutoff, and the champion
+writes  registry   metrics, plots and the verdict on each version's run; tags on the version
+writes  reports/evaluation-YYYY-MM-DD.json, from which people read
+
+    python -m jobs.evaluate --cutoff 2017-11-28
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from contracts.errors import CutoffError, NoChampionError
+from contracts.tables import SEQUENCES
+from contracts.windows import one_day
+from jobs.lake import open_lake
+from jobs.program import run
+from jobs.settings import Settings
+from models.behaviour import check_behaviour
+from models.config import LabelHorizons
+from models.contestants import TOP_K, collect
+from models.evaluation import GateOptions, evaluate
+from models.gate import Check
+from models.history import Histories
+from models.matured import Matured, Plan, plans
+from models.plots import evaluation_figures, save_png
+from models.predict import Predictions, Predictor
+from models.registry import CHAMPION, ModelVersion, Registry
+
+SET_ASIDE = ("rolled_back", "retired")  # statuses of versions that are judged only when asked for
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    def arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--version", action="append", help="default: every candidate trained at the cutoff"
+        )
+
+    return run(
+        "evaluate",
+        body,
+        argv,
+        description="Judge candidates on matured cutoffs.",
+        arguments=arguments,
+    )
+
+
+def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
+    start = time.monotonic()
+    cutoff: date = options.cutoff
+    registry = open_registry(settings)
+    champion = find_champion(registry)
+    versions = choose_versions(registry, cutoff, champion=champion, asked=options.version or [])
+    lake = open_lake(settings)
+    commit = lake.require(SEQUENCES, cutoff, producer=f"nightshift sequences --cutoff {cutoff}")
+    sequences = lake.read_arrow(SEQUENCES, window=one_day(cutoff))
+    horizons = label_horizons(settings)
+    planned = plans(cutoff, horizons)
+
+    answers, checks = ask(registry, versions, sequences, planned, settings)
+    matured = Matured(Histories.from_arrow(sequences), horizons=horizons, zone=settings.zone)
+    rows, chosen = collect(matured, planned, answers)
+    document = {
+        "cutoff": cutoff.isoformat(),
+        "model": settings.mlflow.model,
+        "snapshot_ids": {"sequences": commit.snapshot_id},
+        "versions": {version.version: _said_of(version, champion) for version in versions},
+        "champion": champion.version if champion else None,
+        "baselines": chosen,
+        **evaluate(
+            rows,
+            checks,
+            champion=champion.version if champion else None,
+            options=GateOptions(**settings.gate.model_dump()),
+        ),
+        "seconds": round(time.monotonic() - start, 1),
+    }
+    file = write_document(document, settings.reports_folder)
+    log(registry, versions, document, champion=champion, cutoff=cutoff)
+    return {
+        "rows": len(sequences),
+        "snapshot_ids": document["snapshot_ids"],
+        "versions": len(versions),
+        "admitted": sum(verdict["admitted"] for verdict in document["verdicts"].values()),
+        "verdicts": {
+            version: {"encoder": document["versions"][version]["encoder"], **verdict}
+            for version, verdict in document["verdicts"].items()
+        },
+        "report": str(file),
+    }
+
+
+def open_registry(settings: Settings) -> Registry:
+    return Registry(settings.mlflow.tracking_uri, settings.mlflow.model, settings.artifacts_uri)
+
+
+def label_horizons(settings: Settings) -> LabelHorizons:
+    known = settings.horizons.model_dump()
+    return LabelHorizons(**{name: known[name] for name in LabelHorizons.model_fields})
+
+
+def find_champion(registry: Registry) -> ModelVersion | None:
+    try:
+        return registry.resolve(CHAMPION)
+    except NoChampionError:
+        return None
+
+
+def choose_versions(
+    registry: Registry, cutoff: date, *, champion: ModelVersion | None, asked: Sequence[str]
+) -> list[ModelVersion]:
+    """The versions to judge, the champion among them. Raises CutoffError, ConfigError."""
+    if asked:
+        versions = [registry.resolve(version) for version in asked]
+    else:
+        trained = registry.versions(training_cutoff=cutoff.isoformat())
+        versions = [version for version in trained if version.tags.get("status") not in SET_ASIDE]
+        if not versions and (champion is None or champion.training_cutoff != cutoff):
+            raise CutoffError(
+                f"--cutoff {cutoff}",
+                found="no candidate that was trained at it",
+                expected="at least one",
+                do=f"Run `nightshift train --cutoff {cutoff}` first, then run this again.",
+            )
+    if champion is not None and champion.version not in {v.version for v in versions}:
+        versions = [*versions, champion]
+    for version in versions:
+        if version.training_cutoff > cutoff:
+            raise CutoffError(
+                f"--cutoff {cutoff}",
+                found=f"version {version.version}, trained at {version.training_cutoff}, "
+                "which knows what came true",
+                expected="versions trained at the cutoff or before it",
+                do=f"Evaluate at {version.training_cutoff} or later.",
+            )
+    return versions
+
+
+def ask(
+    registry: Registry,
+    versions: Iterable[ModelVersion],
+    sequences: pa.Table,
+    planned: Mapping[str, Plan],
+    settings: Settings,
+) -> tuple[dict[str, dict[date, Predictions]], dict[str, list[Check]]]:
+    """What every version says at every test cutoff, and how it behaves."""
+    answers: dict[str, dict[date, Predictions]] = {}
+    checks: dict[str, list[Check]] = {}
+    cutoffs = sorted({cutoff for plan in planned.values() for cutoff in plan.test})
+    with tempfile.TemporaryDirectory() as folder:
+        for version in versions:
+            predictor = Predictor.load(registry.download(version, Path(folder) / version.version))
+            answers[version.version] = {
+                cutoff: predictor.predict(sequences, cutoff=cutoff, top_k=TOP_K)
+                for cutoff in cutoffs
+            }
+            checks[version.version] = check_behaviour(
+                predictor, sequences, cutoff=cutoffs[0], zone=settings.zone
+            )
+    return answers, checks
+
+
+def write_document(document: Mapping[str, Any], folder: Path) -> Path:
+    """Written beside its place first: a reader never sees half of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"evaluation-{document['cutoff']}.json"
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(document, indent=1, allow_nan=False))
+    partial.replace(file)
+    return file
+
+
+def log(
+    registry: Registry,
+    versions: Iterable[ModelVersion],
+    document: Mapping[str, Any],
+    *,
+    champion: ModelVersion | None,
+    cutoff: date,
+) -> None:
+    """Put numbers, plots and verdict on each version's run; the version's tags come last."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for title, figure in evaluation_figures(document).items():
+            save_png(figure, folder / f"{title}.png")
+        for version in versions:
+            verdict = document["verdicts"][version.version]
+            (folder / "verdict.json").write_text(json.dumps(verdict, indent=1))
+            compared = document["comparisons"][version.version]
+            (folder / "comparison.json").write_text(json.dumps(compared, indent=1))
+            age = (cutoff - version.training_cutoff).days
+            registry.log_metrics(version.run_id, metrics_of(document, version.version), step=age)
+            for file in sorted(folder.iterdir()):
+                registry.log_file(version.run_id, file, folder=f"evaluation/{cutoff}")
+            tags = {
+                "evaluation": json.dumps(
+                    {"cutoff": str(cutoff), "champion": document["champion"], **verdict}
+                ),
+                "evaluated_cutoff": cutoff.isoformat(),
+                "verdict": "admitted" if verdict["admitted"] else "refused",
+            }
+            if champion is None or version.version != champion.version:
+                tags["status"] = "challenger"
+            registry.set_tags(version.version, tags)
+
+
+def metrics_of(document: Mapping[str, Any], version: str) -> dict[str, float]:
+    """``test/<head>/<metric>`` of the version, ``<baseline>/<head>/<metric>`` of each baseline."""
+    found: dict[str, float] = {}
+    for row in document["table"]:
+        name = f"{row['head']}/{row['metric']}".replace("@", "_at_")  # MLflow knows no @
+        for contestant, value in row["values"].items():
+            if value is None or (contestant in document["versions"] and contestant != version):
+                continue
+            found[f"{'test' if contestant == version else contestant}/{name}"] = value
+    return found
+
+
+def _said_of(version: ModelVersion, champion: ModelVersion | None) -> dict[str, Any]:
+    return {
+        "encoder": version.encoder,
+        "run_id": version.run_id,
+        "training_cutoff": version.training_cutoff.isoformat(),
+        "is_champion": champion is not None and version.version == champion.version,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

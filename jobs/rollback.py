@@ -1,0 +1,62 @@
+"""Give the alias `champion` back to the version that had it before.
+
+    python -m jobs.rollback --by "Ada Lovelace"
+
+What was published stays: score and publish the night again to serve the restored champion.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from contracts.errors import NightshiftError, NoPreviousChampionError
+from jobs.evaluate import open_registry
+from jobs.program import say_error
+from jobs.settings import load_settings
+from models.registry import CHAMPION, Registry
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="rollback", description="Restore the champion before.")
+    parser.add_argument("--by", default="nobody named", metavar="NAME", help="who asks for it")
+    parser.add_argument("--config", type=Path, help="default: configs/nightshift.yaml")
+    parser.add_argument("--json", action="store_true", help="print the run's summary as JSON")
+    options = parser.parse_args(argv)
+    try:
+        registry = open_registry(load_settings(options.config))
+        found = rollback(registry, by=options.by, now=datetime.now(UTC))
+    except NightshiftError as error:
+        return say_error("rollback", error, as_json=options.json)
+    said = json.dumps({"job": "rollback", **found})
+    print(said, file=sys.stdout if options.json else sys.stderr, flush=True)
+    return 0
+
+
+def rollback(registry: Registry, *, by: str, now: datetime) -> dict[str, Any]:
+    """Raises NoChampionError; NoPreviousChampionError where the champion was the first."""
+    champion = registry.resolve(CHAMPION)
+    previous = champion.tags.get("previous_champion")
+    if not previous:
+        raise NoPreviousChampionError(registry.model, champion=champion.version)
+    restored = registry.resolve(previous)
+    at = now.isoformat(timespec="seconds")
+    registry.set_tags(
+        champion.version,
+        {"status": "rolled_back", "rolled_back_at": at, "rolled_back_by": by},
+    )
+    registry.set_tags(restored.version, {"status": CHAMPION, "restored_at": at, "restored_by": by})
+    registry.set_alias(CHAMPION, restored.version)  # last: what is served changes with this alone
+    return {
+        "version": restored.version,
+        "encoder": restored.encoder,
+        "rolled_back": champion.version,
+        "by": by,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""Train a candidate model as of a cutoff, and register it.
+
+reads   sequences  partition cutoff=YYYY-MM-DD
+writes  registry   a run with parameters, curves and metrics, and a version with alias `candidate`
+
+Started by torchrun, once for each device, or alone:
+
+    torchrun --standalone --nproc-per-node 2 -m jobs.train --cutoff 2017-11-28 --encoder lstm
+
+A training that was killed goes on from its last whole epoch when it is started again with the same
+arguments. Processes other than the first say nothing.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __name__ == "__main__" and __package__ is None:  # started by its path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+
+from contracts.errors import ConfigError
+from contracts.tables import SEQUENCES
+from contracts.windows import one_day
+from jobs.lake import open_lake
+from jobs.program import run
+from jobs.settings import PROJECT, Settings
+from models.config import LabelHorizons, TrainConfig, load_train_config
+from models.history import Histories
+from models.training import fit, prepare_data
+
+if TYPE_CHECKING:
+    from jobs.train_recorder import Recorder
+
+ENCODERS = ("lstm", "gru", "transformer")
+GRACE_SECONDS = 120.0  # torchrun ends all processes with the first that fails: let rank 0 speak
+RANK = int(os.environ.get("RANK", "0"))
+WORLD_SIZE = int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Rank 0 answers for all; what the others would say is the same."""
+    description = "Train a candidate model."
+    if RANK == 0:
+        return run("train", train, argv, description=description, arguments=add_arguments)
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        code = run("train", train, argv, description=description, arguments=add_arguments)
+    if code:
+        time.sleep(GRACE_SECONDS)
+    return code
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--encoder", choices=ENCODERS, required=True)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--max-minutes", type=float, help="stop after the epoch that exceeds it")
+    parser.add_argument("--devices", type=int, help="processes that torchrun was told to start")
+
+
+def train(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
+    config = load_train_config(
+        models_folder(settings) / f"{options.encoder}.yaml",
+        epochs=options.epochs,
+        seed=options.seed,
+        max_minutes=options.max_minutes,
+    )
+    horizons = LabelHorizons(
+        **{name: getattr(settings.horizons, name) for name in LabelHorizons.model_fields}
+    )
+    _check_devices(options.devices)
+    _settle()
+    cutoff: date = options.cutoff
+    recorder = _recorder(settings, config, cutoff) if RANK == 0 else None
+    lake = open_lake(settings)
+    commit = lake.require(SEQUENCES, cutoff, producer=f"nightshift sequences --cutoff {cutoff}")
+    rows = lake.read_arrow(SEQUENCES, window=one_day(cutoff), snapshot_id=commit.snapshot_id)
+    prepared = prepare_data(
+        Histories.from_arrow(rows),
+        config=config,
+        horizons=horizons,
+        zone=settings.zone,
+        cutoff=cutoff,
+    )
+    key = run_key(config, horizons, cutoff, commit.content_hash)
+    folder = settings.runs_folder / key
+    if recorder is None:
+        fit(prepared, config=config, folder=folder, on_epoch=_nothing, on_step=_nothing)
+        return {"rank": RANK}
+    with recorder.recording(folder):
+        fitted = fit(
+            prepared,
+            config=config,
+            folder=folder,
+            on_epoch=recorder.on_epoch,
+            on_step=recorder.on_step,
+        )
+        assert fitted is not None, "rank 0 gets the result"
+        snapshots = {SEQUENCES.name: commit.snapshot_id}
+        version = recorder.register(fitted, horizons, folder / "artifact", snapshots=snapshots)
+    shutil.rmtree(folder)  # the version holds all of it that matters
+    return {
+        "version": version,
+        "run_id": recorder.run_id,
+        "encoder": options.encoder,
+        "users": len(prepared.training.users),
+        "items": prepared.vocabulary.num_items,
+        "epochs": fitted.epochs,
+        "devices": WORLD_SIZE,
+        "events_per_second": round(fitted.events_per_second),
+        "metrics": {name: round(value, 5) for name, value in fitted.metrics.items()},
+    }
+
+
+def models_folder(settings: Settings) -> Path:
+    """`models/` beside the settings, or the project's own."""
+    beside = settings.file.parent / "models"
+    return beside if beside.is_dir() else PROJECT / "configs" / "models"
+
+
+def run_key(config: TrainConfig, horizons: LabelHorizons, cutoff: date, content: str) -> str:
+    """The same for the same training, so that a second start finds what the first has kept."""
+    said = f"{config.model_dump_json()} {horizons.model_dump_json()} {content} {WORLD_SIZE}"
+    digest = hashlib.sha256(said.encode()).hexdigest()[:8]
+    return f"train-{cutoff}-{config.encoder.kind}-{digest}"
+
+
+def _check_devices(devices: int | None) -> None:
+    if devices is not None and devices != WORLD_SIZE:
+        raise ConfigError(
+            f"--devices {devices}",
+            found=f"{WORLD_SIZE} processes",
+            expected="as many as torchrun was told to start",
+            do=f"Start it with torchrun --standalone --nproc-per-node {devices}.",
+        )
+
+
+def _settle() -> None:
+    """Share the cores among this machine's processes; keep the libraries' advice off the page."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // local))
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"(lightning|torch|mlflow)\..*")
+
+
+def _recorder(settings: Settings, config: TrainConfig, cutoff: date) -> "Recorder":
+    from jobs.train_recorder import Recorder  # MLflow costs seconds, and only rank 0 needs it
+
+    return Recorder(settings, config, cutoff)
+
+
+def _nothing(*_: object) -> None:
+    """What the other ranks do where rank 0 speaks."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

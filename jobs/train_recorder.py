@@ -1,0 +1,105 @@
+"""What rank 0 of a training says and keeps: progress, curves in MLflow, and the registered version.
+
+Loads MLflow, so only rank 0 imports it.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+from jobs.settings import Settings
+from models.artifact import Manifest, save_artifact
+from models.config import LabelHorizons, TrainConfig
+from models.registry import Registry
+from models.training import Fitted
+
+RUN_ID = "mlflow_run_id"
+SHOWN = {
+    "val/purchase_auroc": "purchase AUROC",
+    "val/churn_auroc": "churn AUROC",
+    "val/spend_mae": "spend MAE",
+    "val/next_item_ndcg": "items NDCG@10",
+}
+
+
+class Recorder:
+    def __init__(self, settings: Settings, config: TrainConfig, cutoff: date) -> None:
+        """Reach MLflow before anything is computed. Raises UnreachableError."""
+        self.settings, self.config, self.cutoff = settings, config, cutoff
+        mlflow = settings.mlflow
+        self.registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
+        self.run_id = ""
+        self.is_terminal = sys.stderr.isatty()
+
+    @contextmanager
+    def recording(self, folder: Path) -> Iterator[None]:
+        """One MLflow run; a training that goes on after a kill goes on in the run it had."""
+        kept = folder / RUN_ID
+        if kept.exists() and self.registry.is_run(kept.read_text()):
+            self.run_id = kept.read_text()
+        else:
+            self.run_id = self._start(folder.name)
+            folder.mkdir(parents=True, exist_ok=True)
+            kept.write_text(self.run_id)
+        try:
+            yield
+        except BaseException:
+            self.registry.end_run(self.run_id, failed=True)
+            raise
+        self.registry.end_run(self.run_id)
+
+    def on_step(self, epoch: int, step: int, events_per_second: float) -> None:
+        if self.is_terminal:
+            said = f"train: epoch {epoch + 1}/{self.config.epochs}, step {step}"
+            print(
+                f"\r{said}, {events_per_second:,.0f} events/s ", end="", file=sys.stderr, flush=True
+            )
+
+    def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        self.registry.log_metrics(self.run_id, metrics, step=epoch)
+        values = ", ".join(
+            f"{label} {metrics[name]:.4g}" for name, label in SHOWN.items() if name in metrics
+        )
+        start = "\r\x1b[K" if self.is_terminal else ""
+        said = f"train: epoch {epoch + 1}/{self.config.epochs}: {values}"
+        speed = metrics["train/events_per_second"]
+        print(f"{start}{said}, {speed:,.0f} events/s", file=sys.stderr, flush=True)
+
+    def register(
+        self, fitted: Fitted, horizons: LabelHorizons, directory: Path, *, snapshots: dict[str, int]
+    ) -> str:
+        """Save the artifact folder, log it with its metrics, register it; returns the version."""
+        manifest = Manifest(
+            config=self.config,
+            horizons=horizons,
+            time_zone=self.settings.time_zone,
+            training_cutoff=self.cutoff,
+            label_limit=fitted.label_limit,
+            snapshot_ids=snapshots,
+            base_rates=fitted.base_rates,
+            calibration=fitted.calibration,
+            metrics=fitted.metrics,
+        )
+        save_artifact(directory, manifest, fitted.vocabulary, fitted.state)
+        best = {f"best/{name.split('/')[1]}": value for name, value in fitted.metrics.items()}
+        self.registry.log_metrics(self.run_id, best)
+        version = self.registry.register(
+            directory, self.run_id, self.cutoff, self.config.encoder.kind
+        )
+        return version.version
+
+    def _start(self, name: str) -> str:
+        values = self.config.model_dump()
+        params = {
+            f"{section}.{key}": value
+            for section, inside in values.items()
+            if isinstance(inside, dict)
+            for key, value in inside.items()
+        }
+        params |= {key: value for key, value in values.items() if not isinstance(value, dict)}
+        tags = {"encoder": self.config.encoder.kind, "training_cutoff": self.cutoff.isoformat()}
+        return self.registry.start_run(
+            self.settings.mlflow.experiment, name=name, params=params, tags=tags
+        )
