@@ -1,0 +1,100 @@
+"""How a DAG starts a program of ours: as a process, with strings, never by importing it.
+
+Where things are comes from the environment, so that the same DAG runs on a laptop and in an image:
+``NIGHTSHIFT_PROJECT`` (folder that holds ``jobs/``), ``NIGHTSHIFT_PYTHON``.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from airflow.exceptions import AirflowException
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.providers.standard.hooks.subprocess import SubprocessHook
+from airflow.sdk import BaseOperator, Context, RetryDecision, RetryPolicy
+
+from contracts.night import REFUSALS, Program, torchrun_arguments
+
+PROJECT = Path(os.environ.get("NIGHTSHIFT_PROJECT", Path(__file__).resolve().parents[1]))
+PYTHON = os.environ.get("NIGHTSHIFT_PYTHON", sys.executable)
+DRIVER_MEMORY = os.environ.get("NIGHTSHIFT_SPARK_DRIVER_MEMORY", "1g")
+START_DATE = os.environ.get("NIGHTSHIFT_START_DATE", "2026-01-01")
+
+# The first day that the night may not see: asked for in the form, or the end of the interval.
+CUTOFF = "{{ params.cutoff or ((dag_run.data_interval_end or dag_run.run_after) | ds) }}"
+
+# How the two operators below say it: spark-submit's at its start, ours at its end.
+_EXIT_CODE = re.compile(r"Error code is: (\d+)\.|\(exit code (\d+)\)\Z")
+
+
+class RefusalsAreFinal(RetryPolicy):
+    """Fail at once where trying again cannot help; anything else keeps the task's own retries.
+
+    A program's exit code says which it is: 2, 3 and 4 are refusals.
+    """
+
+    def evaluate(
+        self,
+        exception: BaseException,
+        try_number: int,
+        max_tries: int,
+        context: Context | None = None,
+    ) -> RetryDecision:
+        found = _EXIT_CODE.search(str(exception))
+        refusal = REFUSALS.get(int(found.group(1) or found.group(2))) if found else None
+        if refusal is None:
+            return RetryDecision.default()
+        return RetryDecision.fail(reason=f"Not tried again: {refusal}.")
+
+    def serialize(self) -> dict[str, Any]:
+        return {"__type": type(self).__name__}
+
+
+class ProgramOperator(BaseOperator):
+    """Run a command without a shell; its last line of output is why it failed."""
+
+    template_fields = ("command",)
+
+    def __init__(self, *, command: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.command = command
+        self._hook: SubprocessHook | None = None
+
+    def execute(self, context: Context) -> None:
+        self._hook = SubprocessHook()
+        env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        result = self._hook.run_command(self.command, env=env, cwd=str(PROJECT))
+        if result.exit_code:
+            raise AirflowException(f"{result.output} (exit code {result.exit_code})")
+
+    def on_kill(self) -> None:
+        if self._hook is not None:
+            self._hook.send_sigterm()
+
+
+def spark_task(program: Program, arguments: Sequence[str]) -> SparkSubmitOperator:
+    """Submit it to the cluster of the connection ``spark_default``."""
+    return SparkSubmitOperator(
+        task_id=program.name,
+        doc=program.meaning,
+        name=program.name,
+        application=str(PROJECT / program.file),
+        application_args=list(arguments),
+        driver_memory=DRIVER_MEMORY,
+        durable=False,  # the default makes a cleared task report the old job's state
+    )
+
+
+def python_task(program: Program, arguments: Sequence[str]) -> ProgramOperator:
+    """Run it beside the worker."""
+    command = [PYTHON, "-m", program.module, *arguments]
+    return ProgramOperator(task_id=program.name, doc=program.meaning, command=command)
+
+
+def torchrun_command(program: Program, arguments: Sequence[str], *, devices: str) -> list[str]:
+    """One process for each device, beside the worker."""
+    torchrun = [PYTHON, "-m", "torch.distributed.run", *torchrun_arguments(devices)]
+    return [*torchrun, "-m", program.module, *arguments]

@@ -1,0 +1,55 @@
+"""### Score every user, every night
+
+From the raw logs of the day that has just ended to a scored row for every user in the warehouse.
+
+- **Reads** the raw logs of one ingestion day, and the champion model.
+- **Writes** `events`, `sessions`, `sequences`, `series`, `scores` and `demand` in the lake, and
+  `user_scores`, `user_recommendations` and `item_demand` in the warehouse. Each run replaces what
+  it wrote for the same cutoff, so clearing and running again is always safe.
+- **A red task** says in the last lines of its log what was found, what was expected and what to do.
+  What the data or the gate refused is not tried again; anything else is, twice.
+- **Late by 08:00 UTC?** Yesterday's tables still answer. See `docs/runbooks/score_nightly.md`.
+"""
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param
+
+from contracts.night import NIGHT, night_arguments
+from dags.programs import CUTOFF, START_DATE, RefusalsAreFinal, python_task, spark_task
+
+with DAG(
+    dag_id="score_nightly",
+    schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
+    start_date=datetime.fromisoformat(f"{START_DATE}T00:00:00+00:00"),
+    catchup=False,
+    max_active_runs=1,
+    params={
+        "cutoff": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Cutoff",
+            description="First day that the night may not see. Empty: the day the run is for.",
+        ),
+    },
+    default_args={
+        "owner": "ml-platform",
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=15),
+        "retry_policy": RefusalsAreFinal(),
+        "execution_timeout": timedelta(hours=2),
+    },
+    doc_md=__doc__,
+    tags=["nightly", "scoring"],
+):
+    start = {"spark": spark_task, "python": python_task}
+    tasks = {
+        step.program.name: start[step.program.engine](step.program, night_arguments(CUTOFF))
+        for step in NIGHT
+    }
+    for step in NIGHT:
+        for before in step.after:
+            tasks[before] >> tasks[step.program.name]

@@ -1,0 +1,107 @@
+"""### Train, judge and promote, every week
+
+Trains a candidate for each encoder asked for, judges every candidate, the champion and the
+baselines on the same matured cutoffs, and moves the alias `champion` only where the written rule
+holds. Nothing is promoted because nothing better was there.
+
+- **Reads** `events` and `sequences` as of the cutoff. **Writes** runs and versions in MLflow.
+- **`promote` red with exit code 4** means that the gate refused: the old champion goes on scoring.
+- **`require_approval`** makes the promotion wait for a person, under *Required Actions*.
+- **Anything else red?** See `docs/runbooks/train_weekly.md`.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param, task
+
+from contracts.night import ENCODERS, EVALUATE, PROMOTE, TRAIN, night_arguments, train_arguments
+from dags.programs import (
+    CUTOFF,
+    START_DATE,
+    ProgramOperator,
+    RefusalsAreFinal,
+    python_task,
+    torchrun_command,
+)
+
+OPTIONAL = {"type": ["null", "integer"], "minimum": 1}
+
+with DAG(
+    dag_id="train_weekly",
+    schedule=CronDataIntervalTimetable("0 8 * * 0", timezone="UTC"),
+    start_date=datetime.fromisoformat(f"{START_DATE}T00:00:00+00:00"),
+    catchup=False,
+    max_active_runs=1,
+    params={
+        "cutoff": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Cutoff",
+            description="First day that training may not see. Empty: the day the run is for.",
+        ),
+        "encoders": Param(
+            list(ENCODERS[:2]),
+            type="array",
+            items={"type": "string", "enum": list(ENCODERS)},
+            examples=list(ENCODERS),
+            minItems=1,
+            title="Encoders",
+            description="One candidate is trained for each.",
+        ),
+        "epochs": Param(None, **OPTIONAL, description="Empty: the configuration's."),
+        "devices": Param(2, type="integer", minimum=1, description="Processes; one for each GPU."),
+        "max_minutes": Param(None, **OPTIONAL, description="Stop each training after this long."),
+        "require_approval": Param(
+            False, type="boolean", description="Wait for a person before promoting."
+        ),
+    },
+    default_args={
+        "owner": "ml-platform",
+        "retries": 1,
+        "retry_delay": timedelta(minutes=1),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=15),
+        "retry_policy": RefusalsAreFinal(),
+        "execution_timeout": timedelta(hours=12),
+    },
+    doc_md=__doc__,
+    tags=["weekly", "training"],
+):
+
+    @task
+    def choose(cutoff: str, params: dict[str, Any]) -> list[list[str]]:
+        """The command of each training asked for."""
+        given = {name: str(params[name] or "") for name in ("epochs", "max_minutes")}
+        devices = str(params["devices"])
+        return [
+            torchrun_command(
+                TRAIN, train_arguments(cutoff, encoder=encoder, **given), devices=devices
+            )
+            for encoder in params["encoders"]
+        ]
+
+    @task.branch
+    def ask(params: dict[str, Any]) -> str:
+        """Does a person have to agree?"""
+        return "approve" if params["require_approval"] else PROMOTE.name
+
+    train = ProgramOperator.partial(
+        task_id=TRAIN.name, doc=TRAIN.meaning, max_active_tis_per_dagrun=1
+    ).expand(command=choose(CUTOFF))
+    evaluate = python_task(EVALUATE, night_arguments(CUTOFF))
+    approve = ApprovalOperator(
+        task_id="approve",
+        subject=f"Promote the best admitted candidate of {CUTOFF}?",
+        body="The evaluation's report is in MLflow and under `reports/` of the data folder.",
+        response_timeout=timedelta(days=3),
+        execution_timeout=None,
+    )
+    promote = python_task(PROMOTE, [*night_arguments(CUTOFF), "--by", "airflow {{ run_id }}"])
+    promote.trigger_rule = "none_failed_min_one_success"
+
+    asked = ask()
+    train >> evaluate >> asked >> [approve, promote]
+    approve >> promote
