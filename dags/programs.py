@@ -4,8 +4,11 @@ Where things are comes from the environment, so that the same DAG runs on a lapt
 ``NIGHTSHIFT_PROJECT`` (folder that holds ``jobs/``), ``NIGHTSHIFT_PYTHON``.
 """
 
+import json
 import os
 import re
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +16,6 @@ from typing import Any
 
 from airflow.exceptions import AirflowException
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.providers.standard.hooks.subprocess import SubprocessHook
 from airflow.sdk import BaseOperator, Context, RetryDecision, RetryPolicy
 
 from contracts.night import REFUSALS, Program, torchrun_arguments
@@ -21,6 +23,7 @@ from contracts.night import REFUSALS, Program, torchrun_arguments
 PROJECT = Path(os.environ.get("NIGHTSHIFT_PROJECT", Path(__file__).resolve().parents[1]))
 PYTHON = os.environ.get("NIGHTSHIFT_PYTHON", sys.executable)
 DRIVER_MEMORY = os.environ.get("NIGHTSHIFT_SPARK_DRIVER_MEMORY", "1g")
+RETRIES = int(os.environ.get("NIGHTSHIFT_RETRIES", "2"))  # of what is no refusal
 START_DATE = os.environ.get("NIGHTSHIFT_START_DATE", "2026-01-01")
 
 # The first day that the night may not see: asked for in the form, or the end of the interval.
@@ -54,25 +57,51 @@ class RefusalsAreFinal(RetryPolicy):
 
 
 class ProgramOperator(BaseOperator):
-    """Run a command without a shell; its last line of output is why it failed."""
+    """Run a command without a shell; the program's own words are why the task failed."""
 
     template_fields = ("command",)
 
     def __init__(self, *, command: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.command = command
-        self._hook: SubprocessHook | None = None
+        self.process: subprocess.Popen[str] | None = None
 
     def execute(self, context: Context) -> None:
-        self._hook = SubprocessHook()
-        env = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        result = self._hook.run_command(self.command, env=env, cwd=str(PROJECT))
-        if result.exit_code:
-            raise AirflowException(f"{result.output} (exit code {result.exit_code})")
+        self.process = subprocess.Popen(
+            list(self.command),
+            cwd=PROJECT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        last, said = "(it printed nothing)", None
+        for line in self.process.stdout or ():
+            self.log.info("%s", line.rstrip())
+            last = line.strip() or last
+            said = _error(line) or said
+        if code := self.process.wait():
+            if said:  # torchrun ends with 1 whatever its program ended with
+                last, code = f"{said['error']}: {said['message']}", said["exit_code"]
+            raise AirflowException(f"{last} (exit code {code})")
 
     def on_kill(self) -> None:
-        if self._hook is not None:
-            self._hook.send_sigterm()
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+
+
+def _error(line: str) -> dict[str, Any] | None:
+    """What a program says of its failure, as jobs/program.py prints it."""
+    if not line.startswith('{"job"'):
+        return None
+    try:
+        said = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return said if "exit_code" in said else None
 
 
 def spark_task(program: Program, arguments: Sequence[str]) -> SparkSubmitOperator:

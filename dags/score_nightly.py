@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
 from contracts.night import NIGHT, night_arguments
-from dags.programs import CUTOFF, START_DATE, RefusalsAreFinal, python_task, spark_task
+from dags.programs import CUTOFF, RETRIES, START_DATE, RefusalsAreFinal, python_task, spark_task
 
 with DAG(
     dag_id="score_nightly",
@@ -35,7 +35,7 @@ with DAG(
     },
     default_args={
         "owner": "ml-platform",
-        "retries": 2,
+        "retries": RETRIES,
         "retry_delay": timedelta(seconds=30),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=15),

@@ -30,8 +30,19 @@ def follow(
     say: Callable[[str, str, float], None],
     patience_seconds: float = 3600,
 ) -> DagRun:
-    """Trigger a run and wait for its end; ``say(task, state, seconds)`` hears of every change."""
-    run_id = api.trigger(dag_id, conf)
+    """Trigger a run, and watch it to its end."""
+    return watch(api, dag_id, api.trigger(dag_id, conf), say=say, patience_seconds=patience_seconds)
+
+
+def watch(
+    api: AirflowApi,
+    dag_id: str,
+    run_id: str,
+    *,
+    say: Callable[[str, str, float], None],
+    patience_seconds: float = 3600,
+) -> DagRun:
+    """Wait for the end of a run; ``say(task, state, seconds)`` hears of every change."""
     known: dict[str, str] = {}
     end = time.monotonic() + patience_seconds
     while True:

@@ -5,9 +5,9 @@ reads   events     what was ingested since the newest earlier cutoff, or everyth
 writes  sequences  partition cutoff=YYYY-MM-DD, replaced whole, so a re-run is safe
 key     (user_id, cutoff)
 
-The latest N of (yesterday's latest N and the new events) are the latest N of all events, so a night
-costs one shuffle of the sequences and the new events. The earlier partition is trusted only while no
-event from before its cutoff was ingested again since it was built; otherwise everything is rebuilt.
+The latest N of (yesterday's latest N and the new events) are the latest N of all events, so a
+night costs one shuffle of the sequences and the new events. The earlier partition is built upon
+only while no ingestion day before its cutoff was replaced since; otherwise all is rebuilt.
 
     spark-submit jobs/build_sequences.py --cutoff 2017-11-29
 """
@@ -49,7 +49,7 @@ _TOTALS = ("lifetime_events", "lifetime_spend", "first_event_time", "last_event_
 def build_sequences(
     events: DataFrame, *, cutoff: date, max_events: int, gap_minutes: int
 ) -> DataFrame:
-    """Return one row per user: the latest ``max_events`` events, oldest first, and totals of all."""
+    """One row per user: the latest ``max_events`` events, oldest first, and totals of all."""
     latest = gather(events, max_events=max_events)
     return _finish(latest, cutoff=cutoff, gap_minutes=gap_minutes)
 
@@ -67,7 +67,6 @@ def extend_sequences(
         "last_event_time",
     )
     new = gather(events, max_events=max_events)
-    old, late = F.col("old"), F.col("new")
     both = known.alias("old").join(new.alias("new"), on="user_id", how="full")
     nothing = F.array().cast(new.schema["latest"].dataType)
     merged = F.array_sort(

@@ -293,3 +293,7 @@ def _guarded(
 
 def _given(flag: str, value: str | int | float | None) -> list[str]:
     return [] if value is None else [flag, str(value)]
+
+
+if __name__ == "__main__":
+    main()

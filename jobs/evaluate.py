@@ -73,6 +73,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     document = {
         "cutoff": cutoff.isoformat(),
         "model": settings.mlflow.model,
+        "horizons": horizons.model_dump(),
         "snapshot_ids": {"sequences": commit.snapshot_id},
         "versions": {version.version: _said_of(version, champion) for version in versions},
         "champion": champion.version if champion else None,

@@ -33,7 +33,7 @@ from contracts.errors import (
 )
 from contracts.tables import EVENTS, QUARANTINE
 from contracts.windows import Window, history_window
-from jobs.lake import Lake, new_run_key, open_lake
+from jobs.lake import Lake, lay_out, new_run_key, open_lake
 from jobs.map_events import map_events, parse_csv, parse_json
 from jobs.program import run
 from jobs.raw_lines import RawFile, find_raw, read_header, read_lines, refuse_broken
@@ -43,7 +43,6 @@ from jobs.spark import open_spark
 
 JOB = "ingest_events"
 EVENT, DUPLICATE = "event", "duplicate"
-ROWS_PER_FILE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ def count_lines(
 
     Raises DataError where a file ends early, or MissingColumnsError.
     """
-    rows = marked.groupBy("ingest_date", "status").agg(*_line_counts(source)).collect()
+    rows = marked.groupBy("ingest_date", "status").agg(*_line_counts()).collect()
     folder = str(settings.raw_folder)
     for row in rows:
         if row["broken"] is not None:
@@ -151,15 +150,12 @@ def count_lines(
     return {day: _day_counts(statuses) for day, statuses in days.items()}
 
 
-def _line_counts(source: Source) -> list[Column]:
+def _line_counts() -> list[Column]:
     broken = F.when(F.col("broken").isNotNull(), F.struct("source", "broken"))
     return [
         F.count(F.lit(1)).alias("lines"),
         F.min(broken).alias("broken"),
-        *(
-            F.count(F.col("fields").getField(name)).alias(f"present_{place}")
-            for place, name in enumerate(source.columns)
-        ),
+        F.bit_or("present").alias("present"),
     ]
 
 
@@ -176,7 +172,7 @@ def _require_columns(
     empty = [
         name
         for place, name in enumerate(source.columns)
-        if not any(row[f"present_{place}"] for row in rows)
+        if not any(row["present"] >> place & 1 for row in rows)
     ]
     if not empty or not rows:
         return
@@ -207,10 +203,13 @@ def ingest(
     earlier = lake.read(spark, EVENTS, window=before, snapshot_id=snapshot)
     parsed = load_lines(spark, files, source, settings=settings)
     mapped = map_events(parsed, source, zone=settings.time_zone)
-    marked = mark_duplicates(mapped, earlier).persist(StorageLevel.MEMORY_AND_DISK)
+    # Counted, then written twice over, but read and shuffled once.
+    marked = mark_duplicates(mapped, earlier).persist(StorageLevel.DISK_ONLY)
     days = count_lines(marked, files, source, settings=settings)
     check_counts(days, folder=str(settings.raw_folder), window=window, settings=settings.ingest)
-    events, quarantine = split(marked, max_events=max((d.events for d in days.values()), default=0))
+    events, quarantine = split(
+        marked, rows_a_day=max((day.lines for day in days.values()), default=0)
+    )
     staged = [
         lake.stage(frame, table, window=window, run_key=run_key)
         for frame, table in ((quarantine, QUARANTINE), (events, EVENTS))
@@ -228,14 +227,15 @@ def ingest(
     return {**found, "run_key": run_key, "tables": {c.table: c.said for c in commits}}
 
 
-def split(marked: DataFrame, *, max_events: int) -> tuple[DataFrame, DataFrame]:
-    """The events and the refused lines, each day's in as few files as its size allows."""
-    files_a_day = 1 + max_events // ROWS_PER_FILE
-    bucket = F.pmod(F.xxhash64("event_id"), F.lit(files_a_day))
+def split(marked: DataFrame, *, rows_a_day: int) -> tuple[DataFrame, DataFrame]:
+    """The events and the refused lines."""
     events = marked.where(F.col("status") == EVENT).select(*EVENTS.column_names)
-    refused = ~F.col("status").isin(EVENT, DUPLICATE)
-    quarantine = marked.where(refused).select(*QUARANTINE.column_names)
-    return events.repartition("ingest_date", bucket), quarantine.repartition("ingest_date")
+    is_refused = ~F.col("status").isin(EVENT, DUPLICATE)
+    quarantine = marked.where(is_refused).select(*QUARANTINE.column_names)
+    return (
+        lay_out(events, EVENTS, rows_a_day=rows_a_day),
+        lay_out(quarantine, QUARANTINE, rows_a_day=rows_a_day),
+    )
 
 
 def summarize(days: Mapping[date, DayCounts]) -> dict[str, Any]:

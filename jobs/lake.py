@@ -28,6 +28,7 @@ from contracts.errors import AuditError, BusyError, MissingPartitionError
 from contracts.tables import Table
 from contracts.windows import Window
 from jobs.lake_catalog import NAMESPACE, open_catalog
+from jobs.lake_files import lay_out as lay_out
 from jobs.lake_files import list_parquet, read_files, summarize_files, write_files
 from jobs.lake_types import arrow_schema, iceberg_schema, partition_spec
 from jobs.settings import Settings

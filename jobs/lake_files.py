@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from contracts.tables import Table
 from jobs.lake_types import is_list, spark_schema
 
+ROWS_PER_FILE = 1_000_000
 _FOLDER = "partition"  # a copy of the partition column, which Spark turns into folder names
 
 
@@ -101,3 +102,10 @@ def _row_hash(table: Table) -> Column:
             parts.append(value.isNull())
         parts.append(value)
     return F.xxhash64(*parts)
+
+
+def lay_out(frame: DataFrame, table: Table, *, rows_a_day: int) -> DataFrame:
+    """Bring each day's rows together, in as few files as their number allows."""
+    files_a_day = 1 + rows_a_day // ROWS_PER_FILE
+    bucket = F.pmod(F.xxhash64(table.key[0]), F.lit(files_a_day))
+    return frame.repartition(table.partition, bucket)

@@ -26,62 +26,87 @@ _CORRUPT = "_corrupt_line"
 
 def parse_json(lines: DataFrame, source: Source) -> DataFrame:
     """Add ``fields``, a struct of the mapped columns as text, null where the line is unreadable."""
-    return _parsed(lines, F.from_json("raw", _schema(source.columns), {**_options()}), source)
+    return _parsed(lines, F.from_json("raw", _schema(source.columns), _options()), source)
 
 
 def parse_csv(lines: DataFrame, source: Source, *, header: list[str]) -> DataFrame:
     """The same for CSV. A column that the header lacks is null."""
-    return _parsed(lines, F.from_csv("raw", _schema(header), _options()), source, header)
+    options = {
+        **_options(),
+        "ignoreLeadingWhiteSpace": "true",
+        "ignoreTrailingWhiteSpace": "true",
+    }
+    return _parsed(lines, F.from_csv("raw", _schema(header), options), source, header)
 
 
 def map_events(parsed: DataFrame, source: Source, *, zone: str) -> DataFrame:
-    """Add the columns of `events`, and ``reason``: null for an event, else why it is none."""
-    text = {name: _text(name) for name in source.columns}
-    event_id = _event_id(source, text)
-    event_time = _event_time(source, text)
-    event_type = _event_type(source, text)
-    quantity, price, amount = (
-        _number(text, name) for name in (source.quantity, source.price, source.amount)
+    """Add the columns of `events`, and ``reason``: null for an event, else why it is none.
+
+    ``present`` has a bit for each of the mapping's columns: does the line give it a value?
+    """
+    text = {name: F.col("fields").getField(name) for name in source.columns}
+    numbers = {"quantity": source.quantity, "price": source.price, "amount": source.amount}
+    # Two selects: what is expensive to read is read once, then named many times.
+    typed = parsed.select(
+        *("source", "line", "ingest_date", "broken", "raw", "fields"),
+        _event_id(source, text).alias("event_id"),
+        _event_type(source, text).alias("event_type"),
+        _event_time(source, text).alias("event_time"),
+        *(_number(text, column).alias(name) for name, column in numbers.items()),
     )
-    numbers = [("quantity", source.quantity, quantity), ("price", source.price, price)]
-    numbers.append(("amount", source.amount, amount))
+    reason = _reason(source, text, numbers, zone)
+    count = F.coalesce("quantity", F.lit(1.0))
+    price = F.when(count > 0, F.col("amount") / count) if source.price is None else F.col("price")
+    amount = F.col("price") * count if source.amount is None else F.col("amount")
+    return typed.select(
+        *("source", "line", "ingest_date", "broken"),
+        _present(text).alias("present"),
+        reason.alias("reason"),
+        F.when(reason.isNotNull(), F.col("raw")).alias("raw"),
+        "event_id",
+        text[source.user_id].alias("user_id"),
+        text[source.item_id].alias("item_id"),
+        "event_type",
+        "event_time",
+        _optional(text, source.category).alias("category"),
+        price.alias("price"),
+        "quantity",
+        amount.alias("amount"),
+        _optional(text, source.session_hint).alias("session_hint"),
+        _properties(source).alias("properties"),
+    )
+
+
+def _reason(
+    source: Source, text: dict[str, Column], numbers: dict[str, str | None], zone: str
+) -> Column:
+    """The first check that the line fails, in words; null when it fails none."""
     # 00:00 of the second day after the ingestion day: a day's grace for clocks and zones.
     too_late = F.to_utc_timestamp(F.date_add("ingest_date", 2).cast("timestamp"), zone)
     checks = [
         ("unreadable line", F.col("fields").isNull()),
-        ("missing event_id", event_id.isNull()),
+        ("missing event_id", F.col("event_id").isNull()),
         ("missing user_id", text[source.user_id].isNull()),
         ("missing item_id", text[source.item_id].isNull()),
         ("missing event_time", text[source.event_time.column].isNull()),
-        ("unreadable event_time", event_time.isNull()),
-        ("unknown event_type", event_type.isNull()),
+        ("unreadable event_time", F.col("event_time").isNull()),
+        ("unknown event_type", F.col("event_type").isNull()),
         *(
-            (f"unreadable {name}", text[column].isNotNull() & value.isNull())
-            for name, column, value in numbers
+            (f"unreadable {name}", text[column].isNotNull() & F.col(name).isNull())
+            for name, column in numbers.items()
             if column is not None
         ),
-        ("event_time after its ingestion day", event_time >= too_late),
+        ("event_time after its ingestion day", F.col("event_time") >= too_late),
     ]
-    reason = F.coalesce(*(F.when(is_bad, F.lit(why)) for why, is_bad in checks))
-    count = F.coalesce(quantity, F.lit(1.0))
-    of_one = price if source.price else F.when(count > 0, amount / count)
-    of_line = amount if source.amount else price * count
-    return parsed.select(
-        *("source", "line", "ingest_date", "broken", "fields"),
-        reason.alias("reason"),
-        F.when(reason.isNotNull(), F.col("raw")).alias("raw"),
-        event_id.alias("event_id"),
-        text[source.user_id].alias("user_id"),
-        text[source.item_id].alias("item_id"),
-        event_type.alias("event_type"),
-        event_time.alias("event_time"),
-        _optional(text, source.category).alias("category"),
-        of_one.alias("price"),
-        quantity.alias("quantity"),
-        of_line.alias("amount"),
-        _optional(text, source.session_hint).alias("session_hint"),
-        _properties(source).alias("properties"),
-    )
+    return F.coalesce(*(F.when(is_bad, F.lit(why)) for why, is_bad in checks))
+
+
+def _present(text: dict[str, Column]) -> Column:
+    bits = [
+        F.when(value.isNotNull(), F.lit(1 << n)).otherwise(F.lit(0))
+        for n, value in enumerate(text.values())
+    ]
+    return reduce(lambda left, right: left + right, bits).cast("bigint")
 
 
 def _options() -> dict[str, str]:
@@ -97,22 +122,16 @@ def _parsed(
     lines: DataFrame, parsed: Column, source: Source, header: list[str] | None = None
 ) -> DataFrame:
     known = source.columns if header is None else header
-    fields = [
-        (F.col("parsed").getField(name) if name in known else F.lit(None).cast("string")).alias(
-            name
-        )
-        for name in source.columns
-    ]
+    nothing = F.lit(None).cast("string")
+    fields = []
+    for name in source.columns:
+        value = F.col("parsed").getField(name) if name in known else nothing
+        fields.append(F.when(value != "", value).alias(name))
     is_readable = (F.trim("raw") != "") & F.col("parsed").getField(_CORRUPT).isNull()
     return lines.withColumn("parsed", parsed).select(
         *("source", "line", "ingest_date", "broken", "raw"),
         F.when(is_readable, F.struct(*fields)).alias("fields"),
     )
-
-
-def _text(name: str) -> Column:
-    value = F.trim(F.col("fields").getField(name))
-    return F.when(value != "", value)
 
 
 def _optional(text: dict[str, Column], name: str | None) -> Column:

@@ -1,7 +1,8 @@
 """The executors' part of scoring: Arrow batches of `sequences` in, Arrow batches of `scores` out.
 
 A module of its own, not a part of the program `score.py`, so that every executor process imports it
-once and keeps the model it has loaded for all the tasks that it is given.
+once and keeps the model it has loaded for all the tasks that it is given. Only a process that loads
+a model imports torch: the driver has no use for it.
 """
 
 import os
@@ -10,16 +11,18 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import torch
 from pyspark import SparkFiles
 
 from contracts.errors import AuditError
 from contracts.tables import SCORES, SEQUENCES
 from jobs.lake_types import arrow_schema
-from models.predict import Predictor
+
+if TYPE_CHECKING:
+    from models.predict import Predictor
 
 # Events are known by their items and times; their ids would only be carried to the executors.
 INPUT_COLUMNS = [name for name in SEQUENCES.column_names if name != "event_ids"]
@@ -54,14 +57,18 @@ def scorer(
 
 
 @cache
-def load_once(directory: str, pid: int) -> Predictor:
+def load_once(directory: str, pid: int) -> "Predictor":
     """One model for each executor process; a forked one loads its own, with its own threads."""
+    import torch
+
+    from models.predict import Predictor
+
     torch.set_num_threads(1)  # as many tasks as cores run beside each other
     return Predictor.load(Path(directory))
 
 
 def score_batch(
-    predictor: Predictor, batch: pa.RecordBatch, stamp: Stamp, *, top_k: int
+    predictor: "Predictor", batch: pa.RecordBatch, stamp: Stamp, *, top_k: int
 ) -> pa.RecordBatch:
     """One row of `scores` for each row of ``batch``, in its order. Raises AuditError."""
     found = predictor.predict(batch, cutoff=stamp.cutoff, top_k=top_k)

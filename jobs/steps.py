@@ -1,7 +1,7 @@
 """How a program of ``jobs/`` is started as a process of its own, and what it answers is read.
 
-A program prints its summary, or its error, as a line of JSON on stdout; everything else that it says
-is kept in ``<home>/logs/<program>-<cutoff>.log``. (spark-submit puts its program's stderr on stdout.)
+A program prints its summary, or its error, as a line of JSON on stdout. All that it says is kept in
+``<home>/logs/<program>-<cutoff>.log``. (spark-submit puts its program's stderr on stdout.)
 """
 
 import itertools
@@ -78,6 +78,8 @@ def run_program(
             raise
         finally:
             stderr.join()
+    if exit_code:  # torchrun ends with 1 whatever its program ended with
+        exit_code = int(summary.get("exit_code", exit_code))
     return Result(
         program,
         exit_code=exit_code if exit_code >= 0 else 128 - exit_code,  # as a shell counts signals

@@ -86,9 +86,10 @@ def train(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     _check_devices(options.devices)
     _settle()
     cutoff: date = options.cutoff
-    recorder = _recorder(settings, config, cutoff) if RANK == 0 else None
     lake = open_lake(settings)
     commit = lake.require(SEQUENCES, cutoff, producer=f"nightshift sequences --cutoff {cutoff}")
+    # Before any row is read: a registry that cannot be reached must not cost a training.
+    recorder = _recorder(settings, config, cutoff) if RANK == 0 else None
     rows = lake.read_arrow(SEQUENCES, window=one_day(cutoff), snapshot_id=commit.snapshot_id)
     prepared = prepare_data(
         Histories.from_arrow(rows),

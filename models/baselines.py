@@ -12,6 +12,7 @@ P rows (a user at a cutoff), F features, N users, K items asked for.
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +42,7 @@ _OBJECTIVES: Mapping[Head, Sequence[Mapping[str, Any]]] = {
 }
 _MAX_ROUNDS = 600
 _PATIENCE = 40
-_THREADS = 2
+_THREADS = 2  # boosters fitted at a time
 
 
 class HeadBaselines:
@@ -49,12 +50,8 @@ class HeadBaselines:
 
     def __init__(self, head: Head, *, train: Rows, validation: Rows, seed: int) -> None:
         self.head = head
-        fitted = [
-            fit_lightgbm(objective, train=train, validation=validation, seed=seed)
-            for objective in _OBJECTIVES[head]
-        ]
-        self.boosters = fitted
-        self.strongest = min(fitted, key=lambda one: one.loss)
+        self.boosters = fit_lightgbm(head, train=train, validation=validation, seed=seed)
+        self.strongest = min(self.boosters, key=lambda one: one.loss)
         if head == "spend":
             self.constant = float(np.median(train.labels))  # no constant has a smaller MAE
         else:
@@ -91,28 +88,30 @@ class FittedBooster:
 
     def predict(self, rows: Rows) -> Floats:
         """(P,) never negative: a probability or an amount."""
-        scores = self.booster.predict(rows.features, num_threads=_THREADS)
+        scores = self.booster.predict(rows.features, num_threads=1)
         return np.maximum(np.asarray(scores, dtype=np.float64), 0.0)
 
 
-def fit_lightgbm(
-    objective: Mapping[str, Any], *, train: Rows, validation: Rows, seed: int
-) -> FittedBooster:
-    """The best on validation of a few shapes."""
-    fitted = []
-    for shape in _SHAPES:
-        booster = _fit_one({**objective, **shape}, train, validation, seed=seed)
-        (loss,) = booster.best_score["validation"].values()
-        size = f"{shape['num_leaves']} leaves, {booster.best_iteration} trees"
-        fitted.append(FittedBooster(booster, float(loss), f"{objective['objective']}, {size}"))
-    return min(fitted, key=lambda one: one.loss)
+def fit_lightgbm(head: Head, *, train: Rows, validation: Rows, seed: int) -> list[FittedBooster]:
+    """For each objective of the head, the shape that is best on validation."""
+
+    def fit(parameters: Mapping[str, Any]) -> FittedBooster:
+        return _fit_one(parameters, train, validation, seed=seed)
+
+    tried = [{**objective, **shape} for objective in _OBJECTIVES[head] for shape in _SHAPES]
+    # One thread for each booster: threads inside one wait for each other at every split, which
+    # costs many times the work itself where the machine is busy.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        fitted = list(pool.map(fit, tried))
+    of_objective = [fitted[n : n + len(_SHAPES)] for n in range(0, len(fitted), len(_SHAPES))]
+    return [min(shapes, key=lambda one: one.loss) for shapes in of_objective]
 
 
 def _fit_one(
-    objective: Mapping[str, Any], train: Rows, validation: Rows, *, seed: int
-) -> lightgbm.Booster:
+    chosen: Mapping[str, Any], train: Rows, validation: Rows, *, seed: int
+) -> FittedBooster:
     parameters = {
-        **objective,
+        **chosen,
         "learning_rate": 0.05,
         "feature_fraction": 0.7,
         "bagging_fraction": 0.7,
@@ -121,11 +120,11 @@ def _fit_one(
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": _THREADS,
+        "num_threads": 1,
         "verbosity": -1,
     }
     data = lightgbm.Dataset(train.features, train.labels, feature_name=list(FEATURE_NAMES))
-    return lightgbm.train(
+    booster = lightgbm.train(
         parameters,
         data,
         num_boost_round=_MAX_ROUNDS,
@@ -133,6 +132,9 @@ def _fit_one(
         valid_names=["validation"],
         callbacks=[lightgbm.early_stopping(_PATIENCE, verbose=False)],
     )
+    (loss,) = booster.best_score["validation"].values()
+    size = f"{chosen['num_leaves']} leaves, {booster.best_iteration} trees"
+    return FittedBooster(booster, float(loss), f"{chosen['objective']}, {size}")
 
 
 class PurchasedItems:

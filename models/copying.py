@@ -18,7 +18,8 @@ from models.history import Histories, Ints
 from models.instants import DAY
 
 NUM_FEATURES = 8
-LOG_SHARE = 0  # column of the log of the item's share of the user's past items
+LOG_SHARE = 0  # column: log of the item's share of what the user bought, recent purchases first
+DECAY_DAYS = 90.0  # a purchase this old counts 1 / e
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,12 @@ def _features(
 ) -> NDArray[np.float32]:
     """Frequency, recency and rhythm of each candidate; ``ages`` in days, oldest first."""
     count = (last - first + 1).astype(np.float64)
-    total = np.bincount(of_query, weights=count, minlength=len(trips))
+    weight = np.add.reduceat(np.exp(-ages / DECAY_DAYS), first) + 1e-9
+    total = np.bincount(of_query, weights=weight, minlength=len(trips))
     recency = ages[last]
     gap = np.where(count > 1, (ages[first] - recency) / np.maximum(count - 1, 1), recency + 28.0)
     columns = [
-        np.log(count / total[of_query]),
+        np.log(weight / total[of_query]),
         np.log1p(count),
         np.log((count + 0.1) / (trips[of_query] + 1.0)),
         np.log1p(recency),

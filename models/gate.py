@@ -37,16 +37,14 @@ class HeadRule:
 # A constant cannot rank, so the base rate is met on the Brier score, which a constant can win.
 RULE: Mapping[str, HeadRule] = {
     "purchase": HeadRule(
-        "Purchase in 7 days", "auroc", {"base_rate": "brier", "recency": "auroc"}, "lightgbm", True
+        "Purchase", "auroc", {"base_rate": "brier", "recency": "auroc"}, "lightgbm", True
     ),
     "churn": HeadRule(
-        "Churn in 28 days", "auroc", {"base_rate": "brier", "recency": "auroc"}, "lightgbm", True
+        "Churn", "auroc", {"base_rate": "brier", "recency": "auroc"}, "lightgbm", True
     ),
-    "spend": HeadRule(
-        "Spend in 28 days", "mae", {"constant": "mae", "persistence": "mae"}, "lightgbm", False
-    ),
+    "spend": HeadRule("Spend", "mae", {"constant": "mae", "persistence": "mae"}, "lightgbm", False),
     "next_item": HeadRule(
-        "Next items in 7 days", "ndcg@10", {"popularity": "ndcg@10"}, "personal_frequency", False
+        "Next items", "ndcg@10", {"popularity": "ndcg@10"}, "personal_frequency", False
     ),
 }
 

@@ -98,13 +98,15 @@ class Network(nn.Module):
 
     def embed_queries(self, batch: SequenceBatch) -> Tensor:
         """-> (Q, D)"""
-        query: Tensor = self.query(self.standardised(batch)) + self.weekdays(batch.query_weekdays)
-        return query
+        asked: Tensor = self.query(self.standardised(batch))
+        weekdays: Tensor = self.weekdays(batch.query_weekdays)
+        return asked + weekdays
 
     def standardised(self, batch: SequenceBatch) -> Tensor:
         """-> (Q, F)"""
         scaled = (batch.query_features - self.feature_mean) / self.feature_std
-        return torch.clamp(scaled, -5.0, 5.0)
+        clamped: Tensor = scaled.clamp(-5.0, 5.0)
+        return clamped
 
     def ask(self, states: Tensor, batch: SequenceBatch) -> QueryOutputs:
         """(B, T, D) -> the business heads at every query."""
@@ -119,7 +121,8 @@ class Network(nn.Module):
 
     def item_vectors(self) -> Tensor:
         """-> (V, D): an item is itself and its category."""
-        return self.items.weight + self.categories(self.item_categories)
+        categories: Tensor = self.categories(self.item_categories)
+        return self.items.weight + categories
 
     def item_weights(self, asked: Tensor, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
         """(Q, D) -> (Q, V), (C,): log weights of the catalogue, and of each user's own past items.

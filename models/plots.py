@@ -68,10 +68,22 @@ _LOOK: dict[Any, Any] = {
 def label_of(name: str, versions: Mapping[str, Any]) -> str:
     """A contestant's name for people."""
     if name in versions:
-        encoder = versions[name]["encoder"]
-        shown = encoder.upper() if encoder in ("lstm", "gru") else encoder.capitalize()
-        return f"{shown} (version {name})"
-    return NAMES[name].removeprefix("the ").capitalize().replace("Lightgbm", "LightGBM")
+        return f"{encoder_name(versions[name]['encoder'])} (version {name})"
+    said = NAMES[name].removeprefix("the ")
+    return said[0].upper() + said[1:]
+
+
+def encoder_name(encoder: str) -> str:
+    """An encoder's name for people."""
+    return encoder.upper() if encoder in ("lstm", "gru") else encoder.capitalize()
+
+
+def measure_name(logged: str) -> str:
+    """``val/purchase_auroc`` for people."""
+    stage, _, name = logged.partition("/")
+    said = name.replace("_", " ").replace("auroc", "AUROC").replace("ndcg", "NDCG")
+    said = said.replace("mae", "mean error")
+    return f"{'Training' if stage == 'train' else 'Validation'}: {said}"
 
 
 def evaluation_figures(document: Mapping[str, Any]) -> dict[str, Figure]:

@@ -4,6 +4,7 @@ A version holds the artifact folder (safetensors and JSON, see `models/artifact.
 that `models/serving.py` loads, with the code it needs; nothing in it is pickled.
 """
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,8 @@ import mlflow
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 CHAMPION = "champion"
 CANDIDATE = "candidate"

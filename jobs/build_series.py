@@ -1,0 +1,134 @@
+"""Build each item's units and revenue per day before a cutoff, the days without a sale included.
+
+reads   events  purchases of the `series.history_days` before the cutoff
+writes  series  partition cutoff=YYYY-MM-DD, replaced whole, so a re-run is safe
+key     (item_id, day, cutoff)
+
+Only the `series.top_items` with the most days of sales, and no item of an excluded category.
+
+    spark-submit jobs/build_series.py --cutoff 2017-11-29
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from contracts.tables import EVENTS, SERIES
+from contracts.windows import Window, history_window, one_day
+from jobs.lake import new_run_key, open_lake
+from jobs.program import run
+from jobs.settings import Settings
+from jobs.spark import open_spark
+
+JOB = "build_series"
+PURCHASE = "purchase"
+CLOCK_DAYS = 2  # an event may be dated that much after the day it was ingested on
+
+
+def build_series(
+    events: DataFrame,
+    *,
+    cutoff: date,
+    history_days: int,
+    top_items: int,
+    excluded_categories: Sequence[str],
+    zone: str,
+) -> DataFrame:
+    """One row per chosen item and day of the history window; 0 where nothing was sold.
+
+    An item's category is that of its latest purchase. A line without a quantity sold one unit, a
+    line with a negative one (a return) none.
+    """
+    window = history_window(cutoff, days=history_days)
+    sold = _sold(events, window, excluded_categories, zone)
+    items = (
+        sold.groupBy("item_id")
+        .agg(
+            F.max_by("category", F.struct("latest", "category")).alias("category"),
+            F.count_if(F.col("units") > 0).alias("days_sold"),
+        )
+        .orderBy(F.desc("days_sold"), "item_id")
+        .limit(top_items)
+    )
+    days = F.explode(F.sequence(F.lit(window.start), F.lit(window.end - timedelta(days=1))))
+    grid = items.select("item_id", "category", days.alias("day"))
+    by_day = sold.select("item_id", "day", "units", "revenue")
+    return grid.join(by_day, on=["item_id", "day"], how="left").select(
+        "item_id",
+        "category",
+        "day",
+        F.coalesce("units", F.lit(0.0)).alias("units"),
+        F.coalesce("revenue", F.lit(0.0)).alias("revenue"),
+        F.lit(cutoff).alias("cutoff"),
+    )
+
+
+def _sold(
+    events: DataFrame, window: Window, excluded_categories: Sequence[str], zone: str
+) -> DataFrame:
+    """Units and revenue of each item on each day on which it was bought."""
+    is_wanted = F.col("event_type") == PURCHASE
+    if excluded_categories:
+        is_excluded = F.col("category").isin(*excluded_categories)
+        is_wanted &= F.coalesce(~is_excluded, F.lit(True))  # no category is not an excluded one
+    units = F.greatest(F.coalesce("quantity", F.lit(1.0)), F.lit(0.0))
+    amount = F.coalesce("amount", F.lit(0.0)).cast("decimal(18,4)")
+    return (
+        events.where(is_wanted)
+        .withColumn("day", F.to_date(F.from_utc_timestamp("event_time", zone)))
+        .where((F.col("day") >= F.lit(window.start)) & (F.col("day") < F.lit(window.end)))
+        .groupBy("item_id", "day")
+        .agg(
+            F.sum(units.cast("decimal(18,4)")).cast("double").alias("units"),
+            F.sum(amount).cast("double").alias("revenue"),
+            F.max_by("category", F.struct("event_time", "event_id")).alias("category"),
+            F.max(F.struct("event_time", "event_id")).alias("latest"),
+        )
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run(JOB, _body, argv, description=__doc__.splitlines()[0])
+
+
+def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    cutoff: date = options.cutoff
+    chosen = settings.series
+    lake = open_lake(settings)
+    ingest = f"nightshift ingest --cutoff {cutoff}"
+    lake.require(EVENTS, cutoff - timedelta(days=1), producer=ingest)
+    snapshot = lake.snapshot_id(EVENTS)
+    assert snapshot is not None, "a table with a commit has a snapshot"
+
+    spark = open_spark(settings, JOB)
+    ingest_days = history_window(cutoff, days=chosen.history_days + CLOCK_DAYS)
+    series = build_series(
+        lake.read(spark, EVENTS, window=ingest_days, snapshot_id=snapshot),
+        cutoff=cutoff,
+        history_days=chosen.history_days,
+        top_items=chosen.top_items,
+        excluded_categories=chosen.excluded_categories,
+        zone=settings.time_zone,
+    )
+    commit = lake.replace(
+        series.repartition(settings.spark.partitions, "item_id"),
+        SERIES,
+        window=one_day(cutoff),
+        run_key=new_run_key(JOB, cutoff),
+        reads={EVENTS.name: snapshot},
+    )
+    return {
+        "rows": commit.num_rows,
+        "items": commit.num_rows // chosen.history_days,
+        "run_key": commit.run_key,
+        "tables": {SERIES.name: commit.said},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""Cut each user's events into sessions, and restate the days that late events can have changed.
+
+reads   events    ingested before the cutoff, near the session days that are restated
+writes  sessions  session days from --since (the day before the cutoff) less `sessions.late_days`
+                  up to the cutoff, replaced whole, so a re-run is safe
+key     session_id
+
+A session ends where the next event comes after more than `sessions.gap_minutes`, or carries another
+session hint; an equal hint holds it together, but never over more than a week. A late event of a
+session day before those restated changes nothing here: the run says how many there were.
+
+    spark-submit jobs/build_sessions.py --cutoff 2017-11-29
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import Window as Rows
+from pyspark.sql import functions as F
+
+from contracts.errors import CutoffError
+from contracts.tables import EVENTS, SESSIONS
+from contracts.windows import Window, instant
+from jobs.lake import lay_out, new_run_key, open_lake
+from jobs.program import run
+from jobs.settings import Settings
+from jobs.spark import open_spark
+
+JOB = "build_sessions"
+PURCHASE = "purchase"
+LONGEST_GAP_DAYS = 7  # a hint that comes back after a longer silence starts a new session
+CLOCK_DAYS = 2  # an event may be dated that much after the day it was ingested on
+
+
+def build_sessions(events: DataFrame, *, window: Window, gap_minutes: int, zone: str) -> DataFrame:
+    """One row per session whose first event lies in the window's days of that zone.
+
+    The events must reach back LONGEST_GAP_DAYS before the window, so that a session which began
+    before it is recognised, and left to its own day.
+    """
+    in_order = Rows.partitionBy("user_id").orderBy("event_time", "event_id")
+    so_far = in_order.rowsBetween(Rows.unboundedPreceding, Rows.currentRow)
+    numbered = (
+        events.withColumn("starts", _starts(in_order, gap_minutes).cast("int"))
+        .withColumn("number", F.sum("starts").over(so_far))
+        .groupBy("user_id", "number")
+        .agg(
+            F.min(F.struct("event_time", "event_id")).alias("first"),
+            F.max("event_time").alias("end_time"),
+            F.count(F.lit(1)).alias("num_events"),
+            F.size(F.collect_set("item_id")).cast("bigint").alias("num_items"),
+            F.sum(F.coalesce("amount", F.lit(0.0)).cast("decimal(18,4)")).alias("spend"),
+            F.bool_or(F.col("event_type") == PURCHASE).alias("is_converted"),
+        )
+    )
+    session_date = F.to_date(F.from_utc_timestamp("first.event_time", zone))
+    identity = F.sha2(F.concat_ws("\0", "user_id", "first.event_id"), 256)
+    return (
+        numbered.withColumn("session_date", session_date)
+        .where(F.col("session_date") >= F.lit(window.start))
+        .where(F.col("session_date") < F.lit(window.end))
+        .select(
+            F.substring(identity, 1, 32).alias("session_id"),
+            "user_id",
+            F.col("first.event_time").alias("start_time"),
+            "end_time",
+            "num_events",
+            "num_items",
+            F.col("spend").cast("double").alias("spend"),
+            "is_converted",
+            "session_date",
+        )
+    )
+
+
+def _starts(in_order: Any, gap_minutes: int) -> Column:
+    """Does this event start a session? The user's first: yes."""
+    last_time, last_hint = (F.lag(name).over(in_order) for name in ("event_time", "session_hint"))
+    silence = F.unix_micros("event_time") - F.unix_micros(last_time)
+    minute = 60 * 1_000_000
+    by_gap = silence > gap_minutes * minute
+    too_long = silence > LONGEST_GAP_DAYS * 24 * 60 * minute
+    same_hint = F.col("session_hint") == last_hint  # null where one of them has none
+    return F.coalesce(
+        F.when(same_hint, too_long).when(~same_hint, F.lit(True)).otherwise(by_gap), F.lit(True)
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run(JOB, _body, argv, description=__doc__.splitlines()[0], arguments=_arguments)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--since",
+        type=date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="first ingestion day whose events are new; default: the day before the cutoff",
+    )
+
+
+def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    cutoff: date = options.cutoff
+    since: date = options.since or cutoff - timedelta(days=1)
+    if since >= cutoff:
+        raise CutoffError(
+            f"--since {since}",
+            found="no day before the cutoff",
+            expected=f"at most {cutoff - timedelta(days=1)}",
+            do="Choose an earlier --since or a later --cutoff.",
+        )
+    window = Window(since - timedelta(days=settings.sessions.late_days), cutoff)
+    lake = open_lake(settings)
+    ingest = f"nightshift ingest --cutoff {cutoff}"
+    ingested = lake.require(EVENTS, cutoff - timedelta(days=1), producer=ingest)
+    snapshot = lake.snapshot_id(EVENTS)
+    assert snapshot is not None, "a table with a commit has a snapshot"
+
+    spark = open_spark(settings, JOB)
+    seen_from = window.start - timedelta(days=LONGEST_GAP_DAYS)
+    ingest_days = Window(seen_from - timedelta(days=CLOCK_DAYS), cutoff)
+    events = lake.read(spark, EVENTS, window=ingest_days, snapshot_id=snapshot)
+    restated_from = F.lit(instant(window.start, settings.zone))
+    is_late = (F.col("ingest_date") >= F.lit(since)) & (F.col("event_time") < restated_from)
+    late_events = events.where(is_late).count()
+    sessions = build_sessions(
+        events.where(F.col("event_time") >= F.lit(instant(seen_from, settings.zone))),
+        window=window,
+        gap_minutes=settings.sessions.gap_minutes,
+        zone=settings.time_zone,
+    )
+    commit = lake.replace(
+        lay_out(sessions, SESSIONS, rows_a_day=ingested.num_rows // len(ingested.window.days)),
+        SESSIONS,
+        window=window,
+        run_key=new_run_key(JOB, cutoff),
+        reads={EVENTS.name: snapshot},
+    )
+    return {
+        "since": since.isoformat(),
+        "restated_from": window.start.isoformat(),
+        "late_events": late_events,
+        "rows": commit.num_rows,
+        "run_key": commit.run_key,
+        "tables": {SESSIONS.name: commit.said},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""Write the page of a night: what was published, by which model, and how far it can be trusted.
+
+reads   warehouse  what was published for the cutoff
+reads   registry   the champion and its training curves
+reads   lake       `series` for past demand, `sessions` for visits
+reads   reports/   the evaluation that the champion was promoted by
+writes  reports/YYYY-MM-DD/index.html, whole or not at all
+
+    python -m jobs.report --cutoff 2017-11-29 --steps seconds.json
+
+A part that cannot be had is named in the page with its reason: a report never fails a night.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contracts.errors import ConfigError, NightshiftError
+from contracts.tables import SERIES, SESSIONS
+from contracts.windows import history_window, one_day
+from jobs.evaluate import open_registry
+from jobs.lake import open_lake
+from jobs.program import run
+from jobs.settings import Settings
+from jobs.warehouse import Warehouse, open_warehouse
+from models.registry import CHAMPION, ModelVersion, Registry
+from models.report import ItemDemand, Missing, Page, Scores, Sessions, render
+
+NUM_ITEMS = 6
+SHOWN_DAYS = 28  # of past demand and of visits
+NUM_BARS = 30
+T = TypeVar("T")
+CURVES = ("train/loss", "val/")  # logged measures whose names start so
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    def arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--steps", type=Path, help="JSON file: step → seconds")
+
+    return run(
+        "report", body, argv, description="Write the night's HTML page.", arguments=arguments
+    )
+
+
+def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
+    cutoff: date = options.cutoff
+    page = gather(settings, cutoff, steps=options.steps)
+    file = settings.reports_folder / cutoff.isoformat() / "index.html"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    partial.write_text(render(page), encoding="utf-8")
+    partial.replace(file)
+    absent = {name: part.reason for name, part in vars(page).items() if isinstance(part, Missing)}
+    return {"report": str(file), "bytes": file.stat().st_size, "missing": absent}
+
+
+def gather(settings: Settings, cutoff: date, *, steps: Path | None) -> Page:
+    """Everything that the page shows, each part on its own."""
+    warehouse = open_warehouse(settings)
+    champion = part(lambda: open_registry(settings).resolve(CHAMPION))
+    return Page(
+        cutoff=cutoff,
+        model=settings.mlflow.model,
+        ledger=part(lambda: read_ledger(warehouse, cutoff)),
+        scores=part(lambda: read_scores(warehouse, cutoff)),
+        champion=champion if isinstance(champion, Missing) else describe(champion),
+        evaluation=part(lambda: read_evaluation(settings.reports_folder, champion, cutoff)),
+        demand=part(lambda: read_demand(settings, warehouse, cutoff)),
+        sessions=part(lambda: read_sessions(settings, cutoff)),
+        training=part(lambda: read_training(settings, champion)),
+        seconds=part(lambda: read_seconds(steps)),
+    )
+
+
+def part(read: Callable[[], T | Missing]) -> T | Missing:
+    """What was read, or why it could not be."""
+    try:
+        return read()
+    except NightshiftError as error:
+        return Missing(str(error))
+
+
+def read_ledger(warehouse: Warehouse, cutoff: date) -> list[dict[str, Any]] | Missing:
+    rows = warehouse.query(
+        "SELECT table_name, num_rows, content_hash, run_key, "
+        "strftime(published_at, '%Y-%m-%d %H:%M:%S') AS published_at "
+        f"FROM publish_ledger WHERE cutoff = DATE '{cutoff}' "
+        "QUALIFY row_number() OVER (PARTITION BY table_name ORDER BY published_at DESC) = 1 "
+        "ORDER BY table_name DESC"
+    ).to_pylist()
+    return rows or Missing(f"the ledger has no row for {cutoff}.")
+
+
+def read_scores(warehouse: Warehouse, cutoff: date) -> Scores | Missing:
+    where = f"FROM user_scores WHERE cutoff = DATE '{cutoff}'"
+    (total,) = warehouse.query(
+        "SELECT count(*) AS users, coalesce(sum(purchase_probability_7d), 0) AS buyers, "
+        "count(*) FILTER (WHERE churn_probability_28d > 0.5) AS leavers, "
+        "coalesce(sum(expected_spend_28d), 0) AS spend, "
+        f"coalesce(quantile_cont(expected_spend_28d, 0.99), 0) AS high {where}"
+    ).to_pylist()
+    if not total["users"]:
+        return Missing(f"user_scores has no row for {cutoff}.")
+    uppers = {
+        "purchase_probability_7d": 1.0,
+        "churn_probability_28d": 1.0,
+        "expected_spend_28d": max(total["high"], 1.0),
+    }
+    distributions = {}
+    for column, upper in uppers.items():
+        bars = warehouse.query(
+            f"SELECT least(floor({column} / {upper} * {NUM_BARS}), {NUM_BARS - 1})::INT AS bar, "
+            f"count(*) AS users {where} GROUP BY ALL"
+        ).to_pylist()
+        counts = {row["bar"]: row["users"] for row in bars}
+        distributions[column] = [
+            [(bar + 1) * upper / NUM_BARS, counts.get(bar, 0) / total["users"]]
+            for bar in range(NUM_BARS)
+        ]
+    return Scores(
+        num_users=total["users"],
+        expected_buyers=total["buyers"],
+        likely_to_leave=total["leavers"],
+        expected_spend=total["spend"],
+        distributions=distributions,
+    )
+
+
+def describe(champion: ModelVersion) -> dict[str, Any]:
+    return {
+        "version": champion.version,
+        "encoder": champion.encoder,
+        "training_cutoff": champion.training_cutoff.isoformat(),
+        "promoted_at": champion.tags.get("promoted_at"),
+        "promoted_by": champion.tags.get("promoted_by"),
+        "run_id": champion.run_id,
+    }
+
+
+def read_evaluation(
+    folder: Path, champion: ModelVersion | Missing, cutoff: date
+) -> dict[str, Any] | Missing:
+    """The newest evaluation up to the night that judged the champion; without one, the newest."""
+    version = None if isinstance(champion, Missing) else champion.version
+    newest: dict[str, Any] | None = None
+    for file in sorted(folder.glob("evaluation-*.json"), reverse=True):
+        if file.stem.removeprefix("evaluation-") > cutoff.isoformat():
+            continue
+        document: dict[str, Any] = json.loads(file.read_text())
+        if version is None or version in document["verdicts"]:
+            return document
+        newest = newest or document
+    return newest or Missing(f"no evaluation up to {cutoff} in {folder}.")
+
+
+def read_demand(
+    settings: Settings, warehouse: Warehouse, cutoff: date
+) -> list[ItemDemand] | Missing:
+    rows = warehouse.query(
+        "SELECT item_id, strftime(target_date, '%Y-%m-%d') AS day, units_p10, expected_units, "
+        f"units_p90 FROM item_demand WHERE cutoff = DATE '{cutoff}' AND item_id IN ("
+        f"SELECT item_id FROM item_demand WHERE cutoff = DATE '{cutoff}' GROUP BY item_id "
+        f"ORDER BY sum(expected_units) DESC, item_id LIMIT {NUM_ITEMS}) ORDER BY target_date"
+    ).to_pylist()
+    if not rows:
+        return Missing(f"item_demand has no row for {cutoff}.")
+    expected: dict[str, list[tuple[str, float, float, float]]] = {}
+    for row in rows:
+        expected.setdefault(row["item_id"], []).append(
+            (row["day"], row["units_p10"], row["expected_units"], row["units_p90"])
+        )
+    past = part(lambda: read_past(settings, cutoff, expected))
+    known = {} if isinstance(past, Missing) else past
+    items = [
+        ItemDemand(item, known.get(item, ("", []))[0], known.get(item, ("", []))[1], days)
+        for item, days in expected.items()
+    ]
+    return sorted(items, key=lambda item: -sum(day[2] for day in item.expected))
+
+
+def read_past(
+    settings: Settings, cutoff: date, items: Iterable[str]
+) -> dict[str, tuple[str, list[tuple[str, float]]]]:
+    """Item → its category, and units sold on each of the last days."""
+    columns = ["item_id", "category", "day", "units"]
+    series = open_lake(settings).read_arrow(SERIES, window=one_day(cutoff), columns=columns)
+    recent = pc.and_(
+        pc.is_in(series["item_id"], pa.array(list(items), pa.string())),
+        pc.greater_equal(series["day"], cutoff - timedelta(days=SHOWN_DAYS)),
+    )
+    found: dict[str, tuple[str, list[tuple[str, float]]]] = {}
+    for row in series.filter(recent).sort_by("day").to_pylist():
+        _, sold = found.setdefault(row["item_id"], (row["category"] or "", []))
+        sold.append((row["day"].isoformat(), row["units"]))
+    return found
+
+
+def read_sessions(settings: Settings, cutoff: date) -> Sessions | Missing:
+    window = history_window(cutoff, days=SHOWN_DAYS)
+    columns = ["session_date", "is_converted", "spend"]
+    rows = open_lake(settings).read_arrow(SESSIONS, window=window, columns=columns)
+    if not len(rows):
+        return Missing(f"no session from {window.start} to {window.end}.")
+    counted = rows.group_by("session_date").aggregate([([], "count_all")]).to_pylist()
+    by_day = {row["session_date"]: row["count_all"] for row in counted}
+    return Sessions(
+        days=[day.isoformat() for day in window.days],
+        counts=[by_day.get(day, 0) for day in window.days],
+        converted=pc.sum(rows["is_converted"]).as_py() or 0,
+        spend=pc.sum(rows["spend"]).as_py() or 0.0,
+    )
+
+
+def read_training(
+    settings: Settings, champion: ModelVersion | Missing
+) -> dict[str, dict[str, list[list[float]]]] | Missing:
+    """Measure → encoder and version → [step, value], of all that were trained with the champion."""
+    if isinstance(champion, Missing):
+        return Missing("there is no champion whose training could be shown.")
+    registry: Registry = open_registry(settings)
+    trained = registry.versions(training_cutoff=champion.training_cutoff.isoformat())
+    curves: dict[str, dict[str, list[list[float]]]] = {}
+    for version in trained[-3:]:
+        name = f"{version.encoder}, version {version.version}"
+        for measure in sorted(registry.client.get_run(version.run_id).data.metrics):
+            if measure.startswith(CURVES):
+                history = registry.client.get_metric_history(version.run_id, measure)
+                points = sorted([float(point.step), float(point.value)] for point in history)
+                curves.setdefault(measure, {})[name] = points
+    return curves or Missing("the runs hold no curve.")
+
+
+def read_seconds(steps: Path | None) -> dict[str, float] | Missing:
+    if steps is None:
+        return Missing("no file with the seconds of the steps was given (--steps).")
+    try:
+        found = json.loads(steps.read_text())
+        return {str(step): float(seconds) for step, seconds in found.items()}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ConfigError(
+            f"--steps {steps}",
+            found=str(error),
+            expected="a JSON object: step → seconds",
+            do="Correct the file, or leave the argument out.",
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The images and the compose file: linted and checked against the specification, not built."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from compose_spec import PyCompose
+
+FOLDER = Path(__file__).resolve().parents[2] / "docker"
+DOCKERFILES = sorted(FOLDER.glob("*.Dockerfile"))
+PINNED = re.compile(r"[a-z0-9./-]+:(?=[^:]*[0-9])[A-Za-z0-9._-]+")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    return dict(yaml.safe_load((FOLDER / "compose.yaml").read_text()))
+
+
+def services(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    assert compose["services"]
+    return dict(compose["services"])
+
+
+def test_there_are_two_dockerfiles():
+    """The tests below look at every Dockerfile; this one fails when they find none."""
+    assert [file.name for file in DOCKERFILES] == ["airflow.Dockerfile", "jobs.Dockerfile"]
+
+
+@pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
+def test_a_dockerfile_has_nothing_that_the_linter_finds(file):
+    """hadolint, at its strictest level."""
+    linter = Path(sys.executable).parent / "hadolint"
+    said = subprocess.run([linter, file], capture_output=True, text=True)
+
+    assert said.stdout + said.stderr == ""
+
+
+@pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
+def test_an_image_is_pinned_and_runs_as_nobody_special(file):
+    """Every outside base has an exact tag, and the last user of every stage is not root."""
+    text = file.read_text()
+    stages = re.findall(r"^FROM (\S+)(?: AS (\S+))?$", text, re.M)
+    names = {name for _, name in stages}
+    parts = re.split(r"^FROM ", text, flags=re.M)[1:]
+
+    assert all(PINNED.fullmatch(base) or base in names for base, _ in stages)
+    assert all(re.findall(r"^USER (\S+)$", part, re.M)[-1] == "50000" for part in parts)
+
+
+def test_what_a_dockerfile_copies_is_there():
+    """A COPY of a folder that was renamed would only fail in production."""
+    copied = [
+        source
+        for file in DOCKERFILES
+        for line in re.findall(r"^COPY (.+) \S+$", file.read_text(), re.M)
+        for source in line.split()
+    ]
+
+    assert copied
+    assert [source for source in copied if not (FOLDER.parent / source).exists()] == []
+
+
+def test_the_airflow_image_holds_no_program():
+    """It knows when things run, not how."""
+    copied = re.findall(r"^COPY (\S+) \S+$", (FOLDER / "airflow.Dockerfile").read_text(), re.M)
+
+    assert copied == ["contracts", "dags"]
+
+
+@pytest.mark.parametrize("extra", ["airflow", "jobs"])
+def test_an_extra_becomes_requirements(extra):
+    """What the images install is what the extra of pyproject.toml says."""
+    command = [sys.executable, FOLDER / "requirements_of.py", "pyproject.toml", extra]
+    said = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True)
+
+    assert said.returncode == 0
+    assert {"airflow": "apache-airflow==", "jobs": "torch=="}[extra] in said.stdout
+
+
+def test_the_compose_file_keeps_to_the_specification(compose):
+    """An unknown key or a value of the wrong kind is an error of the specification's parser."""
+    parsed = PyCompose.from_yaml(yaml.safe_dump(compose))
+    parsed.validate()
+
+    assert {*parsed.service_names()} == {*compose["services"]}
+
+
+def test_a_misspelt_key_would_be_found(compose):
+    """The check above can fail."""
+    compose = yaml.safe_load(yaml.safe_dump(compose))
+    compose["services"]["mlflow"]["helthcheck"] = {}
+
+    with pytest.raises(ValueError, match="helthcheck"):
+        PyCompose.from_yaml(yaml.safe_dump(compose))
+
+
+def test_every_service_has_a_pinned_image(compose):
+    """No `latest`, and nothing without a tag."""
+    images = {name: service["image"] for name, service in services(compose).items()}
+
+    assert {name: image for name, image in images.items() if not PINNED.fullmatch(image)} == {}
+
+
+def test_what_a_service_waits_for_can_come_true(compose):
+    """It waits for services that are there, and for health only where health is looked at."""
+    found = services(compose)
+    for name, service in found.items():
+        for other, how in service.get("depends_on", {}).items():
+            assert other in found, f"{name} waits for {other}"
+            if how["condition"] == "service_healthy":
+                assert "healthcheck" in found[other], f"{name} waits for the health of {other}"
+
+
+def test_every_volume_and_file_that_is_mounted_is_there(compose):
+    """Named volumes are declared; files come from the repository."""
+    for service in services(compose).values():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("."):
+                assert source == "../data" or (FOLDER / source).exists(), source
+            else:
+                assert source in compose["volumes"], source
+
+
+def test_every_build_names_a_dockerfile_and_a_stage_that_are_there(compose):
+    """A target that was renamed would only fail in production."""
+    for service in services(compose).values():
+        if "build" not in service:
+            continue
+        file = FOLDER / service["build"]["context"] / service["build"]["dockerfile"]
+        assert file.exists()
+        if "target" in service["build"]:
+            assert f" AS {service['build']['target']}\n" in file.read_text()
+
+
+def test_every_secret_is_asked_for_and_none_is_written_down(compose):
+    """Each ${NAME} is in .env.example, without a value, and compose refuses to start without."""
+    text = (FOLDER / "compose.yaml").read_text()
+    wanted = {*re.findall(r"(?<!\$)\$\{([A-Z_]+)", text)}
+    offered = dict(
+        line.split("=", 1)
+        for line in (FOLDER / ".env.example").read_text().splitlines()
+        if line and not line.startswith("#")
+    )
+
+    assert wanted == {*offered}
+    assert {*offered.values()} == {""}
+    assert len(re.findall(r"(?<!\$)\$\{", text)) == len(re.findall(r"(?<!\$)\$\{[A-Z_]+:\?", text))
+
+
+def test_pages_are_open_to_this_computer_only(compose):
+    """A published port is bound to 127.0.0.1."""
+    ports = [port for service in services(compose).values() for port in service.get("ports", [])]
+
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)

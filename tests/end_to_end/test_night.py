@@ -1,0 +1,206 @@
+"""A newcomer's way, on a slice of the real logs: history, training, gate, a night in Airflow.
+
+One story in order: each test goes on where the one before has ended.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from typer.testing import CliRunner
+
+from contracts import night
+from contracts.tables import NIGHTLY
+from jobs.airflow_run import follow, watch
+from jobs.cli import app
+from jobs.processes import started_for
+from jobs.services import Running, start, stop
+from jobs.warehouse import open_warehouse
+from models.registry import Registry
+
+from .conftest import FIRST, TONIGHT, TRAINING, Deployment, free_port
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.airflow,
+    pytest.mark.spark,
+    pytest.mark.torch,
+    pytest.mark.timeout(900),
+]
+CUTOFF = ["--cutoff", str(TRAINING)]
+
+
+def registry_of(deployment: Deployment) -> Registry:
+    settings = deployment.settings
+    return Registry(settings.mlflow.tracking_uri, settings.mlflow.model, settings.artifacts_uri)
+
+
+def test_history_becomes_sequences(deployment):
+    """Raw logs in bulk, through every data job."""
+    since = ["--since", str(FIRST)]
+    deployment.must(night.INGEST, *CUTOFF, *since)
+    deployment.must(night.SESSIONS, *CUTOFF, *since)
+    sequences = deployment.must(night.SEQUENCES, *CUTOFF)
+    deployment.must(night.SERIES, *CUTOFF)
+
+    assert sequences["rows_out"] > 0
+
+
+def test_a_small_model_is_trained_and_judged_and_not_promoted(deployment):
+    """An epoch on a few households beats nobody, and the gate says so and by how much."""
+    deployment.must(night.TRAIN, *CUTOFF, "--encoder", "lstm", "--epochs", "1")
+    verdict = deployment.must(night.EVALUATE, *CUTOFF)
+    refused = deployment.run(night.PROMOTE, *CUTOFF)
+
+    assert verdict["versions"] == 1
+    assert verdict["admitted"] == 0
+    assert refused.exit_code == 4
+    assert refused.summary["error"] == "PromotionRefusedError"
+
+
+def test_nothing_is_scored_without_a_champion(deployment):
+    """The gate is never bent: the scorer stops, and says what to do."""
+    refused = deployment.run(night.SCORE, *CUTOFF)
+
+    assert refused.exit_code == 4
+    assert refused.summary["error"] == "NoChampionError"
+
+
+@pytest.fixture(scope="module")
+def running(deployment: Deployment) -> Iterator[Running]:
+    """Airflow and MLflow. The alias is set by the test, as an operator's own decision."""
+    registry_of(deployment).set_alias("champion", "1")
+    os.environ["NIGHTSHIFT_RETRIES"] = "0"
+    try:
+        yield start(deployment.settings, airflow_port=free_port(), mlflow_port=free_port())
+    finally:
+        stop(deployment.settings)
+        del os.environ["NIGHTSHIFT_RETRIES"]
+        assert started_for(deployment.settings.home) == []
+
+
+RUN: dict[str, str] = {}  # the run of the night, for the tests after it
+
+
+def test_a_night_in_airflow_is_green(deployment, running):
+    """The real scheduler, the real programs, started from the form's cutoff."""
+    heard: list[tuple[str, str]] = []
+    run = follow(
+        running.api(),
+        "score_nightly",
+        {"cutoff": str(TONIGHT)},
+        say=lambda task, state, _: heard.append((task, state)),
+    )
+    RUN["id"] = run.run_id
+
+    assert run.reasons == {}
+    assert run.state == "success"
+    assert {task for task, state in heard if state == "success"} == {
+        step.program.name for step in night.NIGHT
+    }
+
+
+def test_every_household_has_one_row_and_every_probability_is_one(deployment):
+    """All that were seen before the cutoff, in the warehouse."""
+    warehouse = open_warehouse(deployment.settings)
+    raw = f"{deployment.settings.raw_folder}/*/*.jsonl.gz"
+    seen = warehouse.query(
+        f"SELECT count(DISTINCT household_id) AS n FROM read_json('{raw}', hive_partitioning=true) "
+        f"WHERE ingest_date < DATE '{TONIGHT}'"
+    ).to_pylist()[0]["n"]
+    found = warehouse.query(
+        "SELECT count(*) AS rows, count(DISTINCT user_id) AS users, "
+        "count(*) FILTER (WHERE purchase_probability_7d BETWEEN 0 AND 1) AS purchase, "
+        "count(*) FILTER (WHERE churn_probability_28d BETWEEN 0 AND 1) AS churn, "
+        "count(*) FILTER (WHERE expected_spend_28d >= 0) AS spend "
+        f"FROM user_scores WHERE cutoff = DATE '{TONIGHT}'"
+    ).to_pylist()[0]
+
+    assert seen > 100
+    assert found == dict.fromkeys(("rows", "users", "purchase", "churn", "spend"), seen)
+
+
+def test_the_same_night_again_leaves_the_same_rows(deployment):
+    """Without Airflow this time: the ledger's hashes are equal."""
+    ledger = (
+        "SELECT table_name, num_rows, content_hash FROM publish_ledger "
+        f"WHERE cutoff = DATE '{TONIGHT}' ORDER BY published_at"
+    )
+    before = {
+        row["table_name"]: {"rows": row["num_rows"], "content_hash": row["content_hash"]}
+        for row in open_warehouse(deployment.settings).query(ledger).to_pylist()
+    }
+    config = str(deployment.settings.file)
+    said = CliRunner().invoke(
+        app, ["night", "--cutoff", str(TONIGHT), "--config", config, "--json"]
+    )
+    tables = json.loads(said.stdout)["tables"]
+    names = [table.name for table in NIGHTLY]
+
+    assert said.exit_code == 0
+    assert {name: tables[name] for name in names} == {name: before[name] for name in names}
+
+
+def redo(running: Running, task: str) -> str:
+    """Do one task of the night again, which has to fail. Returns why it did."""
+    api = running.api()
+    api.clear("score_nightly", RUN["id"], task)
+    run = watch(api, "score_nightly", RUN["id"], say=lambda *_: None, patience_seconds=300)
+
+    assert run.state == "failed"
+    assert [*run.reasons] == [task]
+    return run.reasons[task]
+
+
+def test_an_unreachable_raw_folder_turns_ingestion_red(deployment, running):
+    """The message names the folder."""
+    folder = deployment.settings.raw_folder
+    away = folder.rename(folder.with_name("away"))
+    try:
+        reason = redo(running, night.INGEST.name)
+    finally:
+        away.rename(folder)
+
+    assert "UnreachableError" in reason
+    assert str(folder) in reason
+
+
+def test_an_unreachable_catalog_turns_its_reader_red(deployment, running):
+    """The message names the catalog."""
+    file = deployment.settings.home / "catalog.db"
+    away = file.rename(file.with_name("away.db"))
+    file.mkdir()
+    try:
+        reason = redo(running, night.SERIES.name)
+    finally:
+        file.rmdir()
+        away.rename(file)
+
+    assert "UnreachableError" in reason
+    assert "catalog" in reason
+
+
+def test_an_unreachable_mlflow_turns_scoring_red(deployment, running):
+    """The message names the server; what was published still answers."""
+    for process in started_for(deployment.settings.home):
+        if "mlflow" in " ".join(process.cmdline()):
+            process.kill()
+    reason = redo(running, night.SCORE.name)
+    rows = open_warehouse(deployment.settings).query("SELECT count(*) AS n FROM user_scores_latest")
+
+    assert "UnreachableError" in reason
+    assert running.mlflow in reason
+    assert rows.to_pylist()[0]["n"] > 0
+
+
+def test_a_day_without_raw_logs_is_refused_without_another_try(deployment, running):
+    """A refusal of the data is final: one try, and nothing of the night is visible."""
+    tomorrow = TONIGHT + timedelta(days=400)
+    conf = {"cutoff": str(tomorrow)}
+    run = follow(running.api(), "score_nightly", conf, say=lambda *_: None)
+
+    assert run.state == "failed"
+    assert [*run.reasons] == ["ingest_events"]
+    assert "MissingRawError" in run.reasons["ingest_events"]

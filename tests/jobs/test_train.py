@@ -1,0 +1,203 @@
+"""A training from the lake to the registry, started as torchrun starts it."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from contracts.errors import ConfigError
+from contracts.tables import SEQUENCES
+from contracts.windows import one_day
+from jobs.lake import Staged, open_lake
+from jobs.lake_types import arrow_schema
+from jobs.settings import PROJECT, Settings
+from jobs.train import main, models_folder, run_key
+from models.config import LabelHorizons, load_train_config
+from models.history import Histories
+from models.predict import Predictor
+from models.registry import Registry
+from models.training import prepare_data
+
+pytestmark = pytest.mark.torch
+
+CUTOFF = date(2017, 9, 1)
+SMALL = {"encoder": {"kind": "gru", "max_length": 16, "dim": 8, "num_layers": 1, "dropout": 0.0}}
+
+
+def rows_of(num_users: int) -> pa.Table:
+    """Users who shop every 3 to 12 days from January on; every fifth of them stops in May."""
+    random = np.random.default_rng(0)
+    first, rows = datetime(2017, 1, 2, 15, tzinfo=UTC), []
+    for user in range(num_users):
+        gap, times = 3 + user % 10, []
+        last = datetime(2017, 6, 25 if user % 5 == 0 else 28, tzinfo=UTC)
+        end = last if user % 5 == 0 else datetime(2017, 9, 1, tzinfo=UTC)
+        when = first + timedelta(days=int(random.integers(0, gap)))
+        while when < end:
+            times += [when, when]
+            when += timedelta(days=gap + int(random.integers(-1, 2)))
+        count = len(times)
+        amounts = random.gamma(2.0, 5.0, count).round(2).tolist()
+        rows.append(
+            {
+                "user_id": f"u{user}",
+                "event_times": times,
+                "event_ids": [f"u{user}-{n}" for n in range(count)],
+                "item_ids": [f"item{(user + n % 4) % 12}" for n in range(count)],
+                "event_types": ["purchase"] * count,
+                "categories": [f"kind{(user + n % 4) % 3}" for n in range(count)],
+                "quantities": [1.0] * count,
+                "amounts": amounts,
+                "session_starts": [n % 2 == 0 for n in range(count)],
+                "lifetime_events": count,
+                "lifetime_spend": sum(amounts),
+                "first_event_time": times[0],
+                "last_event_time": times[-1],
+                "cutoff": CUTOFF,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=arrow_schema(SEQUENCES, None))
+
+
+@pytest.fixture
+def prepared_lake(settings: Settings) -> Settings:
+    """The rows committed to `sequences`, without Spark, and a small configuration."""
+    lake, table = open_lake(settings), rows_of(30)
+    file = Path(settings.home) / "lake" / "sequences" / "data" / "part.parquet"
+    file.parent.mkdir(parents=True)
+    pq.write_table(table, file)
+    staged = Staged(SEQUENCES, [f"file://{file}"], one_day(CUTOFF), "rows", len(table), "hash")
+    lake.commit(staged, reads={})
+    config = yaml.safe_load((PROJECT / "configs" / "models" / "gru.yaml").read_text())
+    config |= SMALL | {"min_item_count": 1, "warmup_days": 14, "batch_size": 4, "epochs": 2}
+    folder = settings.file.parent / "models"
+    folder.mkdir()
+    (folder / "gru.yaml").write_text(yaml.safe_dump(config))
+    return settings
+
+
+def start(settings: Settings, *, processes: int) -> subprocess.CompletedProcess[str]:
+    command = ["--cutoff", str(CUTOFF), "--encoder", "gru", "--json"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    environment = {**os.environ, "NIGHTSHIFT_CONFIG": str(settings.file), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *launcher, "-m", "jobs.train", *command],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_train_register_and_leave_nothing_behind(prepared_lake, tmp_path):
+    """30 users on two ranks that do not divide them: a run with curves, a version that predicts."""
+    settings = prepared_lake
+
+    done = start(settings, processes=2)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+    said = json.loads(done.stdout.strip().splitlines()[-1])
+    assert len(done.stdout.strip().splitlines()) == 1  # one rank answers for all
+    assert (said["encoder"], said["epochs"], said["devices"]) == ("gru", 2, 2)
+    assert not list(settings.runs_folder.iterdir())
+    registry = Registry(settings.mlflow.tracking_uri, settings.mlflow.model, settings.artifacts_uri)
+    version = registry.resolve("candidate")
+    assert (version.version, version.run_id) == (said["version"], said["run_id"])
+    curve = registry.client.get_metric_history(version.run_id, "val/purchase_auroc")
+    assert [point.step for point in curve] == [0, 1]
+    predictor = Predictor.load(registry.download(version, tmp_path / "download"))
+    found = predictor.predict(rows_of(30), cutoff=CUTOFF, top_k=3)
+    assert np.isfinite(found.purchase).all()
+    assert predictor.manifest.snapshot_ids.keys() == {"sequences"}
+    assert predictor.manifest.label_limit == CUTOFF - timedelta(days=56)
+
+
+def refused(settings: Settings, capsys, *arguments: str) -> tuple[int, str]:
+    code = main(["--encoder", "gru", "--config", str(settings.file), "--json", *arguments])
+    return code, json.loads(capsys.readouterr().out)["message"]
+
+
+def test_a_cutoff_without_sequences_is_refused_by_name(prepared_lake, capsys):
+    """The error is the answer on stdout, with the exit code of refused data."""
+    code, message = refused(prepared_lake, capsys, "--cutoff", "2017-08-01")
+
+    assert code == 3
+    assert message == (
+        "sequences/cutoff=2017-08-01: found no committed partition, expected one, committed whole. "
+        "Run `nightshift sequences --cutoff 2017-08-01` first, then run this again."
+    )
+
+
+def test_devices_that_torchrun_did_not_start_are_refused(prepared_lake, capsys):
+    """A number of devices without effect is an error, not a wish."""
+    code, message = refused(prepared_lake, capsys, "--cutoff", str(CUTOFF), "--devices", "2")
+
+    assert code == 2
+    assert message == (
+        "--devices 2: found 1 processes, expected as many as torchrun was told to start. "
+        "Start it with torchrun --standalone --nproc-per-node 2."
+    )
+
+
+def test_an_unreachable_registry_is_said_before_anything_is_trained(
+    prepared_lake, capsys, monkeypatch
+):
+    """Nobody listens on port 9: the training ends at once, and says where it looked."""
+    monkeypatch.setenv("NIGHTSHIFT__MLFLOW__TRACKING_URI", "http://127.0.0.1:9")
+
+    code, message = refused(prepared_lake, capsys, "--cutoff", str(CUTOFF))
+
+    assert code == 1
+    assert message.startswith("MLflow at http://127.0.0.1:9: found Connection refused, expected")
+    assert not prepared_lake.runs_folder.exists()
+
+
+def test_too_little_history_is_refused(prepared_lake, horizons):
+    """Two label windows and something before them are the least that can be learnt from."""
+    histories = Histories.from_arrow(rows_of(30))
+    config = load_train_config(models_folder(prepared_lake) / "gru.yaml")
+
+    with pytest.raises(ConfigError) as error:
+        prepare_data(
+            histories,
+            config=config,
+            horizons=horizons,
+            zone=prepared_lake.zone,
+            cutoff=date(2017, 3, 1),
+        )
+
+    assert str(error.value) == (
+        "--cutoff 2017-03-01: found no user with a label window that closed by 2017-01-04, "
+        "expected events of users well before it: twice the longest horizon, and the warm-up. "
+        "Choose a later cutoff, ingest more history, or shorten the horizons."
+    )
+
+
+@pytest.fixture
+def horizons() -> LabelHorizons:
+    return LabelHorizons(
+        purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
+    )
+
+
+def test_the_key_of_a_run_is_that_of_the_same_training(prepared_lake, horizons):
+    """A restarted training finds its own checkpoints, and never those of another."""
+    file = models_folder(prepared_lake) / "gru.yaml"
+    config, other = load_train_config(file), load_train_config(file, seed=7)
+
+    key = run_key(config, horizons, CUTOFF, "hash")
+
+    assert key == run_key(load_train_config(file), horizons, CUTOFF, "hash")
+    assert key.startswith("train-2017-09-01-gru-")
+    assert key != run_key(other, horizons, CUTOFF, "hash")
+    assert key != run_key(config, horizons, CUTOFF, "another hash")

@@ -1,0 +1,162 @@
+"""What the tests of models share: `sequences` rows made of a few events."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pytest
+import torch
+
+from models.artifact import BaseRates, Manifest, save_artifact
+from models.calibration import Calibration, Platt
+from models.config import (
+    EncoderConfig,
+    GRUConfig,
+    LabelHorizons,
+    LossWeights,
+    LSTMConfig,
+    SampledSoftmax,
+    TrainConfig,
+    TransformerConfig,
+)
+from models.network import Network
+from models.vocabulary import Vocabulary
+
+Event = tuple[str, str, str, float]  # user, local time, item, amount
+ZONE = ZoneInfo("America/New_York")
+
+
+@pytest.fixture
+def zone() -> ZoneInfo:
+    return ZONE
+
+
+@pytest.fixture
+def horizons() -> LabelHorizons:
+    return LabelHorizons(
+        purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
+    )
+
+
+@pytest.fixture
+def sequences() -> Callable[..., pa.Table]:
+    return make_sequences
+
+
+def make_sequences(events: list[Event], *, max_events: int = 2048) -> pa.Table:
+    """One row per user, in order of the users' first mention; times are local to New York.
+
+    An item named `apple` is of the category `APPLE`; an amount below 0 stands for a return.
+    """
+    by_user: dict[str, list[tuple[datetime, int, str, float]]] = defaultdict(list)
+    for number, (user, time, item, amount) in enumerate(events):
+        when = datetime.fromisoformat(time).replace(tzinfo=ZONE).astimezone(UTC)
+        by_user[user].append((when, number, item, amount))
+    rows = []
+    for user, found in by_user.items():
+        found.sort(key=lambda event: event[:2])
+        kept = found[-max_events:]
+        times = [event[0] for event in kept]
+        gap = timedelta(minutes=30)
+        rows.append(
+            {
+                "user_id": user,
+                "event_times": times,
+                "event_ids": [f"{user}-{event[1]:06d}" for event in kept],
+                "item_ids": [event[2] for event in kept],
+                "event_types": ["purchase" if event[3] >= 0 else "return" for event in kept],
+                "categories": [event[2].upper().rstrip("0123456789") for event in kept],
+                "quantities": [1.0] * len(kept),
+                "amounts": [event[3] for event in kept],
+                "session_starts": [
+                    n == 0 or times[n] - times[n - 1] > gap for n in range(len(kept))
+                ],
+                "lifetime_events": len(found),
+                "lifetime_spend": sum(max(event[3], 0.0) for event in found),
+                "first_event_time": found[0][0],
+                "last_event_time": found[-1][0],
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+_TIME = pa.timestamp("us", tz="UTC")
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("event_times", pa.list_(_TIME)),
+        *((name, pa.list_(pa.string())) for name in ("event_ids", "item_ids", "event_types")),
+        ("categories", pa.list_(pa.string())),
+        ("quantities", pa.list_(pa.float64())),
+        ("amounts", pa.list_(pa.float64())),
+        ("session_starts", pa.list_(pa.bool_())),
+        ("lifetime_events", pa.int64()),
+        ("lifetime_spend", pa.float64()),
+        ("first_event_time", _TIME),
+        ("last_event_time", _TIME),
+    ]
+)
+
+
+@pytest.fixture(params=["lstm", "gru", "transformer"])
+def encoder_config(request: pytest.FixtureRequest) -> EncoderConfig:
+    return SMALL_ENCODERS[request.param]
+
+
+SMALL: dict[str, Any] = {"max_length": 16, "dim": 8, "num_layers": 1, "dropout": 0.0}
+SMALL_ENCODERS: dict[str, EncoderConfig] = {
+    "lstm": LSTMConfig(**SMALL),
+    "gru": GRUConfig(**SMALL),
+    "transformer": TransformerConfig(**SMALL, num_heads=2),
+}
+
+
+@pytest.fixture
+def train_config(encoder_config: EncoderConfig) -> TrainConfig:
+    return TrainConfig(
+        encoder=encoder_config,
+        next_item_loss=SampledSoftmax(num_negatives=4),
+        loss_weights=LossWeights(next_item=0.1, items=0.3, purchase=1.0, churn=1.0, spend=0.5),
+        min_item_count=1,
+        num_queries=3,
+        warmup_days=0,
+        batch_size=4,
+        epochs=1,
+        max_minutes=5,
+        learning_rate=0.01,
+        weight_decay=0.0,
+        seed=0,
+    )
+
+
+@pytest.fixture
+def artifact(tmp_path: Path, train_config: TrainConfig, horizons: LabelHorizons) -> Path:
+    """The folder of an untrained model of four items, with weights that tell tokens apart."""
+    torch.manual_seed(0)
+    vocabulary = Vocabulary(
+        item_ids=("apple", "bread", "cream", "dates"),
+        item_categories=(1, 2, 3, 4),
+        categories=("APPLE", "BREAD", "CREAM", "DATES"),
+        event_types=("purchase", "return"),
+        amount_edges=(1e-9, 1.0, 2.0, 4.0),
+    )
+    network = Network(train_config.encoder, vocabulary)
+    manifest = Manifest(
+        config=train_config,
+        horizons=horizons,
+        time_zone=ZONE.key,
+        training_cutoff=date(2017, 6, 1),
+        label_limit=date(2017, 4, 6),
+        snapshot_ids={"sequences": 1},
+        base_rates=BaseRates(purchase=0.5, churn=0.25, spend=30.0),
+        calibration=Calibration(
+            purchase=Platt(slope=1.5, offset=-0.5), churn=Platt(slope=0.5, offset=0.1), spend=2.0
+        ),
+        metrics={"val/score": 0.3},
+    )
+    save_artifact(tmp_path / "artifact", manifest, vocabulary, network.state_dict())
+    return tmp_path / "artifact"
