@@ -14,6 +14,7 @@ NightshiftError (Exception)       exit 1  anything else that went wrong, said cl
 +-- GateError                     exit 4  the gate refused
 |   +-- PromotionRefusedError             the written rule does not hold for the candidate
 |   +-- NoChampionError                   nothing was ever promoted, so nothing may score
+|       +-- NoPreviousChampionError       no champion before this one to go back to
 +-- BusyError                     exit 1  another run holds this night
 +-- UnreachableError              exit 1  a server or folder that must answer does not
 
@@ -157,7 +158,8 @@ class NoPreviousChampionError(NoChampionError):
             f"{model} version {champion}",
             found="no champion before it",
             expected="one to go back to",
-            do="Promote another version with `nightshift promote`; the alias champion did not move.",
+            do="Promote another version with `nightshift promote`; "
+            "the alias champion did not move.",
         )
 
 

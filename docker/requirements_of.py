@@ -1,6 +1,6 @@
 """Print what one extra of a pyproject.toml asks for, a line each: an image needs no more than that.
 
-    python requirements_of.py pyproject.toml airflow
+python requirements_of.py pyproject.toml airflow
 """
 
 import sys

@@ -69,7 +69,7 @@ def extend_sequences(
     new = gather(events, max_events=max_events)
     both = known.alias("old").join(new.alias("new"), on="user_id", how="full")
     nothing = F.array().cast(new.schema["latest"].dataType)
-    merged = F.array_sort(
+    merged = F.sort_array(
         F.concat(F.coalesce("old.latest", nothing), F.coalesce("new.latest", nothing))
     )
     return _finish(
@@ -103,7 +103,7 @@ def gather(events: DataFrame, *, max_events: int) -> DataFrame:
     )
     is_kept = F.col("place") <= max_events
     return numbered.groupBy("user_id").agg(
-        F.array_sort(F.collect_list(F.when(is_kept, F.col("event")))).alias("latest"),
+        F.sort_array(F.collect_list(F.when(is_kept, F.col("event")))).alias("latest"),
         F.count(F.lit(1)).alias("lifetime_events"),
         F.sum(F.col("event.amount").cast("decimal(18,4)")).cast(_MONEY).alias("lifetime_spend"),
         F.min("event.event_time").alias("first_event_time"),
@@ -128,10 +128,13 @@ def _finish(gathered: DataFrame, *, cutoff: date, gap_minutes: int) -> DataFrame
 
 def _session_starts(times: Column, gap_minutes: int) -> Column:
     """True for the first event kept, and for each that follows a silence longer than the gap."""
-    micros = F.transform(times, F.unix_micros)
-    before = F.concat(F.array(F.lit(None).cast("bigint")), F.slice(micros, 1, F.size(micros) - 1))
+    before = F.concat(F.array(F.lit(None).cast("timestamp")), F.slice(times, 1, F.size(times) - 1))
     gap = gap_minutes * 60 * 1_000_000
-    return F.zip_with(micros, before, lambda now, last: F.coalesce(now - last > gap, F.lit(True)))
+
+    def starts(now: Column, last: Column) -> Column:
+        return F.coalesce(F.unix_micros(now) - F.unix_micros(last) > gap, F.lit(True))
+
+    return F.zip_with(times, before, starts)
 
 
 def _last(array: Column, count: int) -> Column:

@@ -48,7 +48,7 @@ def forecast_demand(series: DataFrame, *, cutoff: date, demand_days: int) -> Dat
     history = (
         series.where((F.col("day") >= F.lit(window.start)) & (F.col("day") < F.lit(window.end)))
         .groupBy("item_id")
-        .agg(F.array_sort(F.collect_list(F.struct("day", "units"))).alias("days"))
+        .agg(F.sort_array(F.collect_list(F.struct("day", "units"))).alias("days"))
         .select("item_id", F.col("days.units").alias("units"))
     )
     target_dates = label_window(cutoff, horizon_days=demand_days).days

@@ -20,7 +20,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import Window as Rows
 from pyspark.sql import functions as F
 
@@ -42,7 +42,6 @@ from jobs.sources import Source, load_source
 from jobs.spark import open_spark
 
 JOB = "ingest_events"
-EVENT, DUPLICATE = "event", "duplicate"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,6 @@ class DayCounts:
     """What became of the lines of one ingestion day."""
 
     lines: int
-    events: int
     duplicates: int
     reasons: Mapping[str, int]  # of the quarantined
 
@@ -59,31 +57,24 @@ class DayCounts:
         return sum(self.reasons.values())
 
 
-def mark_duplicates(mapped: DataFrame, earlier: DataFrame) -> DataFrame:
-    """Add ``status``: `event`, `duplicate` (its id came before), or the reason why it is none.
+def find_duplicates(events: DataFrame, earlier: DataFrame) -> DataFrame:
+    """The place (source, line, ingest_date) of every event whose id came before.
 
     ``earlier`` holds the event_ids that are in the lake already. Of equal ids in the load, the
-    first by day, file and line is the event. One shuffle, by event_id.
+    first by day, file and line is the event. One shuffle, of ids and places only.
     """
     known = earlier.select("event_id", F.lit(True).alias("is_known"))
-    load = mapped.withColumn("is_known", F.lit(False))
-    # A refused line shares its id, or null, with nobody: it must not make an event a duplicate.
-    identity = F.when(F.col("reason").isNull(), F.col("event_id")).otherwise(
-        F.concat_ws("\0", "source", F.col("line").cast("string"))
+    load = events.select("event_id", "ingest_date", "source", "line").withColumn(
+        "is_known", F.lit(False)
     )
-    first = Rows.partitionBy("identity").orderBy(
+    first = Rows.partitionBy("event_id").orderBy(
         F.desc("is_known"), "ingest_date", "source", "line"
     )
     return (
         load.unionByName(known, allowMissingColumns=True)
-        .withColumn("identity", F.when(F.col("is_known"), F.col("event_id")).otherwise(identity))
         .withColumn("place", F.row_number().over(first))
-        .where(~F.col("is_known"))
-        .withColumn(
-            "status",
-            F.coalesce("reason", F.when(F.col("place") > 1, F.lit(DUPLICATE)), F.lit(EVENT)),
-        )
-        .select(*mapped.columns, "status")
+        .where((F.col("place") > 1) & ~F.col("is_known"))
+        .select("source", "line", "ingest_date")
     )
 
 
@@ -131,38 +122,43 @@ def load_lines(
 
 
 def count_lines(
-    marked: DataFrame, files: list[RawFile], source: Source, *, settings: Settings
+    mapped: DataFrame,
+    duplicates: DataFrame,
+    files: list[RawFile],
+    source: Source,
+    *,
+    settings: Settings,
 ) -> dict[date, DayCounts]:
-    """Count every day's lines by status.
-
-    Raises DataError where a file ends early, or MissingColumnsError.
-    """
-    rows = marked.groupBy("ingest_date", "status").agg(*_line_counts()).collect()
-    folder = str(settings.raw_folder)
+    """Count every day's lines. Raises DataError where a file ends early, MissingColumnsError."""
+    broken = F.when(F.col("broken").isNotNull(), F.struct("source", "broken"))
+    rows = (
+        mapped.groupBy("ingest_date", "reason")
+        .agg(
+            F.count(F.lit(1)).alias("lines"),
+            F.min(broken).alias("broken"),
+            F.bit_or("present").alias("present"),
+        )
+        .collect()
+    )
     for row in rows:
         if row["broken"] is not None:
+            folder = str(settings.raw_folder)
             raise refuse_broken(row["broken"]["source"], folder, row["broken"]["broken"])
     if source.format == "jsonl":
-        _require_columns(marked.sparkSession, files, rows, source, settings)
-    days: dict[date, Counter[str]] = {}
+        _require_columns(mapped.sparkSession, files, rows, source, settings)
+    counted = duplicates.groupBy("ingest_date").count().collect()
+    repeated = {row["ingest_date"]: row["count"] for row in counted}
+    reasons: dict[date, dict[str | None, int]] = {}
     for row in rows:
-        days.setdefault(row["ingest_date"], Counter())[row["status"]] += row["lines"]
-    return {day: _day_counts(statuses) for day, statuses in days.items()}
-
-
-def _line_counts() -> list[Column]:
-    broken = F.when(F.col("broken").isNotNull(), F.struct("source", "broken"))
-    return [
-        F.count(F.lit(1)).alias("lines"),
-        F.min(broken).alias("broken"),
-        F.bit_or("present").alias("present"),
-    ]
-
-
-def _day_counts(statuses: Counter[str]) -> DayCounts:
-    reasons = {name: n for name, n in statuses.items() if name not in (EVENT, DUPLICATE)}
-    events, duplicates = statuses[EVENT], statuses[DUPLICATE]
-    return DayCounts(sum(statuses.values()), events, duplicates, reasons)
+        reasons.setdefault(row["ingest_date"], {})[row["reason"]] = row["lines"]
+    return {
+        day: DayCounts(
+            lines=sum(counts.values()),
+            duplicates=repeated.get(day, 0),
+            reasons={reason: n for reason, n in counts.items() if reason is not None},
+        )
+        for day, counts in reasons.items()
+    }
 
 
 def _require_columns(
@@ -202,57 +198,59 @@ def ingest(
     snapshot = lake.snapshot_id(EVENTS)
     earlier = lake.read(spark, EVENTS, window=before, snapshot_id=snapshot)
     parsed = load_lines(spark, files, source, settings=settings)
-    mapped = map_events(parsed, source, zone=settings.time_zone)
-    # Counted, then written twice over, but read and shuffled once.
-    marked = mark_duplicates(mapped, earlier).persist(StorageLevel.DISK_ONLY)
-    days = count_lines(marked, files, source, settings=settings)
+    # Counted and written, but read only once; on disk, since a load may be larger than memory.
+    mapped = map_events(parsed, source, zone=settings.time_zone).persist(StorageLevel.DISK_ONLY)
+    duplicates = find_duplicates(mapped.where(F.col("reason").isNull()), earlier)
+    days = count_lines(mapped, duplicates, files, source, settings=settings)
     check_counts(days, folder=str(settings.raw_folder), window=window, settings=settings.ingest)
-    events, quarantine = split(
-        marked, rows_a_day=max((day.lines for day in days.values()), default=0)
-    )
-    staged = [
-        lake.stage(frame, table, window=window, run_key=run_key)
-        for frame, table in ((quarantine, QUARANTINE), (events, EVENTS))
+
+    rows_a_day = max((day.lines for day in days.values()), default=0)
+    kept = [
+        (refused_lines(mapped, days), QUARANTINE),
+        (new_events(mapped, duplicates, days), EVENTS),
     ]
-    found = summarize(days)
-    if (staged[1].num_rows, staged[0].num_rows) != (found["events"], found["quarantined"]):
-        raise DataError(
-            f"{EVENTS.name}/{EVENTS.partition}={window.start}",
-            found=f"{staged[1].num_rows} events and {staged[0].num_rows} refused lines written",
-            expected=f"{found['events']} and {found['quarantined']}, as counted",
-            do="Nothing was committed. Were the raw files changed meanwhile? Run this again.",
+    staged = [
+        lake.stage(
+            lay_out(frame, table, rows_a_day=rows_a_day), table, window=window, run_key=run_key
         )
+        for frame, table in kept
+    ]
+    found = summarize(days, quarantined=staged[0].num_rows, events=staged[1].num_rows)
     reads = {} if snapshot is None else {EVENTS.name: snapshot}
     commits = [lake.commit(one, reads=reads) for one in staged]  # quarantine first: events say done
     return {**found, "run_key": run_key, "tables": {c.table: c.said for c in commits}}
 
 
-def split(marked: DataFrame, *, rows_a_day: int) -> tuple[DataFrame, DataFrame]:
-    """The events and the refused lines."""
-    events = marked.where(F.col("status") == EVENT).select(*EVENTS.column_names)
-    is_refused = ~F.col("status").isin(EVENT, DUPLICATE)
-    quarantine = marked.where(is_refused).select(*QUARANTINE.column_names)
-    return (
-        lay_out(events, EVENTS, rows_a_day=rows_a_day),
-        lay_out(quarantine, QUARANTINE, rows_a_day=rows_a_day),
-    )
+def new_events(
+    mapped: DataFrame, duplicates: DataFrame, days: Mapping[date, DayCounts]
+) -> DataFrame:
+    events = mapped.where(F.col("reason").isNull())
+    if any(counts.duplicates for counts in days.values()):
+        events = events.join(duplicates, on=["source", "line"], how="left_anti")
+    return events.select(*EVENTS.column_names)
 
 
-def summarize(days: Mapping[date, DayCounts]) -> dict[str, Any]:
-    """Counts over all days. Raises DataError when a line is not accounted for."""
+def refused_lines(mapped: DataFrame, days: Mapping[date, DayCounts]) -> DataFrame:
+    refused = mapped.where(F.col("reason").isNotNull()).select(*QUARANTINE.column_names)
+    if any(counts.quarantined for counts in days.values()):
+        return refused
+    return mapped.sparkSession.createDataFrame([], refused.schema)  # nothing to look for
+
+
+def summarize(days: Mapping[date, DayCounts], *, quarantined: int, events: int) -> dict[str, Any]:
+    """Counts over all days. Raises DataError when the rows written do not match the lines."""
     reasons: Counter[str] = Counter()
     for counts in days.values():
         reasons.update(counts.reasons)
     lines = sum(counts.lines for counts in days.values())
-    events = sum(counts.events for counts in days.values())
     duplicates = sum(counts.duplicates for counts in days.values())
-    quarantined = sum(reasons.values())
-    if lines != events + duplicates + quarantined:
+    if lines != events + duplicates + quarantined or quarantined != sum(reasons.values()):
         raise DataError(
-            "ingest_events",
-            found=f"{lines} lines, {events} events, {duplicates} duplicates, {quarantined} refused",
-            expected="lines = events + duplicates + refused",
-            do="Nothing was committed. This is a fault of the program: report it.",
+            JOB,
+            found=f"{lines} lines read, {events} events and {quarantined} refused lines written, "
+            f"{duplicates} duplicates",
+            expected="lines = events + refused lines + duplicates",
+            do="Nothing was committed. Were the raw files changed meanwhile? Run this again.",
         )
     return {
         "lines": lines,

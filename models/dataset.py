@@ -7,7 +7,7 @@ N users, Q queries of a batch, M pairs of a query and an item bought in its wind
 instant and an item of the next one, K negatives.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any
@@ -19,7 +19,6 @@ from torch import Tensor
 
 from models.batch import BatchBuilder, Layout, SequenceBatch, ranges
 from models.config import LabelHorizons, SampledSoftmax, TrainConfig
-from models.features import HISTORY_DAYS
 from models.history import Floats, Histories, Ints
 from models.labels import LabelMaker, midnights
 from models.vocabulary import Encoder, Vocabulary
@@ -83,16 +82,15 @@ class TrainingData:
         shortest = min(self.horizons.purchase_days, self.horizons.items_days)
         latest = np.full(len(histories), self.limit - shortest, dtype=np.int64)
         stored = histories.num_events > 0
-        first = np.full(len(histories), np.iinfo(np.int64).max)
-        first[stored] = histories.times[histories.offsets[:-1][stored]]
         if not stored.any():
             return latest + 1, latest
-        days = np.arange(_day(int(first[stored].min())), self.limit + 1)
+        log_begins = _day(int(histories.times.min()))
+        days = np.arange(log_begins, self.limit + 1)
         starts = midnights(days, self.zone)
-        after = days[0] + np.searchsorted(starts, first, side="right")
-        after = after + np.where(histories.is_whole, 0, HISTORY_DAYS)
-        earliest = np.maximum(after, days[0] + self.config.warmup_days)
-        return np.where(stored, earliest, latest + 1).astype(np.int64), latest
+        seen = self.builder.features.exact_from()
+        after = days[0] + np.searchsorted(starts, seen, side="right")  # the next local midnight
+        earliest = np.maximum(after, log_begins + self.config.warmup_days)
+        return earliest.astype(np.int64), latest
 
     def draw(self, rng: np.random.Generator, users: Ints) -> Ints:
         """(B,) -> (B, num_queries) ordinals, one in each of as many equal parts of the days."""
@@ -192,89 +190,6 @@ class TrainingBatches(torch.utils.data.IterableDataset[TrainingBatch]):
             group = group[np.argsort(lengths[group], kind="stable")]
             batches += [group[n : n + size] for n in range(0, len(group), size)]
         return [batches[n] for n in rng.permutation(len(batches))]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One cutoff's users of one rank's batch, to be scored as a night would score them."""
-
-    sequences: SequenceBatch
-    cutoff_place: int  # in `ValidationData.cutoffs`
-    users: Ints
-
-    def to(self, device: Any, *args: Any, **kwargs: Any) -> "Asked":
-        return replace(self, sequences=self.sequences.to(device, *args, **kwargs))
-
-
-class ValidationData:
-    """Users at the validation cutoffs, and what came true; nothing of it is trained on."""
-
-    def __init__(
-        self,
-        histories: Histories,
-        vocabulary: Vocabulary,
-        *,
-        config: TrainConfig,
-        horizons: LabelHorizons,
-        zone: ZoneInfo,
-        cutoffs: Sequence[date],
-        limit: date,
-    ) -> None:
-        self.cutoffs, self.config = list(cutoffs), config
-        self.builder = BatchBuilder(
-            histories, Encoder(vocabulary), max_length=config.encoder.max_length, zone=zone
-        )
-        labels = LabelMaker(histories, self.builder.instants, horizons, zone)
-        users = np.arange(len(histories), dtype=np.int64)
-        shape = (len(self.cutoffs), len(histories))
-        self.purchase, self.churn, self.spend = (np.full(shape, np.nan) for _ in range(3))
-        self.bought: list[list[Ints]] = []
-        for place, cutoff in enumerate(self.cutoffs):
-            days = np.full(len(users), cutoff.toordinal(), dtype=np.int64)
-            moments = midnights(days, zone)
-            seen = (
-                self.builder.instants.first_from(users, moments)
-                > self.builder.instants.offsets[:-1]
-            )
-            purchase, churn, spend = labels.at(users, days)
-            for target, values, length in (
-                (self.purchase, purchase, horizons.purchase_days),
-                (self.churn, churn, horizons.churn_days),
-                (self.spend, spend, horizons.spend_days),
-            ):
-                if cutoff.toordinal() + length <= limit.toordinal():
-                    target[place, seen] = values[seen]
-            self.bought.append(self._bought(days, horizons.items_days, zone))
-
-    @property
-    def num_users(self) -> int:
-        return self.purchase.shape[1]
-
-    def _bought(self, days: Ints, horizon: int, zone: ZoneInfo) -> list[Ints]:
-        """(N,) different items bought; those outside the catalogue count, as what cannot be hit."""
-        histories = self.builder.histories
-        start, end = midnights(days[:1], zone), midnights(days[:1] + horizon, zone)
-        inside = (histories.times >= start) & (histories.times < end) & histories.is_purchase
-        known = self.builder.events.items[inside]
-        items = np.where(known > 0, known, -1 - histories.item_codes[inside])
-        counts = np.bincount(histories.event_users[inside], minlength=len(histories))
-        parts = np.split(items, np.cumsum(counts)[:-1])
-        return [np.unique(part) for part in parts[: len(histories)]]
-
-    def batches(self, places: Sequence[int], *, rank: int, num_ranks: int) -> list[Asked]:
-        """This rank's share of the users at some cutoffs; shares may differ in length."""
-        made: list[Asked] = []
-        lengths = np.diff(self.builder.instants.offsets)
-        size = 4 * self.config.batch_size
-        for place in places:
-            users = np.flatnonzero(np.isfinite(self.purchase[place]))
-            users = users[np.argsort(lengths[users], kind="stable")][rank::num_ranks]
-            for start in range(0, len(users), size):
-                some = users[start : start + size]
-                days = np.full(len(some), self.cutoffs[place].toordinal(), dtype=np.int64)
-                owners = np.arange(len(some), dtype=np.int64)
-                made.append(Asked(self.builder.build(some, owners, days)[0], place, some))
-        return made
 
 
 def _copies(sequences: SequenceBatch, queries: Ints, items: Ints) -> Ints:

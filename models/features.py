@@ -12,7 +12,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from models.history import Bools, Floats, Histories, Ints, microseconds
+from models.history import Floats, Histories, Ints, microseconds
 from models.instants import DAY, Instants, running
 
 WINDOW_DAYS = (7, 14, 28, 56, 90)
@@ -63,14 +63,17 @@ class AsOfFeatures:
         self.gap_totals, self.gap_square_totals = running(gaps), running(gaps**2)
         self.gap_counts = running(has_gap)
 
-    def is_exact(self, users: Ints, moments: Ints) -> Bools:
-        """(P,) does the stored history reach back as far as the features look?"""
+    def exact_from(self) -> Ints:
+        """(N,) the first microsecond from which a user's stored history is all that features need.
+
+        Where the oldest events were cut off, that is the longest window after what is left.
+        """
         histories = self.histories
-        stored_from = np.full(len(histories), np.iinfo(np.int64).max)
+        moments = np.full(len(histories), np.iinfo(np.int64).max)  # of users without an event
         stored = histories.num_events > 0
-        stored_from[stored] = histories.times[histories.offsets[:-1][stored]]
-        reaches = stored_from[users] <= moments - HISTORY_DAYS * DAY
-        return np.asarray(histories.is_whole[users] | reaches, dtype=bool)
+        moments[stored] = histories.times[histories.offsets[:-1][stored]]
+        moments[stored & ~histories.is_whole] += HISTORY_DAYS * DAY
+        return moments
 
     def at(self, users: Ints, moments: Ints) -> NDArray[np.float32]:
         """(P,), (P,) microseconds -> (P, F)."""

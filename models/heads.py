@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 HIDDEN = 64
+MAX_LOG_MEAN = 12.0  # exp of it is the largest spend said, in units of the mean spend
 UNKNOWN = -1e4  # log weight of the unknown item: none, and still a number
 
 

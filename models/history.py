@@ -115,22 +115,6 @@ class Histories:
             lifetime_spend=np.maximum(self.lifetime_spend - dropped_spend, 0.0),
         )
 
-    def take(self, users: Ints) -> "Histories":
-        """These users only, in this order."""
-        lengths = self.num_events[users]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        events = np.arange(offsets[-1]) + np.repeat(
-            self.offsets[:-1][users] - offsets[:-1], lengths
-        )
-        return replace(
-            self._only(events),
-            user_ids=self.user_ids[users],
-            offsets=offsets,
-            lifetime_events=self.lifetime_events[users],
-            lifetime_spend=self.lifetime_spend[users],
-            first_times=self.first_times[users],
-        )
-
     def _only(self, events: Ints | Bools) -> "Histories":
         names = ("times", "item_codes", "event_type_codes", "category_codes")
         more = ("quantities", "amounts", "session_starts")

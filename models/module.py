@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.config import FullSoftmax, TrainConfig
-from models.dataset import Asked, TrainingBatch, TrainingBatches, TrainingData, ValidationData
+from models.dataset import TrainingBatch, TrainingBatches, TrainingData
 from models.losses import (
     binary_loss,
     mixture_loss,
@@ -20,6 +20,7 @@ from models.losses import (
 )
 from models.network import Network
 from models.validation import TOP_K, Answers
+from models.validation_data import Asked, ValidationData
 
 
 class Nightshift(L.LightningModule):
@@ -146,13 +147,12 @@ class Nightshift(L.LightningModule):
         outputs = self.network.ask(self.network(batch.sequences), batch.sequences)
         chances = self.network.item_probabilities(outputs.states, batch.sequences)  # (Q, V)
         best = chances.topk(min(TOP_K, chances.size(1) - 1), dim=1).indices
-        spend = torch.exp(outputs.spend.double().clamp(max=12.0)) * self.network.spend_scale
         self.answers.put(
             batch.cutoff_place,
             batch.users,
             purchase=_numpy(outputs.purchase),
             churn=_numpy(outputs.churn),
-            spend=_numpy(spend),
+            spend=_numpy(self.network.currency(outputs.spend)),
             best_items=_numpy(best),
         )
 

@@ -16,7 +16,7 @@ from models.batch import NUM_INSTANT_FEATURES, SequenceBatch
 from models.config import EncoderConfig
 from models.encoders import build_encoder
 from models.features import FEATURE_NAMES
-from models.heads import CopyHead, ItemHead, ScalarHead
+from models.heads import MAX_LOG_MEAN, CopyHead, ItemHead, ScalarHead
 from models.vocabulary import Vocabulary
 
 NUM_FEATURES = len(FEATURE_NAMES)
@@ -118,6 +118,10 @@ class Network(nn.Module):
             churn=self.churn(asked, features),
             spend=self.spend(asked, features),
         )
+
+    def currency(self, log_mean: Tensor) -> Tensor:
+        """(Q,) the spend head's output -> (Q,) float64, expected spend before calibration"""
+        return torch.exp(log_mean.double().clamp(max=MAX_LOG_MEAN)) * self.spend_scale
 
     def item_vectors(self) -> Tensor:
         """-> (V, D): an item is itself and its category."""

@@ -22,7 +22,6 @@ from models.network import Network
 from models.vocabulary import Encoder
 
 BATCH_SIZE = 256  # users
-MAX_LOG_MEAN = 12.0  # exp of it is the largest spend said, in units of the mean spend
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,7 @@ class Predictor:
         outputs = network.ask(network(batch), batch)
         answer.purchase[users] = calibration.purchase(outputs.purchase.numpy())
         answer.churn[users] = calibration.churn(outputs.churn.numpy())
-        log_mean = outputs.spend.double().clamp(max=MAX_LOG_MEAN)
-        spend = torch.exp(log_mean) * network.spend_scale * calibration.spend
-        answer.spend[users] = spend.numpy()
+        answer.spend[users] = (network.currency(outputs.spend) * calibration.spend).numpy()
         answer.embeddings[users] = outputs.states.numpy()
         probabilities = network.item_probabilities(outputs.states, batch)  # (B, V)
         best = probabilities.topk(answer.item_ids.shape[1], dim=1)

@@ -25,12 +25,13 @@ from contracts.windows import instant, is_matured
 from models.artifact import BaseRates
 from models.calibration import Calibration
 from models.config import LabelHorizons, TrainConfig
-from models.dataset import TrainingData, ValidationData
+from models.dataset import TrainingData
 from models.history import Histories
 from models.module import Nightshift
 from models.network import Network
 from models.preparation import prepare
 from models.validation import Answers, fit_calibration, validation_metrics
+from models.validation_data import ValidationData
 from models.vocabulary import Vocabulary
 
 WEIGHTS, ANSWERS, SCORE = "best.safetensors", "best.npz", "best.json"

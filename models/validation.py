@@ -12,9 +12,9 @@ import torch.distributed
 from numpy.typing import NDArray
 
 from models.calibration import Calibration, fit_factor, fit_platt, sigmoid
-from models.dataset import ValidationData
 from models.history import Floats, Ints
 from models.metrics import auroc, log_loss, mae, ndcg_at_k, tweedie_deviance
+from models.validation_data import ValidationData
 
 TOP_K = 10
 

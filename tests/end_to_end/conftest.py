@@ -60,6 +60,7 @@ def settings_in(folder: Path) -> Settings:
     values = yaml.safe_load(file.read_text())
     values["home"] = str(folder / "home")
     values["spark"]["partitions"] = 2
+    values["series"]["top_items"] = 200
     values["gate"]["num_bootstrap"] = 200
     file.write_text(yaml.safe_dump(values))
     return load_settings(file)

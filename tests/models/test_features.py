@@ -71,13 +71,13 @@ def test_a_cut_row_is_exact_once_what_is_stored_reaches_back_far_enough(sequence
     events = [("u", f"{first + timedelta(days=n)}T10:00:00", "a", 1.0) for n in range(200)]
     cut = Histories.from_arrow(sequences(events, max_events=150))
     features = AsOfFeatures(cut, Instants.of(cut))
-    oldest = int(cut.times[0])
-    moments = np.array([oldest + HISTORY_DAYS * DAY - 1, oldest + HISTORY_DAYS * DAY])
 
-    assert features.is_exact(np.zeros(2, dtype=np.int64), moments).tolist() == [False, True]
+    exact_from = features.exact_from()[0]
 
+    assert exact_from == cut.times[0] + HISTORY_DAYS * DAY
     whole = Histories.from_arrow(sequences(events))
     late = np.array([microseconds(instant(first + timedelta(days=160), zone))])
+    assert late[0] >= exact_from
     one = np.zeros(1, dtype=np.int64)
     np.testing.assert_allclose(
         features.at(one, late), AsOfFeatures(whole, Instants.of(whole)).at(one, late), rtol=1e-6

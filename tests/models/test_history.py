@@ -2,8 +2,6 @@
 
 from datetime import date
 
-import numpy as np
-
 from contracts.windows import instant
 from models.history import Histories
 
@@ -37,26 +35,6 @@ def test_lifetime_totals_of_a_cut_row_lose_only_what_came_later(sequences, zone)
     assert before.lifetime_events.tolist() == [8]
     assert before.lifetime_spend.tolist() == [8.0]
     assert not before.is_whole[0]
-
-
-def test_taking_users_keeps_their_own_events(sequences):
-    """A reordered part is the same histories."""
-    histories = Histories.from_arrow(
-        sequences(
-            [
-                ("u", "2017-03-01T10:00:00", "apple", 1.0),
-                ("v", "2017-03-01T10:00:00", "bread", 2.0),
-                ("v", "2017-03-02T10:00:00", "cream", 3.0),
-                ("w", "2017-03-01T10:00:00", "dates", 4.0),
-            ]
-        )
-    )
-
-    some = histories.take(np.array([2, 1]))
-
-    assert some.user_ids.tolist() == ["w", "v"]
-    assert some.item_ids[some.item_codes].tolist() == ["dates", "bread", "cream"]
-    assert some.lifetime_spend.tolist() == [4.0, 5.0]
 
 
 def test_a_record_batch_reads_as_the_table(sequences):

@@ -1,6 +1,6 @@
 """A whole training on a few users: it learns, it repeats itself, it goes on after a kill."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -29,11 +29,11 @@ def histories(sequences) -> Histories:
     """24 users who come every 3 to 11 days; every fourth stops at the end of June."""
     events = []
     for user in range(24):
-        when, gap = datetime(2017, 1, 2, 10) + timedelta(days=user % 7), 3 + user % 9
-        end = datetime(2017, 6, 28) if user % 4 == 0 else datetime(2017, 9, 1)
+        when, gap = datetime(2017, 1, 2 + user % 7, 10, tzinfo=UTC), 3 + user % 9
+        end = datetime(2017, *((6, 28) if user % 4 == 0 else (9, 1)), tzinfo=UTC)
         while when < end:
             for item in (f"apple{user % 5}", f"bread{when.day % 3}"):
-                events.append((f"u{user}", when.isoformat(), item, 1.0 + user % 3))
+                events.append((f"u{user}", f"{when:%Y-%m-%dT%H:%M:%S}", item, 1.0 + user % 3))
             when += timedelta(days=gap)
     return Histories.from_arrow(sequences(events))
 

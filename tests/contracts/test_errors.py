@@ -1,0 +1,134 @@
+"""Every error says where, what was found, what was expected and what to do, word for word."""
+
+import pickle
+
+import pytest
+
+from contracts import errors
+from contracts.errors import (
+    BadLinesError,
+    BusyError,
+    ConfigError,
+    DataError,
+    EmptyDayError,
+    GateError,
+    MissingColumnsError,
+    MissingPartitionError,
+    MissingRawError,
+    NightshiftError,
+    NoChampionError,
+    PromotionRefusedError,
+    UnknownKeyError,
+    UnreachableError,
+)
+
+MESSAGES = [
+    (
+        UnknownKeyError("nightshift.yaml", key="gapp", known=["source", "raw"]),
+        "nightshift.yaml: found the key 'gapp', expected one of raw, source. "
+        "Correct the spelling or remove the key.",
+    ),
+    (
+        MissingRawError("raw/ingest_date=2017-11-28"),
+        "raw/ingest_date=2017-11-28: found no raw file, "
+        "expected at least one for this ingestion day. "
+        "Check that the collector delivered the day, then run this again.",
+    ),
+    (
+        EmptyDayError("raw/ingest_date=2017-12-25"),
+        "raw/ingest_date=2017-12-25: found 0 lines, expected at least 1 for this ingestion day. "
+        "Check that the collector delivered the day, then run this again; "
+        "to accept a day without events, set ingest.allow_empty_days to true.",
+    ),
+    (
+        BadLinesError(
+            "raw/ingest_date=2017-11-28",
+            bad=3,
+            lines=10,
+            max_bad_fraction=0.01,
+            reasons={"unreadable line": 2, "missing user_id": 1},
+        ),
+        "raw/ingest_date=2017-11-28: found 3 bad lines of 10 "
+        "(missing user_id 1, unreadable line 2), expected at most 1.00%. "
+        "Nothing was committed. Look at the lines with `nightshift ingest --json`, "
+        "mend the log or its mapping, then run this again.",
+    ),
+    (
+        MissingColumnsError(
+            "raw", missing=["price"], present=["sales", "item"], mapping="sources/shop.yaml"
+        ),
+        "raw: found the columns item, sales, expected also price. "
+        "Correct the mapping in sources/shop.yaml, or ask the collector for the column.",
+    ),
+    (
+        MissingPartitionError(
+            "events",
+            partition="ingest_date=2017-11-28",
+            producer="nightshift ingest --cutoff 2017-11-29",
+        ),
+        "events/ingest_date=2017-11-28: found no committed partition, "
+        "expected one, committed whole. "
+        "Run `nightshift ingest --cutoff 2017-11-29` first, then run this again.",
+    ),
+    (
+        PromotionRefusedError("nightshift", reasons=["churn is worse than recency", "version 3"]),
+        "nightshift: found churn is worse than recency; version 3, "
+        "expected the promotion rule to hold for every head. "
+        "The champion alias did not move. Read the evaluation report, train again, "
+        "and evaluate the new candidate.",
+    ),
+    (
+        NoChampionError("nightshift"),
+        "nightshift: found no version with the alias champion, expected one that passed the gate. "
+        "Run `nightshift train`, `nightshift evaluate` and `nightshift promote`; "
+        "nothing is scored without a champion.",
+    ),
+    (
+        UnreachableError(
+            "the raw folder",
+            address="/mnt/raw",
+            reason="no such folder",
+            do="Check that the folder is mounted.",
+        ),
+        "the raw folder at /mnt/raw: found no such folder, expected an answer. "
+        "Check that the folder is mounted.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "message"), MESSAGES, ids=lambda value: type(value).__name__)
+def test_a_message_says_where_what_and_what_next(error, message):
+    """What an operator reads at night is what was written here."""
+    assert str(error) == message
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [(ConfigError, 2), (DataError, 3), (GateError, 4), (BusyError, 1), (UnreachableError, 1)],
+)
+def test_an_error_ends_its_program_with_the_code_of_its_branch(kind, code):
+    """Schedulers decide by exit code whether trying again can help."""
+    assert kind.exit_code == code
+
+
+@pytest.mark.parametrize("error", [error for error, _ in MESSAGES], ids=lambda e: type(e).__name__)
+def test_an_error_survives_a_process_boundary(error):
+    """Raised in a worker, it reaches the driver as itself, with its message and its parts."""
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert (copy.where, copy.do, copy.exit_code) == (error.where, error.do, error.exit_code)
+
+
+def test_every_error_is_in_the_tree_at_the_top_of_the_file():
+    """Who reads the docstring has seen them all, each with its parent's exit code."""
+    kinds = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, NightshiftError)
+    ]
+
+    assert len(kinds) > 10
+    for kind in kinds:
+        assert kind.__name__ in (errors.__doc__ or "")

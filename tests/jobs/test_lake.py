@@ -1,0 +1,229 @@
+"""Replacing partitions: whole, at once, said in the snapshot, and never two at a time."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from contracts.errors import AuditError, BusyError, MissingPartitionError, UnreachableError
+from contracts.tables import EVENTS, SERIES
+from contracts.windows import Window, one_day
+from jobs.lake import Lake, new_run_key, open_lake
+
+pytestmark = pytest.mark.spark
+
+CUTOFF = date(2017, 1, 5)
+DAY = date(2017, 1, 4)
+SERIES_DDL = "item_id string, category string, day date, units double, revenue double, cutoff date"
+
+
+@pytest.fixture
+def lake(settings) -> Lake:
+    return open_lake(settings)
+
+
+def rows(spark, *items, cutoff=CUTOFF, units=1.0):
+    values = [(item, None, DAY, units, 2.0, cutoff) for item in items]
+    return spark.createDataFrame(values, SERIES_DDL)
+
+
+def put(lake, frame, *, run_key="run", cutoff=CUTOFF):
+    return lake.replace(frame, SERIES, window=one_day(cutoff), run_key=run_key, reads={"events": 7})
+
+
+def items(lake, **options):
+    return sorted(lake.read_arrow(SERIES, columns=["item_id"], **options)["item_id"].to_pylist())
+
+
+def test_a_second_run_replaces_the_first_and_says_so(spark, lake):
+    """Only the newest run's rows are seen; equal rows in another order have an equal hash."""
+    put(lake, rows(spark, "old"), run_key="one")
+    two = put(lake, rows(spark, "a", "b"), run_key="two")
+    three = put(lake, rows(spark, "b", "a").repartition(2), run_key="three")
+    other = put(lake, rows(spark, "a", "b", units=3.0), cutoff=CUTOFF, run_key="four")
+    put(lake, rows(spark, "a", "b"), run_key="five")
+
+    assert items(lake) == ["a", "b"]
+    assert two.content_hash == three.content_hash != other.content_hash
+    assert (two.num_rows, two.reads, two.run_key) == (2, {"events": 7}, "two")
+    assert items(lake, snapshot_id=two.snapshot_id) == ["a", "b"]
+    assert [row.item_id for row in lake.read(spark, SERIES).orderBy("item_id").collect()] == [
+        "a",
+        "b",
+    ]
+
+
+def test_other_partitions_are_left_alone(spark, lake):
+    """A run replaces its own cutoff only, and a window reads only its own."""
+    later = date(2017, 1, 6)
+    put(lake, rows(spark, "a"))
+    put(lake, rows(spark, "b", cutoff=later), cutoff=later)
+
+    assert lake.partitions(SERIES) == [CUTOFF, later]
+    assert items(lake) == ["a", "b"]
+    assert items(lake, window=one_day(later)) == ["b"]
+    assert lake.read(spark, SERIES, window=one_day(CUTOFF)).count() == 1
+
+
+def test_a_partition_without_rows_is_committed_all_the_same(spark, lake):
+    """A night without refused lines has been ingested, and is told from one that was not."""
+    put(lake, rows(spark, "a"))
+    empty = put(lake, rows(spark), run_key="empty")
+
+    assert empty.num_rows == 0
+    assert items(lake) == []
+    assert lake.require(SERIES, CUTOFF, producer="nightshift series").run_key == "empty"
+
+
+def test_what_was_not_committed_is_not_there(spark, lake):
+    """A run that is killed after writing leaves files that nobody reads."""
+    put(lake, rows(spark, "a"))
+    lake.stage(rows(spark, "half"), SERIES, window=one_day(CUTOFF), run_key="killed")
+
+    assert items(lake) == ["a"]
+    with pytest.raises(MissingPartitionError) as refused:
+        lake.require(SERIES, date(2017, 1, 9), producer="nightshift series --cutoff 2017-01-09")
+    assert str(refused.value) == (
+        "series/cutoff=2017-01-09: found no committed partition, expected one, committed whole. "
+        "Run `nightshift series --cutoff 2017-01-09` first, then run this again."
+    )
+
+
+@pytest.mark.parametrize("there_before", [True, False], ids=["replaced", "new"])
+def test_the_second_of_two_runs_of_a_night_is_refused(spark, settings, lake, there_before):
+    """Both began from the same snapshot: one lands, the other learns of it and changes nothing."""
+    if there_before:
+        put(lake, rows(spark, "before"))
+    else:
+        put(lake, rows(spark, "z", cutoff=date(2016, 1, 1)), cutoff=date(2016, 1, 1))
+    slow = lake.stage(rows(spark, "slow"), SERIES, window=one_day(CUTOFF), run_key="slow")
+    seen_by_slow = lake._create(SERIES)
+    put(open_lake(settings), rows(spark, "fast"), run_key="fast")
+    lake._create = lambda table: seen_by_slow
+
+    with pytest.raises(BusyError) as refused:
+        lake.commit(slow, reads={})
+    assert str(refused.value) == (
+        "series/cutoff=2017-01-05: found another run that committed the same days meanwhile, "
+        "expected one run at a time. "
+        "Its rows stand, this run's are not visible. Run this again if it has to win."
+    )
+    assert items(lake, window=one_day(CUTOFF)) == ["fast"]
+
+
+def test_two_runs_of_different_nights_both_land(spark, settings, lake):
+    """The slower one is tried again on top of the other."""
+    other = date(2017, 1, 6)
+    put(lake, rows(spark, "before"))
+    slow = lake.stage(
+        rows(spark, "slow", cutoff=other), SERIES, window=one_day(other), run_key="slow"
+    )
+    seen_by_slow = lake._create(SERIES)
+    put(open_lake(settings), rows(spark, "fast"), run_key="fast")
+    lake._create = lambda table: seen_by_slow
+    landed = lake.commit(slow, reads={})
+
+    assert landed.run_key == "slow"
+    assert items(lake) == ["fast", "slow"]
+
+
+def test_nulls_and_foreign_days_are_refused_before_the_commit(spark, lake):
+    """What the contract forbids is never visible."""
+    with pytest.raises(AuditError) as nulls:
+        put(lake, rows(spark, None, "a"), run_key="nulls")
+    with pytest.raises(AuditError) as days:
+        put(lake, rows(spark, "a", cutoff=date(2017, 1, 7)), run_key="days")
+
+    assert str(nulls.value) == (
+        "series/cutoff=2017-01-05: found nulls (item_id 1), expected none in these columns. "
+        "Nothing was committed. Mend the job that made the rows."
+    )
+    assert str(days.value) == (
+        "series/cutoff=2017-01-05: found rows from 2017-01-07 to 2017-01-07, "
+        "expected from 2017-01-05 to 2017-01-05. "
+        "Nothing was committed. Mend the job that made the rows."
+    )
+    assert lake.partitions(SERIES) == []
+
+
+def test_the_windows_replaced_since_a_snapshot_are_known(spark, lake):
+    """That is what tells whether yesterday's work can be built upon."""
+    first = put(lake, rows(spark, "a"))
+    window = Window(date(2017, 2, 1), date(2017, 2, 3))
+    frame = rows(spark, "b", cutoff=date(2017, 2, 2))
+    lake.replace(frame, SERIES, window=window, run_key="b", reads={})
+
+    assert lake.windows_since(SERIES, first.snapshot_id) == [window]
+    assert lake.windows_since(SERIES, 1) is None
+
+
+def test_maps_lists_and_instants_come_back_as_they_went(spark, lake):
+    """Microseconds, UTC, and a map with a missing key."""
+    moment = datetime(2017, 1, 4, 5, 6, 7, 8, tzinfo=UTC)
+    values = [("e", "u", "i", "view", moment, None, 1.5, None, None, None, {"k": "v"}, DAY)]
+    frame = spark.createDataFrame(values, spark.createDataFrame([], _ddl()).schema)
+    lake.replace(frame, EVENTS, window=one_day(DAY), run_key="e", reads={})
+    row = lake.read_arrow(EVENTS).to_pylist()[0]
+
+    assert row["event_time"] == moment
+    assert row["properties"] == [("k", "v")]
+    assert lake.read(spark, EVENTS).first()["properties"] == {"k": "v"}
+
+
+def _ddl() -> str:
+    return ", ".join(
+        f"{column.name} {column.type.replace('float64', 'double')}" for column in EVENTS.columns
+    )
+
+
+def test_run_keys_differ():
+    """Two runs of one night write into folders of their own."""
+    assert new_run_key("score", CUTOFF) != new_run_key("score", CUTOFF)
+    assert new_run_key("score", CUTOFF).startswith("score-2017-01-05-")
+
+
+def test_a_catalog_that_cannot_be_opened_is_named(settings, tmp_path):
+    """The message names the catalog, what went wrong, and the setting to look at."""
+    file = tmp_path / "elsewhere" / "catalog.db"
+    catalog = {"type": "sql", "uri": f"sqlite:///{file}"}
+    broken = settings.model_copy(
+        update={"lake": settings.lake.model_copy(update={"catalog": catalog})}
+    )
+
+    with pytest.raises(UnreachableError) as refused:
+        open_lake(broken)
+    assert str(refused.value) == (
+        f"the lake's catalog at sqlite:///{file}: "
+        "found (sqlite3.OperationalError) unable to open database file, expected an answer. "
+        "Check lake.catalog in the configuration, and that its server or folder is there."
+    )
+
+
+def test_a_lost_catalog_is_not_replaced_by_an_empty_one(spark, settings, lake):
+    """Tables without their catalog are an accident to repair, not a first run."""
+    put(lake, rows(spark, "a"))
+    (settings.home / "catalog.db").unlink()
+
+    with pytest.raises(UnreachableError) as refused:
+        open_lake(settings)
+    assert str(refused.value) == (
+        f"the lake's catalog at sqlite:///{settings.home}/catalog.db: "
+        f"found no such file, though {settings.home}/lake holds tables, expected an answer. "
+        "Restore the catalog, or correct lake.catalog.uri; "
+        "a new catalog would not know these tables."
+    )
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_password(settings):
+    """Within seconds, and with nothing secret in the message."""
+    uri = "postgresql+psycopg2://night:secret@127.0.0.1:1/lake"
+    catalog = {"type": "sql", "uri": uri}
+    away = settings.model_copy(
+        update={"lake": settings.lake.model_copy(update={"catalog": catalog})}
+    )
+
+    with pytest.raises(UnreachableError) as refused:
+        open_lake(away)
+    assert str(refused.value).startswith(
+        "the lake's catalog at postgresql+psycopg2://night:…@127.0.0.1:1/lake: found "
+    )
+    assert "secret" not in str(refused.value)
