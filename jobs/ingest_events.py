@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import Window as Rows
 from pyspark.sql import functions as F
@@ -57,24 +56,28 @@ class DayCounts:
         return sum(self.reasons.values())
 
 
-def find_duplicates(events: DataFrame, earlier: DataFrame) -> DataFrame:
-    """The place (source, line, ingest_date) of every event whose id came before.
+def mark_duplicates(mapped: DataFrame, earlier: DataFrame) -> DataFrame:
+    """Where each line is and what becomes of it: ``is_duplicate`` if its event's id came before.
 
     ``earlier`` holds the event_ids that are in the lake already. Of equal ids in the load, the
     first by day, file and line is the event. One shuffle, of ids and places only.
     """
-    known = earlier.select("event_id", F.lit(True).alias("is_known"))
-    load = events.select("event_id", "ingest_date", "source", "line").withColumn(
-        "is_known", F.lit(False)
+    place = F.concat_ws("\0", "source", F.col("line").cast("string"))
+    load = mapped.select(
+        # A refused line shares its identity with no other.
+        F.when(F.col("reason").isNull(), F.col("event_id")).otherwise(place).alias("identity"),
+        F.lit(False).alias("is_known"),
+        *("ingest_date", "source", "line", "reason", "present", "broken"),
     )
-    first = Rows.partitionBy("event_id").orderBy(
+    known = earlier.select(F.col("event_id").alias("identity"), F.lit(True).alias("is_known"))
+    first = Rows.partitionBy("identity").orderBy(
         F.desc("is_known"), "ingest_date", "source", "line"
     )
     return (
         load.unionByName(known, allowMissingColumns=True)
-        .withColumn("place", F.row_number().over(first))
-        .where((F.col("place") > 1) & ~F.col("is_known"))
-        .select("source", "line", "ingest_date")
+        .withColumn("is_duplicate", F.row_number().over(first) > 1)
+        .where(~F.col("is_known"))
+        .select(*("ingest_date", "source", "line", "reason", "present", "broken", "is_duplicate"))
     )
 
 
@@ -122,17 +125,12 @@ def load_lines(
 
 
 def count_lines(
-    mapped: DataFrame,
-    duplicates: DataFrame,
-    files: list[RawFile],
-    source: Source,
-    *,
-    settings: Settings,
+    marked: DataFrame, files: list[RawFile], source: Source, *, settings: Settings
 ) -> dict[date, DayCounts]:
     """Count every day's lines. Raises DataError where a file ends early, MissingColumnsError."""
     broken = F.when(F.col("broken").isNotNull(), F.struct("source", "broken"))
     rows = (
-        mapped.groupBy("ingest_date", "reason")
+        marked.groupBy("ingest_date", "reason", "is_duplicate")
         .agg(
             F.count(F.lit(1)).alias("lines"),
             F.min(broken).alias("broken"),
@@ -145,19 +143,17 @@ def count_lines(
             folder = str(settings.raw_folder)
             raise refuse_broken(row["broken"]["source"], folder, row["broken"]["broken"])
     if source.format == "jsonl":
-        _require_columns(mapped.sparkSession, files, rows, source, settings)
-    counted = duplicates.groupBy("ingest_date").count().collect()
-    repeated = {row["ingest_date"]: row["count"] for row in counted}
-    reasons: dict[date, dict[str | None, int]] = {}
+        _require_columns(marked.sparkSession, files, rows, source, settings)
+    of_day: dict[date, list[Row]] = {}
     for row in rows:
-        reasons.setdefault(row["ingest_date"], {})[row["reason"]] = row["lines"]
+        of_day.setdefault(row["ingest_date"], []).append(row)
     return {
         day: DayCounts(
-            lines=sum(counts.values()),
-            duplicates=repeated.get(day, 0),
-            reasons={reason: n for reason, n in counts.items() if reason is not None},
+            lines=sum(row["lines"] for row in rows),
+            duplicates=sum(row["lines"] for row in rows if row["is_duplicate"]),
+            reasons={row["reason"]: row["lines"] for row in rows if row["reason"] is not None},
         )
-        for day, counts in reasons.items()
+        for day, rows in of_day.items()
     }
 
 
@@ -198,16 +194,15 @@ def ingest(
     snapshot = lake.snapshot_id(EVENTS)
     earlier = lake.read(spark, EVENTS, window=before, snapshot_id=snapshot)
     parsed = load_lines(spark, files, source, settings=settings)
-    # Counted and written, but read only once; on disk, since a load may be larger than memory.
-    mapped = map_events(parsed, source, zone=settings.time_zone).persist(StorageLevel.DISK_ONLY)
-    duplicates = find_duplicates(mapped.where(F.col("reason").isNull()), earlier)
-    days = count_lines(mapped, duplicates, files, source, settings=settings)
+    mapped = map_events(parsed, source, zone=settings.time_zone)
+    marked = mark_duplicates(mapped, earlier)
+    days = count_lines(marked, files, source, settings=settings)
     check_counts(days, folder=str(settings.raw_folder), window=window, settings=settings.ingest)
 
     rows_a_day = max((day.lines for day in days.values()), default=0)
     kept = [
         (refused_lines(mapped, days), QUARANTINE),
-        (new_events(mapped, duplicates, days), EVENTS),
+        (new_events(mapped, marked, days), EVENTS),
     ]
     staged = [
         lake.stage(
@@ -221,12 +216,11 @@ def ingest(
     return {**found, "run_key": run_key, "tables": {c.table: c.said for c in commits}}
 
 
-def new_events(
-    mapped: DataFrame, duplicates: DataFrame, days: Mapping[date, DayCounts]
-) -> DataFrame:
+def new_events(mapped: DataFrame, marked: DataFrame, days: Mapping[date, DayCounts]) -> DataFrame:
     events = mapped.where(F.col("reason").isNull())
     if any(counts.duplicates for counts in days.values()):
-        events = events.join(duplicates, on=["source", "line"], how="left_anti")
+        places = marked.where("is_duplicate").select("source", "line")
+        events = events.join(places, on=["source", "line"], how="left_anti")
     return events.select(*EVENTS.column_names)
 
 

@@ -95,7 +95,7 @@ def _row_hash(table: Table) -> Column:
             continue
         value = F.col(column.name)
         if column.type.startswith("map<"):
-            value = F.sort_array(F.map_entries(value))
+            value = F.map_entries(value)  # in the order in which the mapping names them
         if is_list(column.type) or column.type.startswith("map<"):
             parts.append(F.size(value))
         if column.nullable:

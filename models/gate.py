@@ -53,10 +53,10 @@ NAMES = {
     "base_rate": "the base rate",
     "recency": "the recency rule",
     "constant": "the best constant",
-    "persistence": "the spend of the window before",
+    "persistence": "the window before",
     "popularity": "popularity",
     "lightgbm": "LightGBM",
-    "lightgbm_mean": "LightGBM for the mean",  # told beside the rule, which does not ask for it
+    "lightgbm_median": "LightGBM for the median",  # shown beside the rule, which does not ask it
     "personal_frequency": "personal frequency",
     "champion": "the champion",
 }

@@ -7,6 +7,7 @@ picture reads well on light and on dark paper, and its text stays text.
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,22 @@ VERSION_STYLES: Sequence[dict[str, Any]] = (
 )
 BASELINE_STYLES: Mapping[str, dict[str, Any]] = {
     "lightgbm": {"color": "#0f8a5f", "linestyle": "--"},
-    "lightgbm_mean": {"color": "#0f8a5f", "linestyle": ":"},
+    "lightgbm_median": {"color": "#0f8a5f", "linestyle": ":"},
     "personal_frequency": {"color": "#0f8a5f", "linestyle": "--"},
     "recency": {"color": MUTED, "linestyle": ":"},
     "persistence": {"color": MUTED, "linestyle": ":"},
+}
+MEASURES = {
+    "auroc": "AUROC",
+    "average_precision": "Average precision",
+    "brier": "Brier score",
+    "log_loss": "Log loss",
+    "ece": "Calibration error",
+    "mae": "Mean error",
+    "rmse": "Root mean square error",
+    "total_bias": "Bias of the total",
+    "ndcg@10": "NDCG@10",
+    "recall@10": "Recall@10",
 }
 VARIABLES = {
     INK: "ink",
@@ -60,6 +73,9 @@ _LOOK: dict[Any, Any] = {
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "legend.frameon": False,
+    "legend.facecolor": "none",
+    "legend.edgecolor": "none",
+    "axes.facecolor": "none",
     "legend.fontsize": 8.5,
     "figure.constrained_layout.use": True,
 }
@@ -68,7 +84,7 @@ _LOOK: dict[Any, Any] = {
 def label_of(name: str, versions: Mapping[str, Any]) -> str:
     """A contestant's name for people."""
     if name in versions:
-        return f"{encoder_name(versions[name]['encoder'])} (version {name})"
+        return f"{encoder_name(versions[name]['encoder'])} v{name}"
     said = NAMES[name].removeprefix("the ")
     return said[0].upper() + said[1:]
 
@@ -99,6 +115,7 @@ def evaluation_figures(document: Mapping[str, Any]) -> dict[str, Figure]:
     return figures
 
 
+@mpl.rc_context(_LOOK)
 def roc(head: str, curves: Mapping[str, Any], versions: Mapping[str, Any]) -> Figure:
     figure, axes = _square("False alarms: share of the others above", "Share of positives found")
     axes.plot([0, 1], [0, 1], color=GRID)
@@ -107,6 +124,7 @@ def roc(head: str, curves: Mapping[str, Any], versions: Mapping[str, Any]) -> Fi
     return figure
 
 
+@mpl.rc_context(_LOOK)
 def precision_recall(head: str, curves: Mapping[str, Any], versions: Mapping[str, Any]) -> Figure:
     figure, axes = _square("Share of positives found", "Of those named, share that are right")
     _lines(axes, curves, versions)
@@ -115,6 +133,7 @@ def precision_recall(head: str, curves: Mapping[str, Any], versions: Mapping[str
     return figure
 
 
+@mpl.rc_context(_LOOK)
 def calibration(head: str, curves: Mapping[str, Any], versions: Mapping[str, Any]) -> Figure:
     figure, axes = _square("Said, mean of a tenth of the rows", "Came true")
     points = [point for drawn in curves.values() for point in drawn]
@@ -126,6 +145,7 @@ def calibration(head: str, curves: Mapping[str, Any], versions: Mapping[str, Any
     return figure
 
 
+@mpl.rc_context(_LOOK)
 def gains(head: str, curves: Mapping[str, Any], versions: Mapping[str, Any]) -> Figure:
     what = "spend" if head == "spend" else "positives"
     figure, axes = _square("Share of users taken, best first", f"Share of {what} they hold")
@@ -135,8 +155,9 @@ def gains(head: str, curves: Mapping[str, Any], versions: Mapping[str, Any]) -> 
     return figure
 
 
+@mpl.rc_context(_LOOK)
 def distribution(head: str, curves: Mapping[str, Any], versions: Mapping[str, Any]) -> Figure:
-    figure, axes = _axes((4.2, 2.6))
+    figure, axes = _axes((4.2, 3.6))
     for name, points in curves.items():
         if name in versions or name == "lightgbm":
             x, y = zip(*points, strict=True)
@@ -156,16 +177,19 @@ CURVES = {
 }
 
 
+@mpl.rc_context(_LOOK)
 def differences(head: str, document: Mapping[str, Any]) -> Figure:
     """How far each version lies from each other contestant, with intervals; right is better."""
     rows = [
         (version, found)
         for version, compared in document["comparisons"].items()
         for found in compared
-        if found["head"] == head and found["measure"] == RULE[head].measure
+        if found["head"] == head
+        and found["measure"] == RULE[head].measure
+        and found["against"] not in RULE[head].naive  # far away: they would hide what is close
+        and found["low"] is not None
     ]
-    rows = [(version, found) for version, found in rows if found["low"] is not None]
-    figure, axes = _axes((6.4, 0.9 + 0.24 * len(rows)))
+    figure, axes = _axes((6.4, 0.8 + 0.3 * len(rows)))
     axes.axvline(0, color=MUTED, linewidth=1)
     for place, (version, found) in enumerate(reversed(rows)):
         color = _style(version, document["versions"])["color"]
@@ -178,10 +202,12 @@ def differences(head: str, document: Mapping[str, Any]) -> Figure:
     axes.set_yticks(range(len(rows)), named)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"Better by, in {RULE[head].measure} (line: interval)")
+    axes.locator_params(axis="x", nbins=6)
+    axes.set_xlabel(f"Better by, in {MEASURES[RULE[head].measure]}")
     return figure
 
 
+@mpl.rc_context(_LOOK)
 def training(curves: Mapping[str, Sequence[Sequence[float]]], title: str) -> Figure:
     """Encoder → [step, value] of one logged measure."""
     figure, axes = _axes((4.2, 2.6))
@@ -194,6 +220,7 @@ def training(curves: Mapping[str, Sequence[Sequence[float]]], title: str) -> Fig
     return figure
 
 
+@mpl.rc_context(_LOOK)
 def demand(
     days: Sequence[str],
     low: Sequence[float],
@@ -209,22 +236,24 @@ def demand(
     x = _dates(days)
     axes.fill_between(x, low, high, color=BAND, alpha=0.45, linewidth=0, label="8 days of 10")
     axes.plot(x, middle, color=VERSION_STYLES[0]["color"], label="Expected")
-    _date_axis(axes)
-    axes.set(ylabel="Units a day", ylim=(0, None))
+    _date_axis(axes, [*past_days, *days])
+    axes.set(ylabel="Units a day", ylim=(0, 1.3 * max([*high, *past, 1.0])))
     axes.legend(loc="upper left", ncols=3)
     return figure
 
 
+@mpl.rc_context(_LOOK)
 def by_day(days: Sequence[str], values: Sequence[float], title: str) -> Figure:
     """One bar for each day."""
     figure, axes = _axes((6.4, 2.2))
     x = _dates(days)
     axes.bar(x, values, color=VERSION_STYLES[0]["color"], width=0.75)
-    _date_axis(axes)
+    _date_axis(axes, days)
     axes.set(ylabel=title, ylim=(0, None))
     return figure
 
 
+@mpl.rc_context(_LOOK)
 def histogram(points: Iterable[Sequence[float]], title: str) -> Figure:
     """[right edge, share] bars of one published score."""
     figure, axes = _axes((4.2, 2.2))
@@ -244,7 +273,7 @@ def to_svg(figure: Figure, *, name: str, described: str) -> str:
     """Inline SVG: colours from CSS variables, ids of its own, a description for who cannot see."""
     with mpl.rc_context({**_LOOK, "svg.hashsalt": name}):
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
@@ -263,9 +292,8 @@ def to_svg(figure: Figure, *, name: str, described: str) -> str:
 
 
 def _axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
-    with mpl.rc_context(_LOOK):
-        figure = Figure(figsize=size)
-        return figure, figure.subplots()
+    figure = Figure(figsize=size)
+    return figure, figure.subplots()
 
 
 def _square(x: str, y: str) -> tuple[Figure, Axes]:
@@ -288,11 +316,16 @@ def _style(name: str, versions: Mapping[str, Any]) -> dict[str, Any]:
     return dict(BASELINE_STYLES.get(name, {"color": MUTED, "linestyle": "-."}))
 
 
-def _date_axis(axes: Axes) -> None:
-    dates: Any = mdates  # has no types
-    locator = dates.AutoDateLocator(maxticks=6)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+def _date_axis(axes: Axes, days: Sequence[str]) -> None:
+    """At most five days named, evenly apart."""
+    step = max(-(-len(days) // 5), 1)
+    named = list(days)[::step]
+    axes.set_xticks(_dates(named), [_day(day) for day in named])
+
+
+def _day(text: str) -> str:
+    day = date.fromisoformat(text)
+    return f"{day.day} {day:%b}"
 
 
 def _dates(days: Sequence[str]) -> Any:

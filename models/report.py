@@ -109,7 +109,8 @@ def render(page: Page) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Nightshift, {page.cutoff}</title><style>{STYLE}</style></head><body>"
-        f"<header><h1>{day}</h1><p class='lead'>{_lead(page)}</p></header>"
+        f"<header><p class='over'>Nightshift, the night of</p><h1>{day}</h1>"
+        f"<p class='lead'>{_lead(page)}</p></header>"
         f"{_numbers(page)}<nav aria-label='Contents'>{contents}</nav><main>{sections}</main>"
         f"<footer>Nightshift, model <code>{escape(page.model)}</code>. "
         f"Everything here was known before {page.cutoff}, 00:00.</footer></body></html>\n"
@@ -178,7 +179,8 @@ def _champion(
     else:
         promoted = ""
         if champion.get("promoted_at"):
-            by, at = escape(str(champion["promoted_by"])), escape(str(champion["promoted_at"])[:19])
+            by, at = escape(str(champion["promoted_by"])), escape(str(champion["promoted_at"])[:16])
+            at = at.replace("T", ", ")
             promoted = f" It became champion on {at} UTC, by {by}."
         parts.append(
             f"<p>Version <b>{escape(champion['version'])}</b>, "

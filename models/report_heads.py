@@ -15,17 +15,17 @@ QUESTIONS = {
     "spend": "How much will the user spend in {spend_days} days?",
     "next_item": "Which items will the user buy within {items_days} days?",
 }
-MEASURES = {
-    "auroc": ("AUROC", "of one who did and one who did not, how often the former scores higher"),
-    "average_precision": ("Average precision", "how right the names at the top of the list are"),
-    "brier": ("Brier score", "squared distance of the probability from what came true"),
-    "log_loss": ("Log loss", "surprise at what came true"),
-    "ece": ("Calibration error", "how far what was said lies from the share that came true"),
-    "mae": ("Mean error", "distance from what was spent, mean over users"),
-    "rmse": ("Root mean square error", "the same, large misses counting more"),
-    "total_bias": ("Bias of the total", "what was said in all, above or below what was spent"),
-    "ndcg@10": ("NDCG@10", "how high in a list of ten the bought items stand; 1 is all on top"),
-    "recall@10": ("Recall@10", "share of the bought items that are in the list of ten"),
+ABOUT = {
+    "auroc": "of one who did and one who did not, how often the former scores higher",
+    "average_precision": "how right the names at the top of the list are",
+    "brier": "squared distance of the probability from what came true",
+    "log_loss": "surprise at what came true",
+    "ece": "how far what was said lies from the share that came true",
+    "mae": "distance from what was spent, mean over users",
+    "rmse": "the same, large misses counting more",
+    "total_bias": "what was said in all, above or below what was spent",
+    "ndcg@10": "how high in a list of ten the bought items stand; 1 is all on top",
+    "recall@10": "share of the bought items that are in the list of ten",
 }
 CAPTIONS = {
     "roc": ("ROC", "The higher above the diagonal, the better the ranking."),
@@ -69,7 +69,7 @@ def _head(head: str, evaluation: Mapping[str, Any]) -> str:
             plots.differences(head, evaluation),
             f"{head}-differences",
             "Who is better, and how surely",
-            "Each line is a version less another contestant on the same users, with its interval. "
+            "A version less a strong contestant, on the same users; the line is the interval. "
             "Right of zero the version is better; a line across zero is a draw.",
             wide=True,
         )
@@ -90,7 +90,7 @@ def _sentence(head: str, evaluation: Mapping[str, Any]) -> str:
         if (c["head"], c["against"], c["measure"]) == (head, rule.strong, rule.measure)
     )
     row = next(r for r in evaluation["table"] if (r["head"], r["metric"]) == (head, rule.measure))
-    title = MEASURES[rule.measure][0]
+    title = plots.MEASURES[rule.measure]
     said = (
         f"{escape(plots.label_of(version, versions))} reaches {escape(title)} "
         f"<b>{number(found['value'])}</b>, {escape(plots.label_of(rule.strong, versions))}, the "
@@ -137,13 +137,15 @@ def _table(rows: Sequence[Mapping[str, Any]], evaluation: Mapping[str, Any]) -> 
     )
     body = []
     for row in rows:
-        title, about = MEASURES[row["metric"]]
+        title, about = plots.MEASURES[row["metric"]], ABOUT[row["metric"]]
         arrow = "higher is better" if row["higher_is_better"] else "lower is better"
+        if row["metric"] == "total_bias":
+            arrow = "nearer 0 is better"
         best = _best(row)
         cells = "".join(_cell(row, name, is_best=name == best) for name in names)
         body.append(
-            f"<tr><th scope='row'>{title}<small style='display:block;font-weight:400'>"
-            f"{escape(about)}; {arrow}</small></th>{cells}</tr>"
+            f"<tr><th scope='row' class='measure'>{title}"
+            f"<small>{escape(about)}; {arrow}</small></th>{cells}</tr>"
         )
     return scroll(
         f"<thead><tr><th scope='col'>Measure</th>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
@@ -191,7 +193,7 @@ def _slices(head: str, evaluation: Mapping[str, Any]) -> str:
     if not rows:
         return ""
     names = _order(rows[0], evaluation)
-    title = MEASURES[rows[0]["metric"]][0]
+    title = plots.MEASURES[rows[0]["metric"]]
     columns = "".join(
         f"<th scope='col'>{escape(plots.label_of(name, evaluation['versions']))}</th>"
         for name in names

@@ -28,8 +28,8 @@ h2 {
 }
 h3 { font-size: 1.1rem; margin: 2.6rem 0 .4rem; }
 .lead { font-size: 1.12rem; color: var(--muted); margin: 0 0 1.6rem; }
-nav { font-size: .92rem; margin: 0 0 2rem; }
-nav a { margin-right: 1.1rem; white-space: nowrap; }
+.over { margin: 0; color: var(--muted); }
+nav { font-size: .92rem; margin: 0 0 2rem; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }
 a { color: var(--first); text-underline-offset: .15em; }
 .numbers { display: flex; flex-wrap: wrap; gap: 1px; background: var(--grid); padding: 1px; }
 .numbers div { flex: 1 1 11rem; background: var(--paper); padding: 1rem 1.1rem; }
@@ -41,19 +41,22 @@ dl.numbers { margin: 0 0 1rem; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--muted); padding-bottom: .5rem; }
+td code, th code { white-space: nowrap; }
 th, td { padding: .42rem .9rem .42rem 0; text-align: right; vertical-align: top;
   border-bottom: 1px solid var(--grid); }
 th:first-child, td:first-child, .left { text-align: left; }
-thead th { color: var(--muted); font-weight: 600; vertical-align: bottom; }
+thead th { color: var(--muted); font-weight: 600; vertical-align: bottom; white-space: nowrap; }
 tbody th { font-weight: 600; }
+.measure { min-width: 15rem; }
+.measure small { display: block; font-weight: 400; color: var(--muted); line-height: 1.35; }
 td small { display: block; color: var(--muted); white-space: nowrap; }
-td.best { font-weight: 700; }
+td.best { font-weight: 700; } td.best small { font-weight: 400; }
 code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); gap: 1.6rem;
   margin: 1.2rem 0; align-items: start; }
 .plots.three { grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); }
 figure { margin: 0; }
-figure.wide { max-width: 46rem; margin: 1.2rem 0; }
+figure.wide { max-width: 36rem; margin: 1.2rem 0; }
 figcaption { color: var(--muted); font-size: .88rem; line-height: 1.45; margin-top: .3rem; }
 figcaption b { color: var(--ink); }
 svg.plot { width: 100%; height: auto; display: block; }

@@ -1,5 +1,6 @@
 """What the tests of jobs share: one Spark session, and settings whose home is a fresh folder."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pyspark.sql import SparkSession
 
 from jobs.settings import PROJECT, Settings, load_settings
 from jobs.spark import open_spark
+from models.registry import Registry
 
 
 def settings_in(folder: Path) -> Settings:
@@ -31,3 +33,20 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session = open_spark(settings_in(tmp_path_factory.mktemp("spark")), "tests")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without a row, made once: its migrations take seconds."""
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Registry(f"sqlite:///{file}", "nightshift", file.parent.as_uri())
+    return file
+
+
+@pytest.fixture
+def registry(settings: Settings, empty_mlflow: Path) -> Registry:
+    """The registry of ``settings``, real and empty."""
+    file = settings.home / "mlflow" / "mlflow.db"
+    file.parent.mkdir(parents=True)
+    shutil.copy(empty_mlflow, file)
+    return Registry(settings.mlflow.tracking_uri, settings.mlflow.model, settings.artifacts_uri)

@@ -26,8 +26,9 @@ def rows(spark, *items, cutoff=CUTOFF, units=1.0):
     return spark.createDataFrame(values, SERIES_DDL)
 
 
-def put(lake, frame, *, run_key="run", cutoff=CUTOFF):
-    return lake.replace(frame, SERIES, window=one_day(cutoff), run_key=run_key, reads={"events": 7})
+def put(lake, frame, *, run_key=None, cutoff=CUTOFF):
+    key = run_key or new_run_key("test", cutoff)
+    return lake.replace(frame, SERIES, window=one_day(cutoff), run_key=key, reads={"events": 7})
 
 
 def items(lake, **options):

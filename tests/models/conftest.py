@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -23,6 +24,7 @@ from models.config import (
     TrainConfig,
     TransformerConfig,
 )
+from models.contestants import HeadRows
 from models.network import Network
 from models.vocabulary import Vocabulary
 
@@ -160,3 +162,43 @@ def artifact(tmp_path: Path, train_config: TrainConfig, horizons: LabelHorizons)
     )
     save_artifact(tmp_path / "artifact", manifest, vocabulary, network.state_dict())
     return tmp_path / "artifact"
+
+
+@pytest.fixture(scope="session")
+def head_rows() -> Callable[..., dict[str, HeadRows]]:
+    return make_head_rows
+
+
+def make_head_rows(quality: dict[str, float]) -> dict[str, HeadRows]:
+    """Every head on the same users; version → what it knows: 0 nothing, 1 as much as LightGBM."""
+    generator = np.random.default_rng(0)
+    users = np.repeat(np.arange(400), 2)
+    truth = generator.normal(size=len(users)) * 1.5
+    labels = (generator.random(len(users)) < 1 / (1 + np.exp(-truth))).astype(float)
+    known = {"lightgbm": 1.0, **quality}
+    probability = {
+        name: 1 / (1 + np.exp(-share * truth)) if share else np.full(len(users), labels.mean())
+        for name, share in known.items()
+    }
+    probability |= {
+        "base_rate": np.full(len(users), labels.mean()),
+        "recency": np.clip(labels.mean() + 0.02 * truth * (users % 5 == 0), 0, 1),
+    }
+    spend = np.exp(truth)
+    noise = generator.normal(size=len(users))
+    amounts = {name: np.abs(spend + (1.2 - share) * noise) for name, share in known.items()}
+    amounts |= {"constant": np.full(len(users), np.median(spend)), "persistence": spend + 3 * noise}
+    found = {"personal_frequency": 1.0, **quality}
+    items = {
+        f"{measure}/{name}": np.clip(0.3 * share + 0.1 * noise, 0, 1)
+        for measure in ("ndcg@10", "recall@10")
+        for name, share in {**found, "popularity": 0.3}.items()
+    }
+    instants = 1 + users % 60
+    cutoffs = [date(2017, 10, 31)]
+    return {
+        "purchase": HeadRows("purchase", users, instants, labels, probability, cutoffs),
+        "churn": HeadRows("churn", users, instants, labels, probability, cutoffs),
+        "spend": HeadRows("spend", users, instants, spend, amounts, cutoffs),
+        "next_item": HeadRows("next_item", users, instants, labels + 1, items, cutoffs),
+    }

@@ -1,0 +1,139 @@
+"""Promotion: by the written rule, or not at all."""
+
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+
+from contracts.errors import NoChampionError, PromotionRefusedError
+from jobs import promote as program
+from jobs.promote import promote
+from models.registry import Registry
+
+CUTOFF = date(2017, 11, 28)
+NOW = datetime(2017, 11, 28, 5, tzinfo=UTC)
+
+
+def evaluated(
+    registry: Registry,
+    *,
+    admitted: bool,
+    gain: float = 0.0,
+    champion: str | None = None,
+    reasons: tuple[str, ...] = ("purchase: auroc 0.8 against 0.7",),
+    status: str = "challenger",
+) -> str:
+    """A registered version with the verdict that `jobs.evaluate` would have left on it."""
+    if not registry._is_registered():
+        registry.client.create_registered_model(registry.model)
+    said = {"admitted": admitted, "reasons": list(reasons), "gain": gain, "gains": {}}
+    tags = {
+        "status": status,
+        "encoder": "lstm",
+        "training_cutoff": str(CUTOFF),
+        "evaluated_cutoff": str(CUTOFF),
+        "evaluation": json.dumps({"cutoff": str(CUTOFF), "champion": champion, **said}),
+    }
+    made = registry.client.create_model_version(registry.model, "file:///none", tags=tags)
+    return str(made.version)
+
+
+def promoted(registry: Registry) -> dict:
+    return promote(registry, cutoff=CUTOFF, by="Ada", now=NOW)
+
+
+def test_the_best_admitted_version_becomes_champion_and_says_by_whom(registry):
+    """The greatest gain wins; the tags tell who, when, and what was champion before."""
+    evaluated(registry, admitted=True, gain=0.01)
+    best = evaluated(registry, admitted=True, gain=0.03)
+    evaluated(registry, admitted=False, gain=0.50)
+
+    found = promoted(registry)
+    champion = registry.resolve("champion")
+
+    assert found["is_promoted"]
+    assert champion.version == found["version"] == best
+    assert champion.tags["promoted_by"] == "Ada"
+    assert champion.tags["promoted_at"] == "2017-11-28T05:00:00+00:00"
+    assert champion.tags["previous_champion"] == ""
+    assert champion.tags["status"] == "champion"
+
+
+def test_none_admitted_is_refused_with_every_reason_and_nothing_moves(registry):
+    """The alias stays where it was: here, nowhere."""
+    evaluated(registry, admitted=False, reasons=("churn: worse", "spend: worse"))
+    evaluated(registry, admitted=False, reasons=("behaviour: it sees the future",))
+
+    with pytest.raises(PromotionRefusedError) as refused:
+        promoted(registry)
+
+    assert str(refused.value) == (
+        "nightshift: found version 1 (lstm): churn: worse; version 1 (lstm): spend: worse; "
+        "version 2 (lstm): behaviour: it sees the future, expected the promotion rule to hold for "
+        "every head. The champion alias did not move. Read the evaluation report, train again, "
+        "and evaluate the new candidate."
+    )
+    with pytest.raises(NoChampionError):
+        registry.resolve("champion")
+
+
+def test_nothing_evaluated_is_refused(registry):
+    """What nobody has judged is not promoted."""
+    with pytest.raises(PromotionRefusedError, match="found no version evaluated at 2017-11-28"):
+        promoted(registry)
+
+
+def test_a_second_promotion_changes_nothing(registry):
+    """The champion that is the best already stays, with its first date."""
+    evaluated(registry, admitted=True, gain=0.02)
+    promoted(registry)
+    first = registry.resolve("champion").tags
+
+    again = promote(registry, cutoff=CUTOFF, by="Bob", now=datetime(2018, 1, 1, tzinfo=UTC))
+
+    assert not again["is_promoted"]
+    assert again["why"] == "the champion is the best admitted version"
+    assert registry.resolve("champion").tags == first
+
+
+def test_a_verdict_against_another_champion_does_not_count(registry):
+    """A version must have been compared with the champion that it would replace."""
+    evaluated(registry, admitted=True, gain=0.02)
+    promoted(registry)
+    evaluated(registry, admitted=True, gain=0.05, champion=None)
+
+    with pytest.raises(PromotionRefusedError, match="was compared with no champion, and version 1"):
+        promoted(registry)
+    assert registry.resolve("champion").version == "1"
+
+
+def test_the_champion_before_is_retired(registry):
+    """One version at a time has the status of champion."""
+    evaluated(registry, admitted=True, gain=0.02)
+    promoted(registry)
+    better = evaluated(registry, admitted=True, gain=0.05, champion="1")
+
+    found = promoted(registry)
+
+    assert (found["version"], found["previous_champion"]) == (better, "1")
+    assert registry.resolve("1").tags["status"] == "retired"
+
+
+def test_a_version_that_was_rolled_back_is_not_promoted_again(registry):
+    """Who took it out knew why."""
+    evaluated(registry, admitted=True, gain=0.02, status="rolled_back")
+
+    with pytest.raises(PromotionRefusedError, match=r"version 1 \(lstm\): it was rolled back"):
+        promoted(registry)
+
+
+def test_the_program_ends_with_4_when_the_gate_refuses(registry, settings, capsys):
+    """Airflow and the command line tell a refusal from a failure by its exit code."""
+    evaluated(registry, admitted=False, reasons=("churn: worse",))
+
+    code = program.main(["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json"])
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    assert code == said["exit_code"] == 4
+    assert said["error"] == "PromotionRefusedError"
+    assert "churn: worse" in said["message"]
