@@ -85,7 +85,7 @@ def label_of(name: str, versions: Mapping[str, Any]) -> str:
     """A contestant's name for people."""
     if name in versions:
         return f"{encoder_name(versions[name]['encoder'])} v{name}"
-    said = NAMES[name].removeprefix("the ")
+    said = NAMES.get(name, name.replace("_", " ")).removeprefix("the ")
     return said[0].upper() + said[1:]
 
 

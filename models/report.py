@@ -243,7 +243,8 @@ def _demand_figure(item: ItemDemand) -> tuple[Figure, str, str, str]:
     days, low, mean, high = zip(*item.expected, strict=True)
     past_days, past = zip(*item.past, strict=True) if item.past else ((), ())
     drawn = plots.demand(days, low, mean, high, past_days, past)
-    title = f"{item.category.capitalize() or 'Item'}, item {item.item_id}"
+    named = f"{item.category.capitalize()}, item" if item.category else "Item"
+    title = f"{named} {item.item_id}"
     total = sum(mean)
     return drawn, f"demand-{item.item_id}", title, f"{total:,.0f} units in {len(days)} days."
 

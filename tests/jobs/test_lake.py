@@ -37,20 +37,16 @@ def items(lake, **options):
 
 def test_a_second_run_replaces_the_first_and_says_so(spark, lake):
     """Only the newest run's rows are seen; equal rows in another order have an equal hash."""
-    put(lake, rows(spark, "old"), run_key="one")
-    two = put(lake, rows(spark, "a", "b"), run_key="two")
-    three = put(lake, rows(spark, "b", "a").repartition(2), run_key="three")
-    other = put(lake, rows(spark, "a", "b", units=3.0), cutoff=CUTOFF, run_key="four")
-    put(lake, rows(spark, "a", "b"), run_key="five")
+    two = put(lake, rows(spark, "a", "b", units=3.0), run_key="two")
+    three = put(lake, rows(spark, "a", "c"), run_key="three")
+    four = put(lake, rows(spark, "c", "a").repartition(2), run_key="four")
 
-    assert items(lake) == ["a", "b"]
-    assert two.content_hash == three.content_hash != other.content_hash
+    assert items(lake) == ["a", "c"]
+    assert len({two.content_hash, three.content_hash, four.content_hash}) == 2
+    assert three.content_hash == four.content_hash
     assert (two.num_rows, two.reads, two.run_key) == (2, {"events": 7}, "two")
     assert items(lake, snapshot_id=two.snapshot_id) == ["a", "b"]
-    assert [row.item_id for row in lake.read(spark, SERIES).orderBy("item_id").collect()] == [
-        "a",
-        "b",
-    ]
+    assert sorted(row.item_id for row in lake.read(spark, SERIES).collect()) == ["a", "c"]
 
 
 def test_other_partitions_are_left_alone(spark, lake):

@@ -1,0 +1,108 @@
+"""Series: what was sold of each item on each day, zeros included."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from contracts.tables import EVENTS, SERIES
+from contracts.windows import one_day
+from jobs.build_series import build_series, main
+from jobs.lake import open_lake
+
+pytestmark = pytest.mark.spark
+
+CUTOFF = date(2017, 7, 4)
+NOON = datetime(2017, 7, 3, 16, tzinfo=UTC)  # of the day before the cutoff, in New York
+OPTIONS = {
+    "cutoff": CUTOFF,
+    "history_days": 3,
+    "top_items": 10,
+    "excluded_categories": ["FUEL"],
+    "zone": "America/New_York",
+}
+DDL = (
+    "event_id string, user_id string, item_id string, event_type string, event_time timestamp, "
+    "category string, price double, quantity double, amount double, session_hint string, "
+    "properties map<string,string>, ingest_date date"
+)
+
+
+def sale(item, hours=0, *, quantity=1.0, amount=1.0, category="SOUP", kind="purchase"):
+    time = NOON + timedelta(hours=hours)
+    name = f"{item} {hours} {quantity}"
+    return name, "u", item, kind, time, category, None, quantity, amount, None, {}, CUTOFF
+
+
+def series(spark, *events, **changes):
+    frame = spark.createDataFrame(list(events), DDL)
+    found = build_series(frame, **{**OPTIONS, **changes}).collect()
+    return {(row["item_id"], row["day"].day): row for row in found}
+
+
+def test_every_day_of_the_window_has_a_row(spark):
+    """A day without a sale is a zero; days are the business zone's; the cutoff is not seen."""
+    found = series(
+        spark,
+        *(sale("a"), sale("a", 1, quantity=2.0, amount=0.2), sale("a", 2, amount=0.1)),
+        *(sale("a", 11.99), sale("a", 12), sale("a", -61), sale("b", -60)),
+    )
+    units = {key: row["units"] for key, row in found.items()}
+
+    assert units == {
+        ("a", 1): 0.0,
+        ("a", 2): 0.0,
+        ("a", 3): 5.0,
+        ("b", 1): 1.0,
+        ("b", 2): 0.0,
+        ("b", 3): 0.0,
+    }
+    assert found["a", 3]["revenue"] == 2.3
+
+
+def test_returns_sell_nothing_and_unknown_quantities_one(spark):
+    """A negative quantity must not hide another's sale; a view is no sale."""
+    found = series(
+        spark,
+        *(sale("a", quantity=-3.0), sale("a", 1), sale("b", quantity=None)),
+        sale("c", kind="view"),
+    )
+
+    assert {item for item, _ in found} == {"a", "b"}
+    assert (found["a", 3]["units"], found["b", 3]["units"]) == (1.0, 1.0)
+
+
+def test_items_are_chosen_by_days_of_sales(spark):
+    """Not by units; ties follow the item id; excluded categories are out, unknown ones are not."""
+    events = [
+        *(sale("often"), sale("often", -24), sale("much", quantity=99.0)),
+        *(sale("fuel", category="FUEL"), sale("fuel", -24, category="FUEL")),
+        *(sale("none", category=None), sale("none", -24, category=None), sale("zero", -1)),
+    ]
+    found = series(spark, *events, top_items=3)
+
+    assert {item for item, _ in found} == {"often", "none", "much"}
+    assert found["none", 3]["category"] is None
+
+
+def test_the_category_is_that_of_the_latest_purchase(spark):
+    found = series(spark, sale("a", -24, category="OLD"), sale("a", category="NEW"))
+
+    assert {row["category"] for row in found.values()} == {"NEW"}
+
+
+def test_a_night_writes_its_cutoff_and_again_the_same(spark, settings, capsys):
+    """Run twice, the partition has an equal content hash."""
+    lake = open_lake(settings)
+    day = CUTOFF - timedelta(days=1)
+    frame = spark.createDataFrame([(*sale("a")[:-1], day)], DDL)
+    lake.replace(frame, EVENTS, window=one_day(day), run_key="i", reads={})
+    argv = ["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json"]
+    said = []
+    for _ in range(2):
+        assert main(argv) == 0
+        said.append(json.loads(capsys.readouterr().out)["tables"]["series"])
+
+    assert said[0]["content_hash"] == said[1]["content_hash"]
+    assert said[0]["rows"] == settings.series.history_days
+    assert lake.partitions(SERIES) == [CUTOFF]

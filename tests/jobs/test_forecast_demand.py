@@ -1,0 +1,95 @@
+"""The baseline forecast: the mean of the same weekday, with a spread that fits the item."""
+
+import json
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+from contracts.tables import DEMAND, SERIES
+from contracts.windows import history_window, one_day
+from jobs.forecast_demand import MODEL_VERSION, forecast_demand, main, weekday_counts
+from jobs.lake import open_lake
+
+CUTOFF = date(2017, 11, 28)
+DDL = "item_id string, category string, day date, units double, revenue double, cutoff date"
+
+
+def history(item, units_of, days=60):
+    window = history_window(CUTOFF, days=days)
+    return [(item, None, day, units_of(day), 0.0, CUTOFF) for day in window.days]
+
+
+@pytest.mark.spark
+def test_a_day_is_forecast_from_its_own_weekday(spark):
+    """Also in the second week, and only from the last eight weeks."""
+    old = history_window(CUTOFF, days=56).start
+    rows = history("a", lambda day: 99.0 if day < old else float(day.weekday()))
+    frame = forecast_demand(spark.createDataFrame(rows, DDL), cutoff=CUTOFF, demand_days=9)
+    found = {row["target_date"]: row for row in frame.collect()}
+
+    assert sorted(found) == [CUTOFF + timedelta(days=n) for n in range(9)]
+    assert all(row["expected_units"] == day.weekday() for day, row in found.items())
+    assert {row["model_version"] for row in found.values()} == {MODEL_VERSION}
+
+
+def test_quantiles_are_ordered_and_bracket_the_counts_they_come_from():
+    """Poisson counts fall between p10 and p90 about as often as they should."""
+    rng = np.random.default_rng(0)
+    units = rng.poisson(6.0, (400, 56)).astype(float)
+    mean, quantiles = weekday_counts(units)
+    low, middle, high = quantiles.values()
+    inside = (low[:, :1] <= units) & (units <= high[:, :1])
+
+    assert (low <= middle).all()
+    assert (middle <= high).all()
+    assert 0.78 < inside.mean() < 0.95
+    assert abs(mean.mean() - 6.0) < 0.1
+
+
+def test_an_item_that_sells_in_bursts_has_wider_quantiles():
+    """The same mean, more spread: negative binomial instead of Poisson."""
+    steady = np.full((1, 56), 4.0)
+    bursts = np.where(np.arange(56) // 7 % 4 == 0, 16.0, 0.0)[None]
+    calm, wild = (weekday_counts(units) for units in (steady, bursts))
+
+    np.testing.assert_allclose(calm[0], wild[0])
+    assert (wild[1]["units_p90"] > calm[1]["units_p90"]).all()
+    assert (wild[1]["units_p10"] < calm[1]["units_p10"]).all()
+
+
+def test_an_item_that_did_not_sell_is_expected_not_to():
+    """Zero everywhere, neither NaN nor less than nothing."""
+    mean, quantiles = weekday_counts(np.zeros((1, 56)))
+
+    assert not mean.any()
+    assert all((values == 0).all() for values in quantiles.values())
+
+
+@pytest.mark.spark
+def test_a_night_forecasts_every_item_of_its_series(spark, settings, capsys):
+    """Run twice, the partition has an equal content hash; no key is missing or double."""
+    lake = open_lake(settings)
+    rows = [*history("a", lambda day: float(day.day % 3)), *history("b", lambda day: 0.0)]
+    frame = spark.createDataFrame(rows, DDL)
+    lake.replace(frame, SERIES, window=one_day(CUTOFF), run_key="s", reads={})
+    argv = ["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json"]
+    said = []
+    for _ in range(2):
+        assert main(argv) == 0
+        said.append(json.loads(capsys.readouterr().out)["tables"]["demand"])
+    keys = lake.read_arrow(DEMAND, columns=["item_id", "target_date"]).to_pylist()
+
+    assert said[0]["content_hash"] == said[1]["content_hash"]
+    assert len(keys) == len({(*key.values(),) for key in keys}) == 2 * 28
+
+
+@pytest.mark.spark
+def test_without_the_series_it_says_what_to_run(settings, capsys):
+    code = main(["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json"])
+
+    assert code == 3
+    assert json.loads(capsys.readouterr().out)["message"] == (
+        "series/cutoff=2017-11-28: found no committed partition, expected one, committed whole. "
+        "Run `nightshift series --cutoff 2017-11-28` first, then run this again."
+    )

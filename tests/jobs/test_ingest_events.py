@@ -1,0 +1,276 @@
+"""From raw files to events and quarantine: every line accounted for, nothing half-committed."""
+
+import gzip
+import json
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+import yaml
+
+from contracts.tables import EVENTS, QUARANTINE
+from contracts.windows import Window, one_day
+from jobs.ingest_events import main
+from jobs.lake import open_lake
+
+pytestmark = pytest.mark.spark
+
+DAY = date(2017, 7, 4)
+SHOP = {
+    "format": "jsonl",
+    "event_id": {"columns": ["basket", "item"]},
+    "user_id": "user",
+    "item_id": "item",
+    "event_type": {"column": "what", "map": {"buy": "purchase", "look": "view"}},
+    "event_time": {"column": "at", "format": "iso8601"},
+    "category": "category",
+    "quantity": "quantity",
+    "amount": "paid",
+    "session_hint": "basket",
+    "properties": ["shop"],
+}
+LINE = {
+    "user": 1,
+    "basket": 31198570044,
+    "item": "soup",
+    "what": "buy",
+    "at": "2017-07-04T00:13:01-04:00",
+    "category": "SOUP",
+    "quantity": 2,
+    "paid": 3.0,
+    "shop": 7,
+}
+
+
+@pytest.fixture
+def shop(spark, settings, monkeypatch):
+    """Settings whose source is the shop above; no run of these tests may stop the session."""
+    return use(settings, SHOP, monkeypatch)
+
+
+def use(settings, mapping, monkeypatch):
+    file = settings.file.parent / "sources" / "shop.yaml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(yaml.safe_dump(mapping))
+    monkeypatch.setenv("NIGHTSHIFT__SOURCE", "shop")
+    return settings
+
+
+def drop(settings, *lines, day=DAY, name="part-0.jsonl.gz"):
+    """Lines are dicts, or the text of a line as it is."""
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    file = settings.raw_folder / f"ingest_date={day}" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    data = "".join(f"{text}\n" for text in texts).encode()
+    file.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+
+
+def line(**changes):
+    return {key: value for key, value in {**LINE, **changes}.items() if value is not ...}
+
+
+def ingest(settings, capsys, *options, cutoff=DAY + timedelta(days=1)):
+    argv = ["--cutoff", str(cutoff), "--config", str(settings.file), "--json", *options]
+    code = main(argv)
+    return code, json.loads(capsys.readouterr().out)
+
+
+def events(settings, **options):
+    found = open_lake(settings).read_arrow(EVENTS, **options).to_pylist()
+    return {row["event_id"]: row for row in found}
+
+
+def test_a_line_becomes_the_event_that_the_mapping_says(shop, capsys):
+    """Ids keep their digits, times become UTC, price follows from amount and quantity."""
+    drop(shop, line(), line(item="bread", quantity=0, category=None, shop=...))
+    code, said = ingest(shop, capsys)
+    found = events(shop)
+    soup, bread = found["31198570044-soup"], found["31198570044-bread"]
+
+    assert (code, said["lines"], said["events"]) == (0, 2, 2)
+    assert soup == {
+        "event_id": "31198570044-soup",
+        "user_id": "1",
+        "item_id": "soup",
+        "event_type": "purchase",
+        "event_time": datetime(2017, 7, 4, 4, 13, 1, tzinfo=ZoneInfo("UTC")),
+        "category": "SOUP",
+        "price": 1.5,
+        "quantity": 2.0,
+        "amount": 3.0,
+        "session_hint": "31198570044",
+        "properties": [("shop", "7")],
+        "ingest_date": DAY,
+    }
+    assert (bread["quantity"], bread["amount"], bread["price"]) == (0.0, 3.0, None)
+    assert (bread["category"], bread["properties"]) == (None, [])
+
+
+BAD = {
+    "unreadable line": ['{"user": 1, "basket"', "", '"text"'],
+    "missing event_id": [line(basket=None)],
+    "missing user_id": [line(user=""), line(item="x", user=...)],
+    "missing event_time": [line(at=None)],
+    "unreadable event_time": [line(at="yesterday"), line(at="2017-07-04T00:13:01")],
+    "unknown event_type": [line(what="stare"), line(what=None)],
+    "unreadable quantity": [line(quantity="two"), line(quantity="NaN"), line(quantity=1e13)],
+    "event_time after its ingestion day": [line(at="2017-07-06T00:00:00-04:00")],
+}
+
+
+def test_what_cannot_be_an_event_is_kept_with_its_reason(shop, capsys, monkeypatch):
+    """Each bad line says why, where it came from, and what it was; the good one is untouched."""
+    monkeypatch.setenv("NIGHTSHIFT__INGEST__MAX_BAD_FRACTION", "1.0")
+    bad = [(reason, text) for reason, texts in BAD.items() for text in texts]
+    at_the_edge = line(item="edge", at="2017-07-05T23:59:59-04:00")
+    drop(shop, *(text for _, text in bad), line(), at_the_edge)
+    code, said = ingest(shop, capsys)
+    kept = open_lake(shop).read_arrow(QUARANTINE).sort_by("line").to_pylist()
+
+    assert code == 0
+    assert [row["reason"] for row in kept] == [reason for reason, _ in bad]
+    assert [row["line"] for row in kept] == list(range(1, len(bad) + 1))
+    assert {row["source"] for row in kept} == {f"ingest_date={DAY}/part-0.jsonl.gz"}
+    assert kept[0]["raw"] == '{"user": 1, "basket"'
+    assert sorted(events(shop)) == ["31198570044-edge", "31198570044-soup"]
+    assert said["reasons"] == {reason: len(texts) for reason, texts in sorted(BAD.items())}
+    assert said["lines"] == said["events"] + said["quarantined"] + said["duplicates"]
+
+
+def test_an_event_that_comes_twice_is_taken_once(shop, capsys, monkeypatch):
+    """In a load, the first line counts; after it, what earlier days hold counts, for a while."""
+    monkeypatch.setenv("NIGHTSHIFT__INGEST__DEDUPE_DAYS", "2")
+    drop(shop, line(paid=1.0), line(paid=9.0))
+    _, first = ingest(shop, capsys)
+    for days in (2, 3):
+        drop(shop, line(paid=5.0), line(item=f"new{days}"), day=DAY + timedelta(days=days))
+    _, second = ingest(shop, capsys, cutoff=DAY + timedelta(days=3))
+    _, third = ingest(shop, capsys, cutoff=DAY + timedelta(days=4))
+
+    assert (first["events"], first["duplicates"]) == (1, 1)
+    assert (second["events"], second["duplicates"]) == (1, 1)
+    assert (third["events"], third["duplicates"]) == (2, 0)  # three days later: another event
+    assert events(shop, window=one_day(DAY))["31198570044-soup"]["amount"] == 1.0
+
+
+def test_a_night_that_is_repeated_has_the_same_rows(shop, capsys):
+    """Ingesting in bulk, again, or from files in another order gives an equal content hash."""
+    later = DAY + timedelta(days=1)
+    drop(shop, line(), line(item="a"))
+    drop(shop, line(item="b"), day=later)
+    _, bulk = ingest(shop, capsys, "--since", str(DAY), cutoff=later + timedelta(days=1))
+    _, again = ingest(shop, capsys, "--since", str(DAY), cutoff=later + timedelta(days=1))
+    _, one = ingest(shop, capsys, cutoff=later)
+
+    assert bulk["tables"]["events"]["content_hash"] == again["tables"]["events"]["content_hash"]
+    assert bulk["run_key"] != again["run_key"]
+    assert one["events"] == 2
+    assert len(events(shop)) == 3
+    assert open_lake(shop).partitions(EVENTS) == Window(DAY, later + timedelta(days=1)).days
+
+
+def test_a_load_that_is_refused_commits_nothing(shop, capsys):
+    """The day that was there before still stands, and the message counts what was wrong."""
+    drop(shop, line())
+    ingest(shop, capsys)
+    drop(shop, line(item="new"), line(user=None), "broken")
+    code, said = ingest(shop, capsys)
+
+    assert code == 3
+    assert said["message"] == (
+        f"{shop.raw_folder}/ingest_date=2017-07-04: found 2 bad lines of 3 "
+        "(missing user_id 1, unreadable line 1), expected at most 1.00%. "
+        "Nothing was committed. Look at the lines with `nightshift ingest --json`, "
+        "mend the log or its mapping, then run this again."
+    )
+    assert sorted(events(shop)) == ["31198570044-soup"]
+
+
+def test_a_day_without_lines_is_refused_unless_it_is_allowed(shop, capsys, monkeypatch):
+    """An empty file is no proof that nothing happened."""
+    drop(shop)
+    code, said = ingest(shop, capsys)
+    monkeypatch.setenv("NIGHTSHIFT__INGEST__ALLOW_EMPTY_DAYS", "true")
+    allowed, _ = ingest(shop, capsys)
+
+    assert (code, allowed) == (3, 0)
+    assert said["error"] == "EmptyDayError"
+    assert open_lake(shop).partitions(EVENTS) == [DAY]
+
+
+def test_a_column_that_no_line_has_is_a_wrong_mapping(settings, spark, capsys, monkeypatch):
+    """A column that is there and always null is none."""
+    use(settings, {**SHOP, "properties": ["shop", "aisle"]}, monkeypatch)
+    drop(settings, line(category=None), line(category=None, item="b"))
+    code, said = ingest(settings, capsys)
+
+    assert code == 3
+    assert said["message"] == (
+        f"{settings.raw_folder}: found the columns at, basket, category, item, paid, quantity, "
+        "shop, user, what, expected also aisle. "
+        f"Correct the mapping in {settings.source_file.with_name('shop.yaml')}, "
+        "or ask the collector for the column."
+    )
+
+
+def test_a_truncated_file_refuses_the_load(shop, capsys):
+    """What it would have said cannot be counted as bad lines."""
+    drop(shop, *(line(item=str(n)) for n in range(1000)))
+    file = shop.raw_folder / f"ingest_date={DAY}" / "part-0.jsonl.gz"
+    file.write_bytes(file.read_bytes()[:-30])
+    code, said = ingest(shop, capsys)
+
+    assert code == 3
+    assert said["message"] == (
+        f"{shop.raw_folder}/ingest_date=2017-07-04/part-0.jsonl.gz: "
+        "found a file that cannot be read to its end (Truncated compressed stream), "
+        "expected a whole file. "
+        "Nothing was committed. Ask the collector for the file again, then run this again."
+    )
+
+
+def test_a_window_without_a_day_is_refused(shop, capsys):
+    code, said = ingest(shop, capsys, "--since", "2017-07-05")
+
+    assert code == 2
+    assert said["message"] == (
+        "--since 2017-07-05: found no day before the cutoff, expected at most 2017-07-04. "
+        "Choose an earlier --since or a later --cutoff."
+    )
+
+
+def test_csv_files_are_read_by_their_own_headers(settings, spark, capsys, monkeypatch):
+    """Columns may stand in another order in another file; an equal line is the same event."""
+    mapping = {
+        "format": "csv",
+        "event_id": {"content": True},
+        "user_id": "user",
+        "item_id": "item",
+        "event_type": {"constant": "view"},
+        "event_time": {"column": "at", "format": "naive", "zone": "America/New_York"},
+        "price": "price",
+    }
+    use(settings, mapping, monkeypatch)
+    first = "1,soup,2017-07-04 00:00:00,1.25"
+    drop(settings, "user,item,at,price", first, first, '2,"a, b",2017-07-04 01:00,', name="a.csv")
+    drop(settings, "price,at,item,user", "3,2017-07-04 02:00:00,c,3", name="b.csv.gz")
+    code, said = ingest(settings, capsys)
+    found = {row["item_id"]: row for row in events(settings).values()}
+
+    assert (code, said["lines"], said["duplicates"]) == (0, 4, 1)
+    assert sorted(found) == ["a, b", "c", "soup"]
+    assert (found["soup"]["price"], found["soup"]["amount"]) == (1.25, 1.25)
+    assert found["soup"]["event_time"] == datetime(2017, 7, 4, 4, tzinfo=ZoneInfo("UTC"))
+    assert found["a, b"]["price"] is None
+
+
+@pytest.mark.parametrize(
+    ("form", "text"), [("epoch_s", 1499141581), ("epoch_ms", "1499141581000.0")]
+)
+def test_epochs_are_instants(settings, spark, capsys, monkeypatch, form, text):
+    use(settings, {**SHOP, "event_time": {"column": "at", "format": form}}, monkeypatch)
+    drop(settings, line(at=text))
+    ingest(settings, capsys)
+
+    found = events(settings)["31198570044-soup"]["event_time"]
+    assert found == datetime(2017, 7, 4, 4, 13, 1, tzinfo=ZoneInfo("UTC"))
