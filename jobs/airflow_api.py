@@ -58,14 +58,18 @@ class AirflowApi:
         return str(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{_quote(run_id)}")["state"])
 
     def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
-        """Task -> its instance in this run: state, try_number, start_date, duration, …"""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{_quote(run_id)}/taskInstances"
-        return {each["task_id"]: each for each in self._call("GET", path)["task_instances"]}
+        """Task -> its instance in this run: state, try_number, start_date, duration, …
 
-    def log_of(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
-        """The events of one try's log, oldest first."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{_quote(run_id)}/taskInstances/{task_id}"
-        found = self._call("GET", f"{path}/logs/{max(1, try_number)}?full_content=true")
+        A task that was mapped over a list is there once for each: ``train[0]``, ``train[1]``.
+        """
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{_quote(run_id)}/taskInstances"
+        return {_name(each): each for each in self._call("GET", path)["task_instances"]}
+
+    def log_of(self, dag_id: str, run_id: str, task: dict[str, Any]) -> list[str]:
+        """The events of the log of a task instance's latest try, oldest first."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{_quote(run_id)}/taskInstances/{task['task_id']}"
+        asked = f"full_content=true&map_index={task['map_index']}"
+        found = self._call("GET", f"{path}/logs/{max(1, int(task['try_number']))}?{asked}")
         return [_event(line) for line in found.get("content", [])]
 
     def _call(
@@ -123,6 +127,11 @@ def seconds_of(task: dict[str, Any]) -> float:
         return 0.0
     begun = datetime.fromisoformat(task["start_date"].replace("Z", "+00:00"))
     return max(0.0, (datetime.now(UTC) - begun).total_seconds())
+
+
+def _name(task: dict[str, Any]) -> str:
+    mapped = f"[{task['map_index']}]" if task["map_index"] >= 0 else ""
+    return f"{task['task_id']}{mapped}"
 
 
 def _event(line: Any) -> str:

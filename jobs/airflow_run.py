@@ -62,15 +62,15 @@ def watch(
         state,
         seconds={name: round(seconds_of(task), 1) for name, task in tasks.items()},
         reasons={
-            name: reason_of(api, dag_id, run_id, name, int(task["try_number"]))
+            name: reason_of(api, dag_id, run_id, task)
             for name, task in tasks.items()
             if task.get("state") == "failed"
         },
     )
 
 
-def reason_of(api: AirflowApi, dag_id: str, run_id: str, task_id: str, try_number: int) -> str:
+def reason_of(api: AirflowApi, dag_id: str, run_id: str, task: dict[str, Any]) -> str:
     """What the program said last, as the task's log has it."""
-    said = api.log_of(dag_id, run_id, task_id, try_number)
-    own = [line for line in said if line.startswith(f"{task_id}: ")]
+    said = api.log_of(dag_id, run_id, task)
+    own = [line for line in said if line.startswith(f"{task['task_id']}: ")]
     return "\n".join(own or said[-5:])

@@ -27,6 +27,7 @@ from jobs.spark import open_spark
 
 JOB = "build_series"
 PURCHASE = "purchase"
+SCALE = 10_000  # units and currency are summed in whole parts of this size
 CLOCK_DAYS = 2  # an event may be dated that much after the day it was ingested on
 
 
@@ -46,24 +47,28 @@ def build_series(
     """
     window = history_window(cutoff, days=history_days)
     sold = _sold(events, window, excluded_categories, zone)
+    of_day = F.struct("units", "revenue")
     items = (
-        sold.groupBy("item_id")
+        _by_day(sold)
+        .groupBy("item_id")
         .agg(
-            F.max_by("category", F.struct("latest", "category")).alias("category"),
             F.count_if(F.col("units") > 0).alias("days_sold"),
+            F.map_from_entries(F.collect_list(F.struct("day", of_day))).alias("sales"),
         )
         .orderBy(F.desc("days_sold"), "item_id")
         .limit(top_items)
     )
     days = F.explode(F.sequence(F.lit(window.start), F.lit(window.end - timedelta(days=1))))
-    grid = items.select("item_id", "category", days.alias("day"))
-    by_day = sold.select("item_id", "day", "units", "revenue")
-    return grid.join(by_day, on=["item_id", "day"], how="left").select(
+    grid = items.join(_categories(sold), on="item_id", how="left").select(
+        "item_id", "category", "sales", days.alias("day")
+    )
+    of_that_day = F.col("sales")[F.col("day")]
+    return grid.select(
         "item_id",
         "category",
         "day",
-        F.coalesce("units", F.lit(0.0)).alias("units"),
-        F.coalesce("revenue", F.lit(0.0)).alias("revenue"),
+        F.coalesce(of_that_day["units"] / SCALE, F.lit(0.0)).alias("units"),
+        F.coalesce(of_that_day["revenue"] / SCALE, F.lit(0.0)).alias("revenue"),
         F.lit(cutoff).alias("cutoff"),
     )
 
@@ -71,24 +76,35 @@ def build_series(
 def _sold(
     events: DataFrame, window: Window, excluded_categories: Sequence[str], zone: str
 ) -> DataFrame:
-    """Units and revenue of each item on each day on which it was bought."""
+    """The lines that count, with whole ten-thousandths: their sums do not depend on an order."""
     is_wanted = F.col("event_type") == PURCHASE
     if excluded_categories:
         is_excluded = F.col("category").isin(*excluded_categories)
         is_wanted &= F.coalesce(~is_excluded, F.lit(True))  # no category is not an excluded one
     units = F.greatest(F.coalesce("quantity", F.lit(1.0)), F.lit(0.0))
-    amount = F.coalesce("amount", F.lit(0.0)).cast("decimal(18,4)")
-    return (
-        events.where(is_wanted)
-        .withColumn("day", F.to_date(F.from_utc_timestamp("event_time", zone)))
-        .where((F.col("day") >= F.lit(window.start)) & (F.col("day") < F.lit(window.end)))
-        .groupBy("item_id", "day")
-        .agg(
-            F.sum(units.cast("decimal(18,4)")).cast("double").alias("units"),
-            F.sum(amount).cast("double").alias("revenue"),
-            F.max_by("category", F.struct("event_time", "event_id")).alias("category"),
-            F.max(F.struct("event_time", "event_id")).alias("latest"),
-        )
+    revenue = F.coalesce("amount", F.lit(0.0))
+    day = F.to_date(F.from_utc_timestamp("event_time", zone))
+    return events.where(is_wanted & (day >= window.start) & (day < window.end)).select(
+        "item_id",
+        "category",
+        day.alias("day"),
+        "event_time",
+        F.round(units * SCALE).cast("bigint").alias("units"),
+        F.round(revenue * SCALE).cast("bigint").alias("revenue"),
+    )
+
+
+def _by_day(sold: DataFrame) -> DataFrame:
+    """Units and revenue of each item on each day on which it was bought."""
+    sums = [F.sum(name).alias(name) for name in ("units", "revenue")]
+    return sold.groupBy("item_id", "day").agg(*sums)
+
+
+def _categories(sold: DataFrame) -> DataFrame:
+    """The category of each item's latest purchase. First by category, which needs no sort."""
+    latest = sold.groupBy("item_id", "category").agg(F.max("event_time").alias("latest"))
+    return latest.groupBy("item_id").agg(
+        F.max_by("category", F.struct("latest", "category")).alias("category")
     )
 
 

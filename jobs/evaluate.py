@@ -28,7 +28,7 @@ from jobs.program import run
 from jobs.settings import Settings
 from models.behaviour import check_behaviour
 from models.config import LabelHorizons
-from models.contestants import TOP_K, collect
+from models.contestants import TOP_K, collect, side_by_side
 from models.evaluation import GateOptions, evaluate
 from models.gate import Check
 from models.history import Histories
@@ -155,20 +155,24 @@ def ask(
     settings: Settings,
 ) -> tuple[dict[str, dict[date, Predictions]], dict[str, list[Check]]]:
     """What every version says at every test cutoff, and how it behaves."""
-    answers: dict[str, dict[date, Predictions]] = {}
-    checks: dict[str, list[Check]] = {}
     cutoffs = sorted({cutoff for plan in planned.values() for cutoff in plan.test})
+
+    def answer(predictor: Predictor) -> tuple[dict[date, Predictions], list[Check]]:
+        said = {
+            cutoff: predictor.predict(sequences, cutoff=cutoff, top_k=TOP_K) for cutoff in cutoffs
+        }
+        return said, check_behaviour(predictor, sequences, cutoff=cutoffs[0], zone=settings.zone)
+
     with tempfile.TemporaryDirectory() as folder:
-        for version in versions:
-            predictor = Predictor.load(registry.download(version, Path(folder) / version.version))
-            answers[version.version] = {
-                cutoff: predictor.predict(sequences, cutoff=cutoff, top_k=TOP_K)
-                for cutoff in cutoffs
-            }
-            checks[version.version] = check_behaviour(
-                predictor, sequences, cutoff=cutoffs[0], zone=settings.zone
+        predictors = {
+            version.version: Predictor.load(
+                registry.download(version, Path(folder) / version.version)
             )
-    return answers, checks
+            for version in versions
+        }
+    found = side_by_side(answer, predictors)
+    answers = {version: said for version, (said, _) in found.items()}
+    return answers, {version: checks for version, (_, checks) in found.items()}
 
 
 def write_document(document: Mapping[str, Any], folder: Path) -> Path:

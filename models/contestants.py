@@ -3,20 +3,24 @@
 P rows (a user at a cutoff), K items asked for.
 """
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from models.baselines import HeadBaselines, PurchasedItems
 from models.history import Floats, Histories, Ints
 from models.matured import HEADS, Head, Matured, Plan
 from models.metrics import ndcg_at_k, recall_at_k
-from models.predict import Predictions
+from models.predict import Predictions, Predictor
 
+T = TypeVar("T")
 TOP_K = 10
 POPULAR_DAYS = (28, 90)  # the better one on validation is kept
 SEED = 20171129  # of LightGBM and of the bootstrap: the same evaluation twice is the same
@@ -50,6 +54,23 @@ class HeadRows:
 
 
 Answers = Mapping[str, Mapping[date, Predictions]]  # version → cutoff → what it said
+
+
+def side_by_side(
+    ask: Callable[[Predictor], T], predictors: Mapping[str, Predictor]
+) -> dict[str, T]:
+    """What ``ask`` finds of every predictor, as many at a time as there are cores.
+
+    Each runs on one thread: threads inside one network wait for each other at every layer, which
+    costs more than the work itself where the machine is busy.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
+            return dict(zip(predictors, pool.map(ask, predictors.values()), strict=True))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def collect(

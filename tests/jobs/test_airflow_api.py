@@ -1,6 +1,8 @@
 """Airflow's REST API, where it does not answer and what its logs hold. (It is really asked in
 `tests/end_to_end`.)"""
 
+from typing import Any
+
 import pytest
 
 from contracts.errors import UnreachableError
@@ -36,7 +38,7 @@ def test_a_line_of_a_log_holds_the_exception_that_it_tells_of():
 class OneLog(AirflowApi):
     """An Airflow with one log."""
 
-    def log_of(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
+    def log_of(self, dag_id: str, run_id: str, task: dict[str, Any]) -> list[str]:
         return [
             "Output:",
             "publish: AuditError: 3 rows",
@@ -49,7 +51,7 @@ def test_the_reason_of_a_red_task_is_what_its_program_said():
     """Its own lines, not the operator's around them."""
     api = OneLog("http://127.0.0.1:9", "admin", "secret")
 
-    assert reason_of(api, "score_nightly", "r", "publish", 1) == (
+    assert reason_of(api, "score_nightly", "r", {"task_id": "publish"}) == (
         "publish: AuditError: 3 rows\npublish: because: x"
     )
 

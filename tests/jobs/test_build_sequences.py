@@ -1,5 +1,6 @@
 """One sequence per user ever seen: the latest events in one order, and exact totals of all."""
 
+import itertools
 import json
 import random
 from datetime import UTC, date, datetime, timedelta
@@ -30,9 +31,7 @@ def event(user, event_id, minute, *, amount=1.0, quantity=1.0, category="c", ing
     time = START + timedelta(minutes=minute)
     day = ingest or time.date()
     item = f"item {event_id}"
-    return (
-        *(event_id, user, item, "purchase", time, category, None, quantity, amount, None, {}, day),
-    )
+    return event_id, user, item, "purchase", time, category, None, quantity, amount, None, {}, day
 
 
 def frame(spark, *events):
@@ -114,7 +113,7 @@ def test_night_by_night_equals_all_at_once(spark, seed, steps):
     cutoffs = [date(2017, 1, 1) + timedelta(days=n) for n in sorted(steps)] + [CUTOFF]
     known = [row for row in log if row[-1] < cutoffs[0]]
     sequences = build_sequences(frame(spark, *known), cutoff=cutoffs[0], **OPTIONS)
-    for before, cutoff in zip(cutoffs, cutoffs[1:], strict=False):
+    for before, cutoff in itertools.pairwise(cutoffs):
         new = frame(spark, *(row for row in log if before <= row[-1] < cutoff))
         sequences = extend_sequences(sequences, new, cutoff=cutoff, **OPTIONS)
     whole = build_sequences(frame(spark, *log), cutoff=CUTOFF, **OPTIONS)
