@@ -192,7 +192,8 @@ class Lake:
                     snapshot_properties={PREFIX + key: value for key, value in summary.items()}
                 )
                 with update.overwrite() as snapshot:
-                    # The filter is what makes pyiceberg refuse a second run of the same days.
+                    # pyiceberg refuses what conflicts with runs that landed meanwhile: with the
+                    # filter those of the same days only, without it those of any day.
                     snapshot.delete_by_predicate(row_filter)
                     for old in _files(found, row_filter, None):
                         snapshot.delete_data_file(old)

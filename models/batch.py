@@ -3,7 +3,8 @@
 One token per instant: the events of one instant (a basket's lines) have no order, so they are
 pooled. As-of query tokens stand between the instants before their moment and the rest.
 
-B users, T tokens of the longest, I instants, E events, Q queries, C copy candidates.
+B users, T tokens of the longest, I instants, E events, Q queries, R of which rank items, C copy
+candidates.
 A slot is ``user in batch x T + position``.
 """
 
@@ -40,7 +41,8 @@ class SequenceBatch:
     query_slots: Tensor  # (Q,)
     query_features: Tensor  # (Q, F) as `features.FEATURE_NAMES`, not standardised
     query_weekdays: Tensor  # (Q,) 0 is Monday
-    copy_queries: Tensor  # (C,) which query
+    ranked_queries: Tensor  # (R,) the queries for which items are ranked
+    copy_queries: Tensor  # (C,) which of the R
     copy_items: Tensor  # (C,) an item that its user had before it
     copy_features: Tensor  # (C, copying.NUM_FEATURES)
 
@@ -73,10 +75,16 @@ class BatchBuilder:
         self.candidates = CopyCandidates(histories, self.events.items, self.features)
 
     def build(
-        self, users: Ints, query_owners: Ints, query_cutoffs: Ints
+        self,
+        users: Ints,
+        query_owners: Ints,
+        query_cutoffs: Ints,
+        *,
+        ranked_queries: Ints | None = None,
     ) -> tuple[SequenceBatch, Layout]:
         """(B,) users; (Q,) places in ``users`` and ordinals of cutoffs, in any order.
 
+        Items are ranked for the (R,) ``ranked_queries``, by default for every query.
         A user's instants are the latest ``max_length`` before the user's latest query.
         """
         moments = midnights(query_cutoffs, self.zone)
@@ -100,7 +108,8 @@ class BatchBuilder:
         first = self.instants.starts[instants]
         counts = self.instants.num_events[instants]
         events, _ = ranges(first, first + counts)
-        copies = self.candidates.at(owners, moments)
+        ranked = np.arange(len(owners)) if ranked_queries is None else ranked_queries
+        copies = self.candidates.at(owners[ranked], moments[ranked])
         batch = SequenceBatch(
             is_query=torch.from_numpy(is_query),
             lengths=torch.from_numpy(lengths),
@@ -114,6 +123,7 @@ class BatchBuilder:
             query_slots=torch.from_numpy(query_slots),
             query_features=torch.from_numpy(self.features.at(owners, moments)),
             query_weekdays=torch.from_numpy((query_cutoffs - 1) % 7),  # ordinal 1 was a Monday
+            ranked_queries=torch.from_numpy(ranked),
             copy_queries=torch.from_numpy(copies.queries),
             copy_items=torch.from_numpy(copies.items),
             copy_features=torch.from_numpy(copies.features),

@@ -106,6 +106,7 @@ class TrainConfig(Config):
     loss_weights: LossWeights
     min_item_count: PositiveInt  # events an item needs to enter the catalogue
     num_queries: PositiveInt  # as-of queries drawn for a user in an epoch
+    num_ranked_queries: PositiveInt  # how many of them also rank the catalogue
     warmup_days: NonNegativeInt  # no query earlier than this after the log's first day
     batch_size: PositiveInt  # users in a batch, on each device
     epochs: PositiveInt
@@ -113,6 +114,15 @@ class TrainConfig(Config):
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat
     seed: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _ranked_queries_are_queries(self) -> "TrainConfig":
+        if self.num_ranked_queries > self.num_queries:
+            raise ValueError(
+                f"num_ranked_queries ({self.num_ranked_queries}) must be at most "
+                f"num_queries ({self.num_queries})"
+            )
+        return self
 
 
 def load_train_config(path: Path, **overrides: Any) -> TrainConfig:

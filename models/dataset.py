@@ -34,7 +34,7 @@ class TrainingBatch:
     purchase: Tensor  # (Q,) labels; nan where the window had not closed
     churn: Tensor  # (Q,)
     spend: Tensor  # (Q,) currency
-    item_queries: Tensor  # (M,)
+    item_queries: Tensor  # (M,) which of the ranked queries
     items: Tensor  # (M,)
     item_copies: Tensor  # (M,) which copy candidate it is, -1 for none
     next_instants: Tensor  # (S,)
@@ -104,12 +104,13 @@ class TrainingData:
         count = cutoffs.shape[1]
         owners = np.repeat(np.arange(len(users), dtype=np.int64), count)
         days = cutoffs.reshape(-1)
-        sequences, layout = self.builder.build(users, owners, days)
+        ranked = self._ranked(rng, cutoffs.shape)
+        sequences, layout = self.builder.build(users, owners, days, ranked_queries=ranked)
         purchase, churn, spend = self.labels.at(users[owners], days)
         limits = ((purchase, "purchase_days"), (churn, "churn_days"), (spend, "spend_days"))
         for values, name in limits:
             values[days + getattr(self.horizons, name) > self.limit] = np.nan
-        item_queries, items = self._bought(users[owners], days)
+        item_queries, items = self._bought(users[owners][ranked], days[ranked])
         next_instants, next_items = self._next(layout)
         negatives, inclusion = self._negatives(rng)
         return TrainingBatch(
@@ -125,6 +126,11 @@ class TrainingData:
             negatives=torch.from_numpy(negatives),
             log_inclusion=torch.from_numpy(np.log(inclusion).astype(np.float32)),
         )
+
+    def _ranked(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Ints:
+        """(R,) some of each user's queries: ranking costs a pass over the whole catalogue."""
+        places = rng.permuted(np.broadcast_to(np.arange(shape[1]), shape), axis=1)
+        return np.flatnonzero(places < self.config.num_ranked_queries).astype(np.int64)
 
     def _bought(self, users: Ints, days: Ints) -> tuple[Ints, Ints]:
         """(M,) queries and (M,) different catalogue items bought in their closed items windows."""

@@ -86,7 +86,8 @@ class Nightshift(L.LightningModule):
         network, sequences = self.network, batch.sequences
         states = network(sequences)  # (B, T, D)
         outputs = network.ask(states, sequences)
-        catalogue, own = network.item_weights(outputs.states, sequences)  # (Q, V), (C,)
+        ranked = outputs.states[sequences.ranked_queries]  # (R, D)
+        catalogue, own = network.item_weights(ranked, sequences)  # (R, V), (C,)
         instants = states.flatten(0, 1)[sequences.instant_slots]  # (I, D)
         return {
             "purchase": binary_loss(outputs.purchase.float(), batch.purchase),

@@ -1,7 +1,7 @@
 """The network: one encoder, many heads. It knows nothing of training.
 
-B batch, T tokens of the longest sequence, D dim, I instants, Q queries, F features, V items of the
-catalogue and the unknown one (index 0).
+B batch, T tokens of the longest sequence, D dim, I instants, Q queries, R of which rank items,
+F features, V items of the catalogue and the unknown one (index 0).
 """
 
 from dataclasses import dataclass
@@ -129,19 +129,19 @@ class Network(nn.Module):
         return self.items.weight + categories
 
     def item_weights(self, asked: Tensor, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
-        """(Q, D) -> (Q, V), (C,): log weights of the catalogue, and of each user's own past items.
+        """(R, D) -> (R, V), (C,): log weights of the catalogue, and of each user's own past items.
 
         An item's probability is its share of both together: the sum of exp of the two, over the
         sum of all. Index 0, the unknown item, has no weight.
         """
-        catalogue = self.item_head(asked, self.item_vectors()).float()  # (Q, V)
+        catalogue = self.item_head(asked, self.item_vectors()).float()  # (R, V)
         features = (batch.copy_features - self.copy_mean) / self.copy_std
         share = batch.copy_features[:, copying.LOG_SHARE]
         own = self.copy_head(share, features, self.item_popularity[batch.copy_items])  # (C,)
         return catalogue, own.float()
 
     def item_probabilities(self, asked: Tensor, batch: SequenceBatch) -> Tensor:
-        """(Q, D) -> (Q, V)"""
+        """(R, D) -> (R, V)"""
         logits, own = self.item_weights(asked, batch)
         places = (batch.copy_queries, batch.copy_items)
         logits = logits.index_put(places, torch.logaddexp(logits[places], own))

@@ -60,6 +60,15 @@ def test_every_day_of_the_window_has_a_row(spark):
     assert found["a", 3]["revenue"] == 2.3
 
 
+def test_a_sale_at_the_cutoff_is_not_seen(spark):
+    """It puts no item among the chosen, and changes the category of none."""
+    at_cutoff = [sale("later", 12), sale("a", 12, category="LATER")]
+    found = series(spark, sale("a"), *at_cutoff)
+
+    assert {item for item, _ in found} == {"a"}
+    assert {row["category"] for row in found.values()} == {"SOUP"}
+
+
 def test_returns_sell_nothing_and_unknown_quantities_one(spark):
     """A negative quantity must not hide another's sale; a view is no sale."""
     found = series(

@@ -172,6 +172,19 @@ def _ddl() -> str:
     )
 
 
+def test_a_value_in_another_column_is_another_row(spark, lake):
+    """A null is hashed too: the same text as category or as session hint is not the same."""
+    moment = datetime(2017, 1, 4, tzinfo=UTC)
+    schema = spark.createDataFrame([], _ddl()).schema
+    hashes = []
+    for n, (category, hint) in enumerate([("x", None), (None, "x")]):
+        values = [("e", "u", "i", "view", moment, category, None, None, None, hint, {}, DAY)]
+        frame = spark.createDataFrame(values, schema)
+        hashes.append(lake.stage(frame, EVENTS, window=one_day(DAY), run_key=f"h{n}").content_hash)
+
+    assert hashes[0] != hashes[1]
+
+
 def test_run_keys_differ():
     """Two runs of one night write into folders of their own."""
     assert new_run_key("score", CUTOFF) != new_run_key("score", CUTOFF)

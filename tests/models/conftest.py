@@ -125,6 +125,7 @@ def train_config(encoder_config: EncoderConfig) -> TrainConfig:
         loss_weights=LossWeights(next_item=0.1, items=0.3, purchase=1.0, churn=1.0, spend=0.5),
         min_item_count=1,
         num_queries=3,
+        num_ranked_queries=2,
         warmup_days=0,
         batch_size=4,
         epochs=1,
