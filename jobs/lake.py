@@ -226,7 +226,11 @@ class Lake:
             schema=schema,
             location=f"{self._location}/{table.name}",
             partition_spec=partition_spec(table),
-            properties={"schema.name-mapping.default": schema.name_mapping.model_dump_json()},
+            properties={
+                "schema.name-mapping.default": schema.name_mapping.model_dump_json(),
+                # What lets the second of two runs of the same new day learn of the first.
+                "write.delete.isolation-level": "serializable",
+            },
         )
 
     def _commits(self, table: Table) -> Iterator[Commit]:

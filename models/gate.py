@@ -56,7 +56,7 @@ NAMES = {
     "persistence": "the window before",
     "popularity": "popularity",
     "lightgbm": "LightGBM",
-    "lightgbm_median": "LightGBM for the median",  # shown beside the rule, which does not ask it
+    "lightgbm_mean": "LightGBM for the mean",  # told beside the rule, which does not ask for it
     "personal_frequency": "personal frequency",
     "champion": "the champion",
 }

@@ -27,7 +27,7 @@ VERSION_STYLES: Sequence[dict[str, Any]] = (
 )
 BASELINE_STYLES: Mapping[str, dict[str, Any]] = {
     "lightgbm": {"color": "#0f8a5f", "linestyle": "--"},
-    "lightgbm_median": {"color": "#0f8a5f", "linestyle": ":"},
+    "lightgbm_mean": {"color": "#0f8a5f", "linestyle": ":"},
     "personal_frequency": {"color": "#0f8a5f", "linestyle": "--"},
     "recency": {"color": MUTED, "linestyle": ":"},
     "persistence": {"color": MUTED, "linestyle": ":"},
