@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.table import Table as RichTable
 
 from contracts.tables import NIGHTLY
@@ -13,6 +14,7 @@ from jobs.settings import Settings
 from jobs.warehouse import Warehouse, open_warehouse
 
 FIRST_ROWS = 5
+NOT_SHOWN = ("cutoff", "model_name", "run_id", "scored_at")  # the same in every row
 
 
 def show_end(
@@ -34,13 +36,14 @@ def show_table(warehouse: Warehouse, name: str, cutoff: date) -> int:
     """The number of rows of a night, and the first of them."""
     where = f"FROM {name} WHERE cutoff = DATE '{cutoff}'"
     count = int(warehouse.query(f"SELECT count(*) AS n {where}").to_pylist()[0]["n"])
-    first = warehouse.query(f"SELECT * EXCLUDE (cutoff) {where} ORDER BY ALL LIMIT {FIRST_ROWS}")
-    shown = RichTable(title=f"{name}: {count:,} rows for {cutoff}", title_justify="left")
-    for column in first.column_names:
-        shown.add_column(column, overflow="ellipsis", no_wrap=True)
+    first = warehouse.query(f"SELECT * {where} ORDER BY ALL LIMIT {FIRST_ROWS}")
+    console.out.print(f"\n[bold]{name}[/]: {count:,} rows for {cutoff}")
+    shown = RichTable(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    columns = [column for column in first.column_names if column not in NOT_SHOWN]
+    for column in columns:
+        shown.add_column(column.replace("_", " "))  # so that a narrow terminal wraps the header
     for row in first.to_pylist():
-        shown.add_row(*[_cell(value) for value in row.values()])
-    console.out.print()
+        shown.add_row(*[_cell(row[column]) for column in columns])
     console.out.print(shown, soft_wrap=False)
     return count
 
@@ -81,7 +84,7 @@ def show_seconds(facts: Mapping[str, Any]) -> None:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: float | None) -> str:
