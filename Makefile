@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt bin/require-java bin/require-python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[airflow,jobs,demo,dev]'
 	@touch $(READY)
 
-demo: $(READY) ## the main job, end to end, on real shopping logs (about 10 minutes)
+demo: $(READY) ## the main job, end to end, on real shopping logs
 	$(BIN)/nightshift demo
 
 test: check ## everything that can be checked: format, lint, types, import rules, then all tests

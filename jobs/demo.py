@@ -91,7 +91,7 @@ def run_demo(
 
 
 def load_history(demo: Demo) -> int:
-    """Everything before HISTORY in one go: raw logs, events, sessions, sequences, series."""
+    """Everything before HISTORY in one go: raw logs, events, sessions, sequences."""
     if code := demo.step("write raw logs", WRITE_RAW, ["--json"], is_done=False):
         return code
     first = demo.standing.first_raw_day()
@@ -101,7 +101,6 @@ def load_history(demo: Demo) -> int:
         ("ingest the history", INGEST, bulk, last),
         ("sessions of the history", SESSIONS, bulk, last),
         ("sequences", SEQUENCES, night_arguments(str(HISTORY)), HISTORY),
-        ("series", SERIES, night_arguments(str(HISTORY)), HISTORY),
     )
     for title, program, arguments, day in steps:
         is_done = demo.standing.has_written(program, day)
