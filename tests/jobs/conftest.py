@@ -1,5 +1,6 @@
 """What the tests of jobs share: one Spark session, and settings whose home is a fresh folder."""
 
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from pyspark.sql import SparkSession
 from jobs.settings import PROJECT, Settings, load_settings
 from jobs.spark import open_spark
 from models.registry import Registry
+
+# Its farewells come after pytest has closed the stream that they would be written to.
+logging.getLogger("py4j").setLevel(logging.WARNING)
 
 
 def settings_in(folder: Path) -> Settings:
