@@ -5,7 +5,7 @@ READY := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults check format up down images clean
+.PHONY: help install demo test check format up down images clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,9 +24,6 @@ demo: $(READY) ## the main job, end to end, on real shopping logs
 
 test: check ## everything that can be checked: format, lint, types, import rules, then all tests
 	$(BIN)/python -m pytest
-
-faults: $(READY) ## a night in Airflow with the catalog, MLflow and the raw logs taken away
-	$(BIN)/python -m pytest -m "faults or not faults" tests/end_to_end
 
 check: $(READY) ## format, lint, strict types and import rules
 	$(BIN)/ruff format --check .

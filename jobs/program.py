@@ -19,6 +19,7 @@ import structlog
 from contracts.errors import NightshiftError
 from contracts.windows import parse_cutoff, refuse_future
 from jobs.settings import Settings, load_settings
+from jobs.summaries import keep_summary
 
 Body = Callable[[argparse.Namespace, Settings], Mapping[str, Any]]
 Summary = dict[str, Any]
@@ -31,10 +32,12 @@ def run(
     *,
     description: str,
     arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+    is_kept: bool = True,
 ) -> int:
     """Run one program and return its exit code: 0, or that of the error that ended it.
 
-    ``--json`` prints the summary as the last line of stdout; the canonical line goes to stderr.
+    ``--json`` prints the summary as the last line of stdout; the canonical line goes to stderr,
+    and the summary is kept under the home folder unless ``is_kept`` is false.
     """
     parser = argparse.ArgumentParser(prog=job, description=description)
     parser.add_argument(
@@ -59,6 +62,8 @@ def run(
         **found,
         "seconds": round(time.monotonic() - start, 2),
     }
+    if is_kept:
+        keep_summary(settings.home, options.cutoff, summary)
     _logger().info(job, **_flat({**summary, "job": None}))
     if options.json:
         print(json.dumps(summary, default=str), flush=True)

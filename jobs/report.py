@@ -4,9 +4,10 @@ reads   warehouse  what was published for the cutoff
 reads   registry   the champion and its training curves
 reads   lake       `series` for past demand, `sessions` for visits
 reads   reports/   the evaluation that the champion was promoted by
+reads   summaries/ what each program of the night said of itself
 writes  reports/YYYY-MM-DD/index.html, whole or not at all
 
-    python -m jobs.report --cutoff 2017-11-29 --steps seconds.json
+    python -m jobs.report --cutoff 2017-11-29
 
 A part that cannot be had is named in the page with its reason: a report never fails a night.
 """
@@ -22,13 +23,15 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contracts.errors import ConfigError, NightshiftError
+from contracts.errors import NightshiftError
+from contracts.night import NIGHT
 from contracts.tables import SERIES, SESSIONS
 from contracts.windows import history_window, one_day
 from jobs.evaluate import open_registry
 from jobs.lake import open_lake
 from jobs.program import run
 from jobs.settings import Settings
+from jobs.summaries import read_summaries
 from jobs.warehouse import Warehouse, open_warehouse
 from models.registry import CHAMPION, ModelVersion, Registry
 from models.report import ItemDemand, Missing, Page, Scores, Sessions, render
@@ -41,17 +44,12 @@ CURVES = ("train/loss", "val/")  # logged measures whose names start so
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    def arguments(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--steps", type=Path, help="JSON file: step → seconds")
-
-    return run(
-        "report", body, argv, description="Write the night's HTML page.", arguments=arguments
-    )
+    return run("report", body, argv, description="Write the night's HTML page.")
 
 
 def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     cutoff: date = options.cutoff
-    page = gather(settings, cutoff, steps=options.steps)
+    page = gather(settings, cutoff)
     file = settings.reports_folder / cutoff.isoformat() / "index.html"
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
@@ -61,7 +59,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     return {"report": str(file), "bytes": file.stat().st_size, "missing": absent}
 
 
-def gather(settings: Settings, cutoff: date, *, steps: Path | None) -> Page:
+def gather(settings: Settings, cutoff: date) -> Page:
     """Everything that the page shows, each part on its own."""
     warehouse = open_warehouse(settings)
     champion = part(lambda: open_registry(settings).resolve(CHAMPION))
@@ -75,7 +73,7 @@ def gather(settings: Settings, cutoff: date, *, steps: Path | None) -> Page:
         demand=part(lambda: read_demand(settings, warehouse, cutoff)),
         sessions=part(lambda: read_sessions(settings, cutoff)),
         training=part(lambda: read_training(settings, champion)),
-        seconds=part(lambda: read_seconds(steps)),
+        seconds=part(lambda: read_seconds(settings.home, cutoff)),
     )
 
 
@@ -237,19 +235,14 @@ def read_training(
     return curves or Missing("the runs hold no curve.")
 
 
-def read_seconds(steps: Path | None) -> dict[str, float] | Missing:
-    if steps is None:
-        return Missing("no file with the seconds of the steps was given (--steps).")
-    try:
-        found = json.loads(steps.read_text())
-        return {str(step): float(seconds) for step, seconds in found.items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ConfigError(
-            f"--steps {steps}",
-            found=str(error),
-            expected="a JSON object: step → seconds",
-            do="Correct the file, or leave the argument out.",
-        ) from error
+def read_seconds(home: Path, cutoff: date) -> dict[str, float] | Missing:
+    """Step → seconds of its latest run for the cutoff, in the order of a night."""
+    said = read_summaries(home, cutoff)
+    names = [step.program.name for step in NIGHT]
+    seconds = {name: float(said[name]["seconds"]) for name in names if name in said}
+    return seconds or Missing(
+        f"no step of the night {cutoff} has left its summary in {home}/summaries."
+    )
 
 
 if __name__ == "__main__":

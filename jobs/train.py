@@ -59,7 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
-        code = run("train", train, argv, description=description, arguments=add_arguments)
+        code = run(
+            "train",
+            train,
+            argv,
+            description=description,
+            arguments=add_arguments,
+            is_kept=RANK == 0,
+        )
     if code:
         time.sleep(GRACE_SECONDS)
     return code

@@ -156,7 +156,6 @@ def redo(running: Running, task: str) -> str:
     return run.reasons[task]
 
 
-@pytest.mark.faults
 def test_an_unreachable_catalog_turns_its_reader_red(deployment, running):
     """The message names the catalog."""
     file = deployment.settings.home / "catalog.db"
@@ -172,7 +171,6 @@ def test_an_unreachable_catalog_turns_its_reader_red(deployment, running):
     assert "catalog" in reason
 
 
-@pytest.mark.faults
 def test_an_unreachable_mlflow_turns_scoring_red(deployment, running):
     """The message names the server; what was published still answers."""
     for process in started_for(deployment.settings.home):
@@ -186,7 +184,6 @@ def test_an_unreachable_mlflow_turns_scoring_red(deployment, running):
     assert rows.to_pylist()[0]["n"] > 0
 
 
-@pytest.mark.faults
 def test_an_unreachable_raw_folder_turns_ingestion_red(deployment, running):
     """The message names the folder."""
     folder = deployment.settings.raw_folder
@@ -200,7 +197,6 @@ def test_an_unreachable_raw_folder_turns_ingestion_red(deployment, running):
     assert str(folder) in reason
 
 
-@pytest.mark.faults
 def test_a_day_without_raw_logs_is_refused_without_another_try(deployment, running):
     """A refusal of the data is final: one try, and nothing of the night is visible."""
     tomorrow = TONIGHT + timedelta(days=400)

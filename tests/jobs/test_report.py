@@ -8,6 +8,7 @@ import pytest
 
 from contracts.tables import WAREHOUSE
 from jobs import report
+from jobs.summaries import keep_summary
 from jobs.warehouse import Warehouse, open_warehouse
 from jobs.warehouse_sql import create_table
 from models.report import Missing, Scores
@@ -114,12 +115,17 @@ def test_the_evaluation_shown_is_the_newest_that_judged_the_champion(tmp_path, v
     assert found["cutoff"] == expected
 
 
-def test_seconds_that_are_no_table_are_missing_with_the_reason(tmp_path):
-    """A broken file of seconds does not cost the page."""
-    file = tmp_path / "seconds.json"
-    file.write_text("[1, 2]")
+def test_seconds_are_those_that_the_steps_said_themselves(settings):
+    """In the order of a night; a program that is no step of it, and another night, stay away."""
+    for job, cutoff, seconds in (
+        ("score", CUTOFF, 3.5),
+        ("ingest_events", CUTOFF, 2.0),
+        ("train", CUTOFF, 99.0),
+        ("publish", date(2017, 11, 28), 7.0),
+    ):
+        keep_summary(settings.home, cutoff, {"job": job, "seconds": seconds})
 
-    found = report.part(lambda: report.read_seconds(file))
-
-    assert isinstance(found, Missing)
-    assert "expected a JSON object: step → seconds" in found.reason
+    assert list(report.read_seconds(settings.home, CUTOFF).items()) == [
+        ("ingest_events", 2.0),
+        ("score", 3.5),
+    ]
