@@ -26,7 +26,8 @@ from dags.programs import (
     torchrun_command,
 )
 
-OPTIONAL = {"type": ["null", "integer"], "minimum": 1}
+COUNT = {"type": "integer", "minimum": 1}
+OPTIONAL = {**COUNT, "type": ["null", "integer"]}
 
 with DAG(
     dag_id="train_weekly",
@@ -51,11 +52,11 @@ with DAG(
             title="Encoders",
             description="One candidate is trained for each.",
         ),
-        "epochs": Param(None, **OPTIONAL, description="Empty: the configuration's."),
-        "devices": Param(2, type="integer", minimum=1, description="Processes; one for each GPU."),
-        "max_minutes": Param(None, **OPTIONAL, description="Stop each training after this long."),
+        "epochs": Param(None, **OPTIONAL, title="Epochs", description="Empty: as configured."),
+        "devices": Param(2, **COUNT, title="Devices", description="A process each: GPUs, or CPU."),
+        "max_minutes": Param(None, **OPTIONAL, title="Minutes", description="At most, for each."),
         "require_approval": Param(
-            False, type="boolean", description="Wait for a person before promoting."
+            False, type="boolean", title="Ask first", description="Wait for a person to agree."
         ),
     },
     default_args={

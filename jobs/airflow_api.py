@@ -54,6 +54,11 @@ class AirflowApi:
         }
         self._call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", asked)
 
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Choose for a task that waits for a person, as *Required Actions* does."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{_quote(run_id)}/taskInstances/{task_id}/-1"
+        self._call("PATCH", f"{path}/hitlDetails", {"chosen_options": [option]})
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         return str(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{_quote(run_id)}")["state"])
 

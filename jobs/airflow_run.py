@@ -8,7 +8,9 @@ from typing import Any
 from jobs.airflow_api import FINAL, AirflowApi, seconds_of
 
 POLL_SECONDS = 1.0
-SHOWN = {"running", "up_for_retry", "success", "failed", "upstream_failed", "skipped"}
+SHOWN = {
+    "running", "awaiting_input", "up_for_retry", "success", "failed", "upstream_failed", "skipped"
+}  # fmt: skip
 
 
 @dataclass

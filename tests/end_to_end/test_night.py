@@ -20,6 +20,7 @@ from jobs.services import Running, start, stop
 from jobs.warehouse import open_warehouse
 from models.registry import Registry
 
+from .browser import open_page
 from .conftest import FIRST, TONIGHT, TRAINING, Deployment, free_port
 
 pytestmark = [
@@ -102,6 +103,40 @@ def test_a_night_in_airflow_is_green(deployment, running):
     }
 
 
+def test_the_night_starts_from_a_form_that_asks_for_its_cutoff(running):
+    """What an operator sees in Airflow: signed in, the DAG's page, Trigger, the Params."""
+    with open_page() as page:
+        page.goto(running.airflow)
+        page.fill("input[name=username]", running.user)
+        page.fill("input[name=password]", running.password)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{running.airflow}/")
+        page.goto(f"{running.airflow}/dags/score_nightly")
+        page.get_by_role("button", name="Trigger").first.click()
+        form = page.get_by_role("dialog")
+        form.get_by_text("First day that the night may not see").wait_for()
+
+        assert form.locator("input[type=date]").count() == 1
+
+
+def test_the_page_of_the_night_draws_whole(deployment):
+    """Every plot is there, no part is missing, and the browser has nothing to complain of."""
+    file = deployment.settings.reports_folder / str(TONIGHT) / "index.html"
+    complaints: list[str] = []
+    with open_page() as page:
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(file.as_uri())
+        plots = page.locator("svg, img").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect().width)"
+        )
+
+        assert page.get_by_text("Not shown").all_inner_texts() == []
+    assert complaints == []
+    assert len(plots) > 20
+    assert min(plots) > 100
+
+
 def test_every_household_has_one_row_and_every_probability_is_one(deployment):
     """All that were seen before the cutoff, in the warehouse."""
     warehouse = open_warehouse(deployment.settings)
@@ -141,6 +176,24 @@ def test_the_same_night_again_leaves_the_same_rows(deployment):
 
     assert said.exit_code == 0
     assert {name: tables[name] for name in names} == {name: before[name] for name in names}
+
+
+def test_a_weekly_training_waits_for_a_person_and_then_for_the_rule(deployment, running):
+    """Who agrees to a promotion does not overrule the gate: the weak candidate stays out."""
+    api = running.api()
+
+    def agree(task: str, state: str, _: float) -> None:
+        if (task, state) == ("approve", "awaiting_input"):
+            api.answer("train_weekly", run_id, task, "Approve")
+
+    conf = {"encoders": ["gru"], "epochs": 1, "require_approval": True}
+    run_id = api.trigger("train_weekly", {"cutoff": str(TRAINING), **conf})
+    run = watch(api, "train_weekly", run_id, say=agree, patience_seconds=600)
+
+    assert {*run.seconds} == {"choose", "train[0]", "evaluate", "ask", "approve", "promote"}
+    assert [*run.reasons] == ["promote"]
+    assert "PromotionRefusedError" in run.reasons["promote"]
+    assert registry_of(deployment).resolve("champion").version == "1"
 
 
 def redo(running: Running, task: str) -> str:
