@@ -8,6 +8,7 @@ NightshiftError (Exception)       exit 1  anything else that went wrong, said cl
 |   +-- MissingRawError                   no raw file for an ingestion day
 |   +-- EmptyDayError                     raw files without one line
 |   +-- BadLinesError                     more unreadable lines than allowed
+|   +-- ConservationError                 lines that are neither events, duplicates nor quarantined
 |   +-- MissingColumnsError               a column that the mapping names is not in the log
 |   +-- MissingPartitionError             a stage before has not committed what this one reads
 |   +-- AuditError                        rows that must not be published
@@ -98,6 +99,16 @@ class BadLinesError(DataError):
             expected=f"at most {max_bad_fraction:.2%}",
             do="Nothing was committed. Look at the lines with `nightshift ingest --json`, "
             "mend the log or its mapping, then run this again.",
+        )
+
+
+class ConservationError(DataError):
+    def __init__(self, where: str, *, found: str) -> None:
+        super().__init__(
+            where,
+            found=found,
+            expected="lines = events + duplicates + quarantined, as counted and as written",
+            do="Nothing was committed. Were the raw files changed meanwhile? Run this again.",
         )
 
 

@@ -1,7 +1,8 @@
 """Every table: its key, its partition, its columns with types, units and meaning.
 
 Types are words that every engine here has: ``string``, ``int32``, ``int64``, ``float64``,
-``boolean``, ``date``, ``timestamp`` (microseconds, UTC), ``list<T>``, ``map<string,string>``.
+``boolean``, ``date``, ``timestamp`` (microseconds, UTC), ``binary`` (bytes), ``list<T>``,
+``map<string,string>``.
 ``jobs/lake.py`` turns them into Spark, Arrow and Iceberg types, ``jobs/warehouse.py`` into SQL.
 """
 
@@ -68,12 +69,12 @@ QUARANTINE = Table(
     name="quarantine",
     key=("source", "line"),
     partition="ingest_date",
-    meaning="A line that could not become an event, kept as it came, with the reason.",
+    meaning="A line that did not become an event, kept byte for byte, with the reason.",
     columns=(
         Column("source", "string", "the raw file"),
         Column("line", "int64", "its line, from 1"),
         Column("reason", "string", "why it was refused"),
-        Column("raw", "string", "the line itself"),
+        Column("raw", "binary", "the line's own bytes, without its line feed", "bytes"),
         Column("ingest_date", "date", "the day on which we learnt of it"),
     ),
 )

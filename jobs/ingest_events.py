@@ -5,100 +5,55 @@ reads   raw/ingest_date=D/*   every file of the days from --since (the day befor
 writes  events, quarantine    the partitions of those days, replaced whole, so a re-run is safe
 key     event_id
 
-Every line is accounted for: lines = events + duplicates + quarantined. More quarantined than
-`ingest.max_bad_fraction` of a day refuses the load, and nothing is committed.
+Every file's lines are accounted for: lines = events + duplicates + quarantined. More bad lines than
+`ingest.max_bad_fraction` of a day refuse the load, and nothing is committed. A user's day of more
+than `ingest.max_events_per_user_day` is a robot's: set aside in quarantine, but not bad.
 
     spark-submit jobs/ingest_events.py --cutoff 2017-11-29
 """
 
 import argparse
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame, Row, SparkSession
-from pyspark.sql import Window as Rows
 from pyspark.sql import functions as F
 
-from contracts.errors import (
-    BadLinesError,
-    CutoffError,
-    DataError,
-    EmptyDayError,
-    MissingColumnsError,
-)
+from contracts.errors import CutoffError, MissingColumnsError
 from contracts.tables import EVENTS, QUARANTINE
 from contracts.windows import Window, history_window
+from jobs.conservation import (
+    Counts,
+    Written,
+    check_days,
+    check_events,
+    check_quarantine,
+    check_whole,
+    count_file,
+    expected_events,
+    of_day,
+    tally,
+    total,
+)
 from jobs.lake import Lake, lay_out, new_run_key, open_lake
+from jobs.line_fates import (
+    ROBOT,
+    USER_DAY,
+    event_day,
+    find_robots,
+    mark_duplicates,
+    mark_robots,
+)
 from jobs.map_events import map_events, parse_csv, parse_json
 from jobs.program import run
 from jobs.raw_lines import RawFile, find_raw, read_header, read_lines, refuse_broken
-from jobs.settings import IngestSettings, Settings
+from jobs.settings import Settings
 from jobs.sources import Source, load_source
 from jobs.spark import open_spark
 
 JOB = "ingest_events"
-
-
-@dataclass(frozen=True)
-class DayCounts:
-    """What became of the lines of one ingestion day."""
-
-    lines: int
-    duplicates: int
-    reasons: Mapping[str, int]  # of the quarantined
-
-    @property
-    def quarantined(self) -> int:
-        return sum(self.reasons.values())
-
-
-def mark_duplicates(mapped: DataFrame, earlier: DataFrame) -> DataFrame:
-    """Where each line is and what becomes of it: ``is_duplicate`` if its event's id came before.
-
-    ``earlier`` holds the event_ids that are in the lake already. Of equal ids in the load, the
-    first by day, file and line is the event. One shuffle, of ids and places only.
-    """
-    place = F.concat_ws("\0", "source", F.col("line").cast("string"))
-    load = mapped.select(
-        # A refused line shares its identity with no other.
-        F.when(F.col("reason").isNull(), F.col("event_id")).otherwise(place).alias("identity"),
-        F.lit(False).alias("is_known"),
-        *("ingest_date", "source", "line", "reason", "present", "broken"),
-    )
-    known = earlier.select(F.col("event_id").alias("identity"), F.lit(True).alias("is_known"))
-    first = Rows.partitionBy("identity").orderBy(
-        F.desc("is_known"), "ingest_date", "source", "line"
-    )
-    return (
-        load.unionByName(known, allowMissingColumns=True)
-        .withColumn("is_duplicate", F.row_number().over(first) > 1)
-        .where(~F.col("is_known"))
-        .select(*("ingest_date", "source", "line", "reason", "present", "broken", "is_duplicate"))
-    )
-
-
-def check_counts(
-    days: Mapping[date, DayCounts], *, folder: str, window: Window, settings: IngestSettings
-) -> None:
-    """Raise EmptyDayError or BadLinesError for the first day that must be refused."""
-    for day in window.days:
-        counts = days.get(day)
-        where = f"{folder}/ingest_date={day}"
-        if counts is None or not counts.lines:
-            if not settings.allow_empty_days:
-                raise EmptyDayError(where)
-        elif counts.quarantined > settings.max_bad_fraction * counts.lines:
-            raise BadLinesError(
-                where,
-                bad=counts.quarantined,
-                lines=counts.lines,
-                max_bad_fraction=settings.max_bad_fraction,
-                reasons=dict(counts.reasons),
-            )
 
 
 def load_lines(
@@ -126,35 +81,24 @@ def load_lines(
 
 def count_lines(
     marked: DataFrame, files: list[RawFile], source: Source, *, settings: Settings
-) -> dict[date, DayCounts]:
-    """Count every day's lines. Raises DataError where a file ends early, MissingColumnsError."""
-    broken = F.when(F.col("broken").isNotNull(), F.struct("source", "broken"))
-    rows = (
-        marked.groupBy("ingest_date", "reason", "is_duplicate")
-        .agg(
-            F.count(F.lit(1)).alias("lines"),
-            F.min(broken).alias("broken"),
-            F.bit_or("present").alias("present"),
-        )
-        .collect()
-    )
+) -> tuple[dict[str, Counts], dict[date, Written]]:
+    """Count every file's lines, and the events that each day is to hold.
+
+    Raises DataError where a file ends early, MissingColumnsError, ConservationError.
+    """
+    rows = tally(marked)
+    folder = str(settings.raw_folder)
     for row in rows:
         if row["broken"] is not None:
-            folder = str(settings.raw_folder)
-            raise refuse_broken(row["broken"]["source"], folder, row["broken"]["broken"])
+            raise refuse_broken(row["source"], folder, row["broken"])
     if source.format == "jsonl":
         _require_columns(marked.sparkSession, files, rows, source, settings)
-    of_day: dict[date, list[Row]] = {}
+    of_file: dict[str, list[Row]] = {file.source: [] for file in files}
     for row in rows:
-        of_day.setdefault(row["ingest_date"], []).append(row)
-    return {
-        day: DayCounts(
-            lines=sum(row["lines"] for row in rows),
-            duplicates=sum(row["lines"] for row in rows if row["is_duplicate"]),
-            reasons={row["reason"]: row["lines"] for row in rows if row["reason"] is not None},
-        )
-        for day, rows in of_day.items()
-    }
+        of_file[row["source"]].append(row)
+    counted = {name: count_file(rows) for name, rows in of_file.items()}
+    check_whole(counted, folder=folder)
+    return counted, expected_events(rows)
 
 
 def _require_columns(
@@ -194,65 +138,73 @@ def ingest(
     snapshot = lake.snapshot_id(EVENTS)
     earlier = lake.read(spark, EVENTS, window=before, snapshot_id=snapshot)
     parsed = load_lines(spark, files, source, settings=settings)
-    mapped = map_events(parsed, source, zone=settings.time_zone)
-    marked = mark_duplicates(mapped, earlier)
-    days = count_lines(marked, files, source, settings=settings)
-    check_counts(days, folder=str(settings.raw_folder), window=window, settings=settings.ingest)
-
-    rows_a_day = max((day.lines for day in days.values()), default=0)
-    kept = [
-        (refused_lines(mapped, days), QUARANTINE),
-        (new_events(mapped, marked, days), EVENTS),
-    ]
-    staged = [
-        lake.stage(
-            lay_out(frame, table, rows_a_day=rows_a_day), table, window=window, run_key=run_key
-        )
-        for frame, table in kept
-    ]
-    found = summarize(days, quarantined=staged[0].num_rows, events=staged[1].num_rows)
+    mapped = map_events(parsed, source, zone=settings.time_zone).withColumn(
+        "event_day", event_day(settings.time_zone)
+    )
+    fates = mark_duplicates(mapped, earlier, dedupe_days=settings.ingest.dedupe_days).persist()
+    try:
+        robots = find_robots(fates, max_events=settings.ingest.max_events_per_user_day)
+        marked = fates if robots.isEmpty() else mark_robots(fates, robots)
+        counted, events = count_lines(marked, files, source, settings=settings)
+        check_days(counted, files, settings=settings, window=window)
+        found = total(counted.values())
+        rows_a_day = max(total(of_day(counted, files, day)).lines for day in window.days)
+        staged = [
+            lake.stage(
+                lay_out(frame, table, rows_a_day=rows_a_day), table, window=window, run_key=run_key
+            )
+            for frame, table in (
+                (set_aside(mapped, fates, robots, found), QUARANTINE),
+                (new_events(mapped, fates, robots, found), EVENTS),
+            )
+        ]
+    finally:
+        fates.unpersist()
+    check_quarantine(counted, lake.read_staged(spark, staged[0]), folder=str(settings.raw_folder))
+    check_events(events, lake.read_staged(spark, staged[1]))
     reads = {} if snapshot is None else {EVENTS.name: snapshot}
-    commits = [lake.commit(one, reads=reads) for one in staged]  # quarantine first: events say done
-    return {**found, "run_key": run_key, "tables": {c.table: c.said for c in commits}}
+    facts = {name: str(value) for name, value in found.said.items() if name != "reasons"}
+    commits = [  # quarantine first: events say done
+        lake.commit(one, reads=reads, facts=facts) for one in staged
+    ]
+    return {
+        **found.said,
+        "run_key": run_key,
+        "tables": {c.table: c.said for c in commits},
+        "files": {name: counts.said for name, counts in counted.items()},
+    }
 
 
-def new_events(mapped: DataFrame, marked: DataFrame, days: Mapping[date, DayCounts]) -> DataFrame:
-    events = mapped.where(F.col("reason").isNull())
-    if any(counts.duplicates for counts in days.values()):
-        places = marked.where("is_duplicate").select("source", "line")
-        events = events.join(places, on=["source", "line"], how="left_anti")
+def new_events(mapped: DataFrame, fates: DataFrame, robots: DataFrame, found: Counts) -> DataFrame:
+    """The lines that become events."""
+    events = _taken(mapped, fates, found)
+    if found.reasons.get(ROBOT):
+        events = events.join(F.broadcast(robots), on=[*USER_DAY], how="left_anti")
     return events.select(*EVENTS.column_names)
 
 
-def refused_lines(mapped: DataFrame, days: Mapping[date, DayCounts]) -> DataFrame:
+def set_aside(mapped: DataFrame, fates: DataFrame, robots: DataFrame, found: Counts) -> DataFrame:
+    """The lines for quarantine: refused by the mapping, or a robot's."""
     refused = mapped.where(F.col("reason").isNotNull()).select(*QUARANTINE.column_names)
-    if any(counts.quarantined for counts in days.values()):
+    if not found.quarantined:
+        return mapped.sparkSession.createDataFrame([], refused.schema)  # nothing to look for
+    if not found.reasons.get(ROBOT):
         return refused
-    return mapped.sparkSession.createDataFrame([], refused.schema)  # nothing to look for
+    of_robots = (
+        _taken(mapped, fates, found)
+        .join(F.broadcast(robots), on=[*USER_DAY], how="left_semi")
+        .withColumn("reason", F.lit(ROBOT))
+    )
+    return refused.unionByName(of_robots.select(*QUARANTINE.column_names))
 
 
-def summarize(days: Mapping[date, DayCounts], *, quarantined: int, events: int) -> dict[str, Any]:
-    """Counts over all days. Raises DataError when the rows written do not match the lines."""
-    reasons: Counter[str] = Counter()
-    for counts in days.values():
-        reasons.update(counts.reasons)
-    lines = sum(counts.lines for counts in days.values())
-    duplicates = sum(counts.duplicates for counts in days.values())
-    if lines != events + duplicates + quarantined or quarantined != sum(reasons.values()):
-        raise DataError(
-            JOB,
-            found=f"{lines} lines read, {events} events and {quarantined} refused lines written, "
-            f"{duplicates} duplicates",
-            expected="lines = events + refused lines + duplicates",
-            do="Nothing was committed. Were the raw files changed meanwhile? Run this again.",
-        )
-    return {
-        "lines": lines,
-        "events": events,
-        "duplicates": duplicates,
-        "quarantined": quarantined,
-        "reasons": dict(sorted(reasons.items())),
-    }
+def _taken(mapped: DataFrame, fates: DataFrame, found: Counts) -> DataFrame:
+    """The lines that can be events and did not come before."""
+    events = mapped.where(F.col("reason").isNull())
+    if not found.duplicates:
+        return events
+    places = fates.where("is_duplicate").select("source", "line")
+    return events.join(places, on=["source", "line"], how="left_anti")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -171,6 +171,10 @@ class Lake:
         _audit(table, window, counts.nulls, counts.first, counts.last)
         return Staged(table, paths, window, run_key, counts.num_rows, counts.content_hash)
 
+    def read_staged(self, spark: SparkSession, staged: Staged) -> DataFrame:
+        """The rows of a run as they were written, before anyone else can see them."""
+        return read_files(spark, staged.table, staged.paths)
+
     def commit(
         self, staged: Staged, *, reads: Mapping[str, int], facts: Mapping[str, str] | None = None
     ) -> Commit:

@@ -10,6 +10,7 @@ from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import (
+    BinaryType,
     BooleanType,
     DateType,
     DoubleType,
@@ -34,6 +35,7 @@ _SPARK: dict[str, spark_types.DataType] = {
     "boolean": spark_types.BooleanType(),
     "date": spark_types.DateType(),
     "timestamp": spark_types.TimestampType(),
+    "binary": spark_types.BinaryType(),
     "map<string,string>": spark_types.MapType(
         spark_types.StringType(), spark_types.StringType(), valueContainsNull=True
     ),
@@ -47,6 +49,7 @@ _ARROW: dict[str, pa.DataType] = {
     "boolean": pa.bool_(),
     "date": pa.date32(),
     "timestamp": pa.timestamp("us", tz="UTC"),
+    "binary": pa.binary(),
     "map<string,string>": pa.map_(pa.string(), pa.string()),
 }
 
@@ -58,6 +61,7 @@ _ICEBERG: dict[str, IcebergType] = {
     "boolean": BooleanType(),
     "date": DateType(),
     "timestamp": TimestamptzType(),
+    "binary": BinaryType(),
 }
 
 

@@ -22,11 +22,19 @@ _LAST_SECOND = 253_402_300_799  # of the year 9999
 _DATE_AND_TIME = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?"
 _OFFSET = r" ?(Z|UTC|[+-]\d{2}(:?\d{2})?)$"
 _CORRUPT = "_corrupt_line"
+_MOST_CELLS = 20_000
 
 
 def parse_json(lines: DataFrame, source: Source) -> DataFrame:
-    """Add ``fields``, a struct of the mapped columns as text, null where the line is unreadable."""
-    return _parsed(lines, F.from_json("raw", _schema(source.columns), _options()), source)
+    """Add ``fields``, a struct of the mapped columns as text, null where the line is unreadable.
+
+    A line is one object: where something follows a closing brace, the whole line is read again, so
+    that of two objects on one line none is lost without a word.
+    """
+    parsed = F.from_json("raw", _schema(source.columns), _options())
+    num_objects = F.json_array_length(F.concat(F.lit("["), "raw", F.lit("]")))
+    is_one = ~F.col("raw").rlike(r"\}\s*\S") | F.coalesce(num_objects == 1, F.lit(False))
+    return _parsed(lines, F.when(is_one, parsed), source)
 
 
 def parse_csv(lines: DataFrame, source: Source, *, header: list[str]) -> DataFrame:
@@ -36,7 +44,11 @@ def parse_csv(lines: DataFrame, source: Source, *, header: list[str]) -> DataFra
         "ignoreLeadingWhiteSpace": "true",
         "ignoreTrailingWhiteSpace": "true",
     }
-    return _parsed(lines, F.from_csv("raw", _schema(header), options), source, header)
+    # Beyond 20,480 cells Spark's parser fails, and the job with it: such a line is unreadable.
+    num_commas = F.length("raw") - F.length(F.replace("raw", F.lit(",")))
+    is_possible = (F.length("raw") < _MOST_CELLS) | (num_commas < _MOST_CELLS)
+    parsed = F.from_csv(F.when(is_possible, F.col("raw")), _schema(header), options)
+    return _parsed(lines, parsed, source, header)
 
 
 def map_events(parsed: DataFrame, source: Source, *, zone: str) -> DataFrame:
@@ -48,28 +60,31 @@ def map_events(parsed: DataFrame, source: Source, *, zone: str) -> DataFrame:
     numbers = {"quantity": source.quantity, "price": source.price, "amount": source.amount}
     # Two selects: what is expensive to read is read once, then named many times.
     typed = parsed.select(
-        *("source", "line", "ingest_date", "broken", "raw", "fields"),
+        *("source", "line", "ingest_date", "broken", "raw", "bytes", "fields"),
         _event_id(source, text).alias("event_id"),
         _event_type(source, text).alias("event_type"),
         _event_time(source, text).alias("event_time"),
         *(_number(text, column).alias(name) for name, column in numbers.items()),
     )
-    reason = _reason(source, text, numbers, zone)
     count = F.coalesce("quantity", F.lit(1.0))
     price = F.when(count > 0, F.col("amount") / count) if source.price is None else F.col("price")
     amount = F.col("price") * count if source.amount is None else F.col("amount")
+    reason = F.coalesce(
+        _reason(source, text, numbers, zone),
+        F.when(F.abs(amount) > LARGEST, F.lit("amount too large")),
+    )
     return typed.select(
         *("source", "line", "ingest_date", "broken"),
         _present(text).alias("present"),
         reason.alias("reason"),
-        F.when(reason.isNotNull(), F.col("raw")).alias("raw"),
+        F.coalesce("bytes", F.col("raw").cast("binary")).alias("raw"),
         "event_id",
         text[source.user_id].alias("user_id"),
         text[source.item_id].alias("item_id"),
         "event_type",
         "event_time",
         _optional(text, source.category).alias("category"),
-        price.alias("price"),
+        F.when(F.abs(price) <= LARGEST, price).alias("price"),  # of a hair's breadth: none
         "quantity",
         amount.alias("amount"),
         _optional(text, source.session_hint).alias("session_hint"),
@@ -84,6 +99,7 @@ def _reason(
     # 00:00 of the second day after the ingestion day: a day's grace for clocks and zones.
     too_late = F.to_utc_timestamp(F.date_add("ingest_date", 2).cast("timestamp"), zone)
     checks = [
+        ("not UTF-8", F.col("raw").isNull()),
         ("unreadable line", F.col("fields").isNull()),
         ("missing event_id", F.col("event_id").isNull()),
         ("missing user_id", text[source.user_id].isNull()),
@@ -97,6 +113,7 @@ def _reason(
             if column is not None
         ),
         ("event_time after its ingestion day", F.col("event_time") >= too_late),
+        ("event_time before 1970", F.unix_micros("event_time") < 0),
     ]
     return F.coalesce(*(F.when(is_bad, F.lit(why)) for why, is_bad in checks))
 
@@ -127,9 +144,10 @@ def _parsed(
     for name in source.columns:
         value = F.col("parsed").getField(name) if name in known else nothing
         fields.append(F.when(value != "", value).alias(name))
-    is_readable = (F.trim("raw") != "") & F.col("parsed").getField(_CORRUPT).isNull()
+    is_whole = F.col("parsed").isNotNull() & F.col("parsed").getField(_CORRUPT).isNull()
+    is_readable = (F.trim("raw") != "") & is_whole
     return lines.withColumn("parsed", parsed).select(
-        *("source", "line", "ingest_date", "broken", "raw"),
+        *("source", "line", "ingest_date", "broken", "raw", "bytes"),
         F.when(is_readable, F.struct(*fields)).alias("fields"),
     )
 
@@ -150,7 +168,7 @@ def _event_id(source: Source, text: dict[str, Column]) -> Column:
         parts = [text[name] for name in source.event_id.columns]
         is_whole = reduce(lambda left, right: left & right, (part.isNotNull() for part in parts))
         return F.when(is_whole, F.concat_ws("-", *parts))
-    return F.substring(F.sha2(F.col("raw"), 256), 1, 32)
+    return F.substring(F.sha2(F.rtrim("raw", F.lit("\r")), 256), 1, 32)  # however lines end
 
 
 def _event_type(source: Source, text: dict[str, Column]) -> Column:

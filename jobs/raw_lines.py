@@ -1,8 +1,9 @@
 """The raw files of the ingestion days, and their lines with file and line number.
 
 A file is read by one task, as a stream, so that line numbers are exact and memory does not grow
-with it; a file that ends in .gz is decompressed. Files are found and opened through pyarrow, so the
-raw folder may be a path or a URI (s3, hdfs, gs).
+with it; a file that ends in .gz is decompressed. A line is what stands before a line feed, whatever
+its bytes are; its text is null where they are no UTF-8. Files are found and opened through pyarrow,
+so the raw folder may be a path or a URI (s3, hdfs, gs).
 """
 
 from collections.abc import Iterator
@@ -17,15 +18,17 @@ from pyspark.sql import DataFrame, SparkSession
 from contracts.errors import DataError, MissingRawError, UnreachableError
 from contracts.windows import Window
 
-LINES = "source string, line long, ingest_date date, raw string, broken string"
+LINES = "source string, line long, ingest_date date, raw string, bytes binary, broken string"
 _FILES = "path string, source string, ingest_date date, skip int"
 _BLOCK_BYTES = 4 * 1024 * 1024
+_MARK = b"\xef\xbb\xbf"  # that some programs write before a file's first line
 _ARROW_LINES = pa.schema(
     [
         ("source", pa.string()),
         ("line", pa.int64()),
         ("ingest_date", pa.date32()),
-        ("raw", pa.string()),
+        ("raw", pa.string()),  # null where the bytes are no UTF-8
+        ("bytes", pa.binary()),  # where they are not those of the text
         ("broken", pa.string()),  # why the rest of the file could not be read
     ]
 )
@@ -115,11 +118,8 @@ def _lines_of_file(
 def _blocks(path: str) -> Iterator[list[bytes]]:
     """The file's lines, a block at a time. The end of the last line may be missing."""
     rest = b""
-    start = True
     with _stream(path) as stream:
         while block := bytes(stream.read(_BLOCK_BYTES)):
-            if start:
-                block, start = block.removeprefix(b"\xef\xbb\xbf"), False
             *lines, rest = (rest + block).split(b"\n")
             yield lines
     if rest:
@@ -130,18 +130,31 @@ def _batch(
     source: str, ingest_date: date, first: int, texts: list[bytes], broken: str | None
 ) -> pa.RecordBatch:
     count = len(texts)
+    kept = pa.nulls(count, pa.binary())
+    spoken = [texts[0].removeprefix(_MARK), *texts[1:]] if first == 1 else texts
     try:
-        raw = pa.array(texts, pa.binary()).cast(pa.string())
-    except pa.ArrowInvalid:  # not UTF-8: kept readable, and refused later if it matters
-        raw = pa.array([text.decode(errors="replace") for text in texts])
+        raw = pa.array(spoken, pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        raw = pa.array([_text(line) for line in spoken], pa.string())
+    if raw.null_count or spoken[0] != texts[0]:
+        same = zip(texts, spoken, raw.is_valid().to_pylist(), strict=True)
+        kept = pa.array([None if ok and a == b else a for a, b, ok in same], pa.binary())
     columns = [
         pa.repeat(source, count),
         pa.array(range(first, first + count), pa.int64()),
         pa.repeat(pa.scalar(ingest_date, pa.date32()), count),
         raw,
+        kept,
         pa.repeat(pa.scalar(broken, pa.string()), count),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=_ARROW_LINES)
+
+
+def _text(line: bytes) -> str | None:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _open(folder: str) -> tuple[fs.FileSystem, str, str]:

@@ -49,6 +49,7 @@ class SparkSettings(Section):
 class IngestSettings(Section):
     max_bad_fraction: float = Field(ge=0, le=1)  # of a night's lines
     dedupe_days: int = Field(ge=0)
+    max_events_per_user_day: PositiveInt  # above it, a robot's
     allow_empty_days: bool
 
 

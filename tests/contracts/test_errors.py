@@ -9,6 +9,7 @@ from contracts.errors import (
     BadLinesError,
     BusyError,
     ConfigError,
+    ConservationError,
     DataError,
     EmptyDayError,
     GateError,
@@ -52,6 +53,16 @@ MESSAGES = [
         "(missing user_id 1, unreadable line 2), expected at most 1.00%. "
         "Nothing was committed. Look at the lines with `nightshift ingest --json`, "
         "mend the log or its mapping, then run this again.",
+    ),
+    (
+        ConservationError(
+            "raw/ingest_date=2017-11-28/part-0.jsonl",
+            found="10 lines, 7 events, 1 duplicates and 1 quarantined",
+        ),
+        "raw/ingest_date=2017-11-28/part-0.jsonl: "
+        "found 10 lines, 7 events, 1 duplicates and 1 quarantined, "
+        "expected lines = events + duplicates + quarantined, as counted and as written. "
+        "Nothing was committed. Were the raw files changed meanwhile? Run this again.",
     ),
     (
         MissingColumnsError(

@@ -4,7 +4,7 @@ import pytest
 
 from contracts.tables import ITEM_DEMAND, LAKE, NIGHTLY, WAREHOUSE, Table
 
-TYPES = {"string", "int32", "int64", "float64", "boolean", "date", "timestamp"}
+TYPES = {"string", "int32", "int64", "float64", "boolean", "date", "timestamp", "binary"}
 TABLES = [*LAKE, *WAREHOUSE]
 
 

@@ -10,6 +10,7 @@ import yaml
 
 from contracts.tables import EVENTS, QUARANTINE
 from contracts.windows import Window, one_day
+from jobs import ingest_events
 from jobs.ingest_events import main
 from jobs.lake import open_lake
 
@@ -57,12 +58,17 @@ def use(settings, mapping, monkeypatch):
 
 
 def drop(settings, *lines, day=DAY, name="part-0.jsonl.gz"):
-    """Lines are dicts, or the text of a line as it is."""
-    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    """Lines are dicts, or the text or bytes of a line as they are."""
     file = settings.raw_folder / f"ingest_date={day}" / name
     file.parent.mkdir(parents=True, exist_ok=True)
-    data = "".join(f"{text}\n" for text in texts).encode()
+    data = b"".join(as_bytes(line) + b"\n" for line in lines)
     file.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+
+
+def as_bytes(line):
+    if isinstance(line, bytes):
+        return line
+    return (line if isinstance(line, str) else json.dumps(line)).encode()
 
 
 def line(**changes):
@@ -107,7 +113,8 @@ def test_a_line_becomes_the_event_that_the_mapping_says(shop, capsys):
 
 
 BAD = {
-    "unreadable line": ['{"user": 1, "basket"', "", '"text"'],
+    "unreadable line": ['{"user": 1, "basket"', "", '"text"', 2 * json.dumps(LINE)],
+    "not UTF-8": [b'{"user": "caf\xe9"}'],
     "missing event_id": [line(basket=None)],
     "missing user_id": [line(user=""), line(item="x", user=...)],
     "missing event_time": [line(at=None)],
@@ -115,6 +122,7 @@ BAD = {
     "unknown event_type": [line(what="stare"), line(what=None)],
     "unreadable quantity": [line(quantity="two"), line(quantity="NaN"), line(quantity=1e13)],
     "event_time after its ingestion day": [line(at="2017-07-06T00:00:00-04:00")],
+    "event_time before 1970": [line(at="1969-12-31T23:59:59Z")],
 }
 
 
@@ -131,7 +139,7 @@ def test_what_cannot_be_an_event_is_kept_with_its_reason(shop, capsys, monkeypat
     assert [row["reason"] for row in kept] == [reason for reason, _ in bad]
     assert [row["line"] for row in kept] == list(range(1, len(bad) + 1))
     assert {row["source"] for row in kept} == {f"ingest_date={DAY}/part-0.jsonl.gz"}
-    assert kept[0]["raw"] == '{"user": 1, "basket"'
+    assert [row["raw"] for row in kept] == [as_bytes(text) for _, text in bad]
     assert sorted(events(shop)) == ["31198570044-edge", "31198570044-soup"]
     assert said["reasons"] == {reason: len(texts) for reason, texts in sorted(BAD.items())}
     assert said["lines"] == said["events"] + said["quarantined"] + said["duplicates"]
@@ -151,6 +159,110 @@ def test_an_event_that_comes_twice_is_taken_once(shop, capsys, monkeypatch):
     assert (second["events"], second["duplicates"]) == (1, 1)
     assert (third["events"], third["duplicates"]) == (2, 0)  # three days later: another event
     assert events(shop, window=one_day(DAY))["31198570044-soup"]["amount"] == 1.0
+
+
+def test_days_loaded_together_have_the_duplicates_of_days_loaded_one_by_one(
+    shop, capsys, monkeypatch
+):
+    """Also where an id comes again after `dedupe_days`, when it is another event."""
+    monkeypatch.setenv("NIGHTSHIFT__INGEST__DEDUPE_DAYS", "1")
+    days = [DAY + timedelta(days=n) for n in range(3)]
+    for n, day in enumerate(days):
+        drop(shop, line(paid=1.0 + n), line(item=f"new{n}"), day=day)
+    nightly = [ingest(shop, capsys, cutoff=day + timedelta(days=1))[1] for day in days]
+    one_by_one = open_lake(shop).read_arrow(EVENTS).to_pylist()
+    _, bulk = ingest(shop, capsys, "--since", str(DAY), cutoff=days[-1] + timedelta(days=1))
+    together = open_lake(shop).read_arrow(EVENTS).to_pylist()
+
+    assert [said["duplicates"] for said in nightly] == [0, 1, 0]
+    assert (bulk["events"], bulk["duplicates"]) == (5, 1)
+    assert sorted(together, key=repr) == sorted(one_by_one, key=repr)
+
+
+def test_every_file_is_counted_for_itself(shop, capsys, monkeypatch):
+    """Lines = events + duplicates + quarantined in each, an empty one included."""
+    monkeypatch.setenv("NIGHTSHIFT__INGEST__MAX_BAD_FRACTION", "1.0")
+    drop(shop, line(), line(), line(user=None), name="a.jsonl")
+    drop(shop, line(), line(item="b"), "broken", name="b.jsonl.gz")
+    drop(shop, name="c.jsonl")
+    _, said = ingest(shop, capsys)
+    a, b, c = (
+        said["files"][f"ingest_date={DAY}/{name}"] for name in ("a.jsonl", "b.jsonl.gz", "c.jsonl")
+    )
+
+    assert a == {
+        "lines": 3,
+        "events": 1,
+        "duplicates": 1,
+        "quarantined": 1,
+        "reasons": {"missing user_id": 1},
+    }
+    assert b == {
+        "lines": 3,
+        "events": 1,
+        "duplicates": 1,
+        "quarantined": 1,
+        "reasons": {"unreadable line": 1},
+    }
+    assert c == {"lines": 0, "events": 0, "duplicates": 0, "quarantined": 0, "reasons": {}}
+    assert {name: said[name] for name in ("lines", "events", "duplicates", "quarantined")} == {
+        "lines": 6,
+        "events": 2,
+        "duplicates": 2,
+        "quarantined": 2,
+    }
+    facts = open_lake(shop).require(EVENTS, DAY, producer="this").facts
+    assert facts == {"lines": "6", "events": "2", "duplicates": "2", "quarantined": "2"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ("new_events", "events/ingest_date=2017-07-04: found 2 events counted and 1 written"),
+        (
+            "set_aside",
+            "{raw}/ingest_date=2017-07-04/part-0.jsonl.gz: "
+            "found 1 lines to quarantine and 0 written",
+        ),
+    ],
+)
+def test_a_line_that_is_lost_while_it_is_written_refuses_the_load(
+    shop, capsys, monkeypatch, stage, message
+):
+    """What was counted is compared with what is in the files, before anything is committed."""
+    monkeypatch.setenv("NIGHTSHIFT__INGEST__MAX_BAD_FRACTION", "1.0")
+    write = getattr(ingest_events, stage)
+    lost = {"new_events": "item_id <> 'lost'", "set_aside": "false"}[stage]
+    monkeypatch.setattr(ingest_events, stage, lambda *parts: write(*parts).where(lost))
+    drop(shop, line(), line(item="lost"), "broken")
+    code, said = ingest(shop, capsys)
+
+    assert code == 3
+    assert said["message"] == (
+        f"{message.format(raw=shop.raw_folder)}, "
+        "expected lines = events + duplicates + quarantined, as counted and as written. "
+        "Nothing was committed. Were the raw files changed meanwhile? Run this again."
+    )
+    assert open_lake(shop).partitions(EVENTS) == []
+    assert open_lake(shop).partitions(QUARANTINE) == []
+
+
+def test_a_robots_day_is_set_aside_and_is_not_bad(shop, capsys, monkeypatch):
+    """All its events, of that day only, with their bytes; it takes nobody else down with it."""
+    monkeypatch.setenv("NIGHTSHIFT__INGEST__MAX_EVENTS_PER_USER_DAY", "2")
+    monkeypatch.setenv("NIGHTSHIFT__INGEST__MAX_BAD_FRACTION", "0")
+    robot = [line(user="r", item=f"i{n}") for n in range(3)]
+    calm = [line(user="r", item="before", at="2017-07-03T23:59:59-04:00"), line(), line(item="b")]
+    drop(shop, *robot, robot[0], *calm)
+    code, said = ingest(shop, capsys)
+    kept = open_lake(shop).read_arrow(QUARANTINE).sort_by("line").to_pylist()
+
+    assert (code, said["lines"], said["events"], said["duplicates"]) == (0, 7, 3, 1)
+    assert said["reasons"] == {"user above max_events_per_user_day": 3}
+    assert [(row["line"], row["raw"]) for row in kept] == [
+        (n, as_bytes(text)) for n, text in enumerate(robot, start=1)
+    ]
+    assert sorted(row["item_id"] for row in events(shop).values()) == ["b", "before", "soup"]
 
 
 def test_a_night_that_is_repeated_has_the_same_rows(shop, capsys):

@@ -41,12 +41,29 @@ def test_a_gzip_file_of_several_parts_is_read_to_its_end(tmp_path):
     assert numbered(file) == [(1, "one"), (2, "two")]
 
 
-def test_bytes_that_are_no_utf8_stay_readable(tmp_path):
-    """The other lines of the block are not lost with it."""
+def test_bytes_that_are_no_utf8_are_kept_and_are_no_text(tmp_path):
+    """Nothing is put in the place of what cannot be read; the other lines of the block can."""
     file = tmp_path / "log.jsonl"
-    file.write_bytes(b"caf\xe9\nplain\n")
+    file.write_bytes(b"caf\xe9\nplain\r\n")
 
-    assert numbered(file) == [(1, "caf\ufffd"), (2, "plain")]
+    assert [(row["raw"], row["bytes"]) for row in lines_of(file)] == [
+        (None, b"caf\xe9"),
+        ("plain\r", None),
+    ]
+
+
+@pytest.mark.parametrize("block", [1, 2, 1024])
+def test_a_mark_before_the_first_line_is_no_text(tmp_path, monkeypatch, block):
+    """However the stream is cut; it is among the line's bytes, and in no other line."""
+    monkeypatch.setattr(raw_lines, "_BLOCK_BYTES", block)
+    mark = "\ufeff".encode()
+    file = tmp_path / "log.jsonl"
+    file.write_bytes(mark + b"one\n" + mark + b"two\n")
+
+    assert [(row["raw"], row["bytes"]) for row in lines_of(file)] == [
+        ("one", mark + b"one"),
+        ("\ufefftwo", None),
+    ]
 
 
 def test_a_truncated_file_says_so(tmp_path):

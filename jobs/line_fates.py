@@ -1,0 +1,89 @@
+"""What becomes of each line: an event, a duplicate of one, a robot's, or refused by its mapping.
+
+Pure: frames in, frames out. Only ids and places are shuffled, never what a line says.
+"""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import Window as Rows
+from pyspark.sql import functions as F
+
+ROBOT = "user above max_events_per_user_day"
+USER_DAY = ("user_id", "ingest_date", "event_day")
+_PLACE = ("ingest_date", "source", "line")
+_SAID = (*_PLACE, "reason", "present", "broken", "user_id", "event_day")
+
+
+def event_day(zone: str) -> Column:
+    """The business day on which an event happened, by its own time."""
+    return F.to_date(F.from_utc_timestamp("event_time", zone))
+
+
+def identity() -> Column:
+    """What an event shares with its duplicates."""
+    return F.concat(F.lit("="), F.col("event_id"))
+
+
+def mark_duplicates(mapped: DataFrame, earlier: DataFrame, *, dedupe_days: int) -> DataFrame:
+    """Where each line is and what becomes of it: ``is_duplicate`` if its event's id came before.
+
+    A line is a duplicate when an event with its id is in the lake, or earlier in the load, from its
+    own ingestion day or one of the ``dedupe_days`` before: the same whether days are loaded one by
+    one or together. Of equal ids in a day, the first by file and line is the event. ``earlier``
+    holds the ids of the days before the load.
+    """
+    place = F.concat_ws("\0", "source", F.col("line").cast("string"))
+    is_event = F.col("reason").isNull()
+    load = mapped.select(
+        # A refused line shares its identity with no other, nor with any event.
+        F.when(is_event, identity()).otherwise(F.concat(F.lit("!"), place)).alias("identity"),
+        F.lit(False).alias("is_known"),
+        *_SAID,
+    )
+    known = earlier.select(identity().alias("identity"), F.lit(True).alias("is_known"), _PLACE[0])
+    in_order = Rows.partitionBy("identity").orderBy(
+        "ingest_date", F.desc("is_known"), "source", "line"
+    )
+    day_before = F.lag("ingest_date").over(in_order)
+    is_first = day_before.isNull() | (day_before < F.col("ingest_date"))
+    seen = F.when(F.col("is_first"), F.struct("ingest_date", "is_known"))
+    days = F.collect_list(seen).over(in_order.rowsBetween(Rows.unboundedPreceding, 0))
+    is_taken = F.col("is_first") & (_last_taken(days, dedupe_days) == F.col("ingest_date"))
+    return (
+        load.unionByName(known, allowMissingColumns=True)
+        .withColumn("is_first", is_first)
+        .withColumn("is_duplicate", ~is_taken)
+        .where(~F.col("is_known"))
+        .select("identity", *_SAID, "is_duplicate")
+    )
+
+
+def find_robots(marked: DataFrame, *, max_events: int) -> DataFrame:
+    """The users' days with more events than that in one ingestion day. They are few."""
+    return (
+        marked.where(F.col("reason").isNull() & ~F.col("is_duplicate"))
+        .groupBy(*USER_DAY)
+        .agg(F.count(F.lit(1)).alias("num_events"))
+        .where(F.col("num_events") > max_events)
+        .select(*USER_DAY)
+    )
+
+
+def mark_robots(marked: DataFrame, robots: DataFrame) -> DataFrame:
+    """Give the events of these users' days the reason ROBOT."""
+    named = F.broadcast(robots.withColumn("is_robot", F.lit(True)))
+    is_set_aside = F.col("reason").isNull() & ~F.col("is_duplicate") & F.col("is_robot").isNotNull()
+    reason = F.when(is_set_aside, F.lit(ROBOT)).otherwise(F.col("reason"))
+    return marked.join(named, on=[*USER_DAY], how="left").select(
+        *(reason.alias(name) if name == "reason" else name for name in marked.columns)
+    )
+
+
+def _last_taken(days: Column, dedupe_days: int) -> Column:
+    """The latest of the days, in order, on which an event was taken."""
+
+    def step(last: Column, day: Column) -> Column:
+        today = day.getField("ingest_date")
+        is_new = last.isNull() | (today > F.date_add(last, dedupe_days))
+        return F.when(is_new | day.getField("is_known"), today).otherwise(last)
+
+    return F.aggregate(days, F.lit(None).cast("date"), step)
