@@ -2,12 +2,14 @@
 
 reads   events    ingested before the cutoff, near the session days that are restated
 writes  sessions  session days from --since (the day before the cutoff) less `sessions.late_days`
-                  up to the cutoff, replaced whole, so a re-run is safe
+                  and one more, up to the cutoff, replaced whole, so a re-run is safe
 key     session_id
 
 A session ends where the next event comes after more than `sessions.gap_minutes`, or carries another
-session hint; an equal hint holds it together, but never over more than a week. A late event of a
-session day before those restated changes nothing here: the run says how many there were.
+session hint; an equal hint holds it together, but never over more than a week. An event may be
+`sessions.late_days` late: its session began on its own day or on the one before, and both are
+restated in one commit. An older event, or one of a session that began earlier still, changes
+nothing here: the run says how many there were (`late_events`, `continued_events`).
 
     spark-submit jobs/build_sessions.py --cutoff 2017-11-29
 """
@@ -18,7 +20,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import Window as Rows
 from pyspark.sql import functions as F
 
@@ -33,6 +35,7 @@ from jobs.spark import open_spark
 JOB = "build_sessions"
 PURCHASE = "purchase"
 LONGEST_GAP_DAYS = 7  # a hint that comes back after a longer silence starts a new session
+SPILL_DAYS = 1  # a session may have begun that long before an event of it
 CLOCK_DAYS = 2  # an event may be dated that much after the day it was ingested on
 
 
@@ -42,11 +45,15 @@ def build_sessions(events: DataFrame, *, window: Window, gap_minutes: int, zone:
     The events must reach back LONGEST_GAP_DAYS before the window, so that a session which began
     before it is recognised, and left to its own day.
     """
-    in_order = Rows.partitionBy("user_id").orderBy("event_time", "event_id")
-    so_far = in_order.rowsBetween(Rows.unboundedPreceding, Rows.currentRow)
-    numbered = (
-        events.withColumn("starts", _starts(in_order, gap_minutes).cast("int"))
-        .withColumn("number", F.sum("starts").over(so_far))
+    sessions = cut_sessions(events, new_from=window.end, gap_minutes=gap_minutes, zone=zone)
+    return of_days(sessions, window)
+
+
+def cut_sessions(events: DataFrame, *, new_from: date, gap_minutes: int, zone: str) -> DataFrame:
+    """One row per session, with the number of its events that were ingested from that day on."""
+    identity = F.sha2(F.concat_ws("\0", "user_id", "first.event_id"), 256)
+    return (
+        number_sessions(events, gap_minutes=gap_minutes)
         .groupBy("user_id", "number")
         .agg(
             F.min(F.struct("event_time", "event_id")).alias("first"),
@@ -55,14 +62,8 @@ def build_sessions(events: DataFrame, *, window: Window, gap_minutes: int, zone:
             F.size(F.collect_set("item_id")).cast("bigint").alias("num_items"),
             F.sum(F.coalesce("amount", F.lit(0.0)).cast("decimal(18,4)")).alias("spend"),
             F.bool_or(F.col("event_type") == PURCHASE).alias("is_converted"),
+            F.count_if(F.col("ingest_date") >= F.lit(new_from)).alias("num_new"),
         )
-    )
-    session_date = F.to_date(F.from_utc_timestamp("first.event_time", zone))
-    identity = F.sha2(F.concat_ws("\0", "user_id", "first.event_id"), 256)
-    return (
-        numbered.withColumn("session_date", session_date)
-        .where(F.col("session_date") >= F.lit(window.start))
-        .where(F.col("session_date") < F.lit(window.end))
         .select(
             F.substring(identity, 1, 32).alias("session_id"),
             "user_id",
@@ -72,9 +73,28 @@ def build_sessions(events: DataFrame, *, window: Window, gap_minutes: int, zone:
             "num_items",
             F.col("spend").cast("double").alias("spend"),
             "is_converted",
-            "session_date",
+            F.to_date(F.from_utc_timestamp("first.event_time", zone)).alias("session_date"),
+            "num_new",
         )
     )
+
+
+def of_days(sessions: DataFrame, window: Window) -> DataFrame:
+    """The sessions that began on these days."""
+    day = F.col("session_date")
+    inside = (day >= F.lit(window.start)) & (day < F.lit(window.end))
+    return sessions.where(inside).select(*SESSIONS.column_names)
+
+
+def number_sessions(events: DataFrame, *, gap_minutes: int) -> DataFrame:
+    """The events with the ``number`` of their session among those of their user.
+
+    Their order is total: an id that came again later is told apart by its ingestion day.
+    """
+    in_order = Rows.partitionBy("user_id").orderBy("event_time", "event_id", "ingest_date")
+    so_far = in_order.rowsBetween(Rows.unboundedPreceding, Rows.currentRow)
+    starts = _starts(in_order, gap_minutes).cast("int")
+    return events.withColumn("starts", starts).withColumn("number", F.sum("starts").over(so_far))
 
 
 def _starts(in_order: Any, gap_minutes: int) -> Column:
@@ -113,7 +133,8 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
             expected=f"at most {cutoff - timedelta(days=1)}",
             do="Choose an earlier --since or a later --cutoff.",
         )
-    window = Window(since - timedelta(days=settings.sessions.late_days), cutoff)
+    on_time_from = since - timedelta(days=settings.sessions.late_days)
+    window = Window(on_time_from - timedelta(days=SPILL_DAYS), cutoff)
     lake = open_lake(settings)
     ingest = f"nightshift ingest --cutoff {cutoff}"
     ingested = lake.require(EVENTS, cutoff - timedelta(days=1), producer=ingest)
@@ -124,17 +145,21 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     seen_from = window.start - timedelta(days=LONGEST_GAP_DAYS)
     ingest_days = Window(seen_from - timedelta(days=CLOCK_DAYS), cutoff)
     events = lake.read(spark, EVENTS, window=ingest_days, snapshot_id=snapshot)
-    restated_from = F.lit(instant(window.start, settings.zone))
-    is_late = (F.col("ingest_date") >= F.lit(since)) & (F.col("event_time") < restated_from)
+    is_late = (F.col("ingest_date") >= F.lit(since)) & (
+        F.col("event_time") < F.lit(instant(on_time_from, settings.zone))
+    )
     late_events = events.where(is_late).count()
-    sessions = build_sessions(
-        events.where(F.col("event_time") >= F.lit(instant(seen_from, settings.zone))),
-        window=window,
+    sessions = cut_sessions(
+        events.where(~is_late & (F.col("event_time") >= F.lit(instant(seen_from, settings.zone)))),
+        new_from=since,
         gap_minutes=settings.sessions.gap_minutes,
         zone=settings.time_zone,
     )
+    older = F.when(F.col("session_date") < F.lit(window.start), F.col("num_new"))
+    seen = Observation()
+    restated = of_days(sessions.observe(seen, F.sum(older).alias("continued_events")), window)
     commit = lake.replace(
-        lay_out(sessions, SESSIONS, rows_a_day=ingested.num_rows // len(ingested.window.days)),
+        lay_out(restated, SESSIONS, rows_a_day=ingested.num_rows // len(ingested.window.days)),
         SESSIONS,
         window=window,
         run_key=new_run_key(JOB, cutoff),
@@ -144,6 +169,7 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         "since": since.isoformat(),
         "restated_from": window.start.isoformat(),
         "late_events": late_events,
+        "continued_events": seen.get.get("continued_events") or 0,
         "rows": commit.num_rows,
         "run_key": commit.run_key,
         "tables": {SESSIONS.name: commit.said},

@@ -106,4 +106,4 @@ def test_late_events_restate_recent_days_and_older_ones_are_counted(
 
     assert [(row["session_date"], row["num_events"]) for row in found] == [(days[0], 3)]
     assert [night["late_events"] for night in said] == [0, 1]
-    assert [night["restated_from"] for night in said] == ["2017-07-03", "2017-07-04"]
+    assert [night["restated_from"] for night in said] == ["2017-07-02", "2017-07-03"]
