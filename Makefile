@@ -5,7 +5,7 @@ READY := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format up down images clean
+.PHONY: help install demo test exact fuzz check format up down images clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,12 @@ demo: $(READY) ## the main job, end to end, on real shopping logs
 
 test: check ## everything that can be checked: format, lint, types, import rules, then all tests
 	$(BIN)/python -m pytest
+
+exact: $(READY) ## sessions and sequences of whole real logs against plain Python (REES46=its file)
+	$(BIN)/python -m pytest -s -m exact tests/jobs
+
+fuzz: $(READY) ## break a million lines (FUZZ_SEED=word for other ones): none is lost, nothing crashes
+	$(BIN)/python -m pytest -s -m fuzz tests/jobs
 
 check: $(READY) ## format, lint, strict types and import rules
 	$(BIN)/ruff format --check .
