@@ -30,7 +30,7 @@ from contracts.windows import Window
 from jobs.lake_catalog import NAMESPACE, open_catalog
 from jobs.lake_files import lay_out as lay_out
 from jobs.lake_files import list_parquet, read_files, summarize_files, write_files
-from jobs.lake_types import arrow_schema, iceberg_schema, partition_spec
+from jobs.lake_types import arrow_schema, follow_contract, iceberg_schema, partition_spec
 from jobs.settings import Settings
 
 PREFIX = "nightshift."
@@ -225,7 +225,7 @@ class Lake:
 
     def _create(self, table: Table) -> IcebergTable:
         schema = iceberg_schema(table)
-        return self._catalog.create_table_if_not_exists(
+        found = self._catalog.create_table_if_not_exists(
             (NAMESPACE, table.name),
             schema=schema,
             location=f"{self._location}/{table.name}",
@@ -236,6 +236,7 @@ class Lake:
                 "write.delete.isolation-level": "serializable",
             },
         )
+        return follow_contract(found, table)
 
     def _commits(self, table: Table) -> Iterator[Commit]:
         """The table's commits, newest first."""

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyspark.sql.types as spark_types
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
+from pyiceberg.table import Table as IcebergTable
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import (
     BinaryType,
@@ -109,6 +110,22 @@ def iceberg_schema(table: Table) -> Schema:
             kind = _ICEBERG[column.type]
         fields.append(NestedField(field_id, column.name, kind, required=False, doc=column.meaning))
     return Schema(*fields)
+
+
+def follow_contract(found: IcebergTable, table: Table) -> IcebergTable:
+    """Give a table that was made earlier the column types of today; its rows stay."""
+    before = {field.name: field.field_type for field in found.schema().fields}
+    changed = [
+        field
+        for field in iceberg_schema(table).fields
+        if field.field_type.is_primitive
+        and before.get(field.name, field.field_type) != field.field_type
+    ]
+    if changed:
+        with found.update_schema() as update:
+            for field in changed:
+                update.update_column(field.name, field.field_type)
+    return found
 
 
 def partition_spec(table: Table) -> PartitionSpec:

@@ -36,7 +36,8 @@ _REES46 = """
            CAST(price AS DOUBLE) AS amount,
            DATE '2019-10-01' AS ingest_date,
            CAST(NULL AS DOUBLE) AS quantity
-    FROM read_csv(?, header = true, types = {'event_time': 'VARCHAR'})
+    FROM read_csv(?, header = true, delim = ',', quote = '"', escape = '"', all_varchar = true,
+                  ignore_errors = true)  -- the file ends in the middle of its last line
 """
 
 

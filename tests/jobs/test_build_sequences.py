@@ -1,18 +1,13 @@
 """One sequence per user ever seen: the latest events in one order, and exact totals of all."""
 
-import itertools
 import json
-import random
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as examples
-from hypothesis import strategies as st
 
 from contracts.tables import EVENTS, SEQUENCES
 from contracts.windows import Window, one_day
-from jobs.build_sequences import build_sequences, extend_sequences, main
+from jobs.build_sequences import build_sequences, main
 from jobs.lake import open_lake
 
 pytestmark = pytest.mark.spark
@@ -81,44 +76,6 @@ def test_what_is_unknown_is_empty_or_zero(spark):
 
     assert (found["amounts"], found["quantities"], found["categories"]) == ([0.0], [0.0], [""])
     assert found["lifetime_spend"] == 0.0
-
-
-def random_log(seed):
-    """Events of a few users over nine days: ties, late ones, and ids that come again."""
-    rng = random.Random(seed)
-    log = []
-    for number in range(160):
-        minute = rng.randrange(0, 9 * 24 * 60, 20)
-        happened = (START + timedelta(minutes=minute)).date()
-        late = rng.choice([0, 0, 0, 1, 4])
-        log.append(
-            event(
-                f"u{rng.randrange(12)}",
-                f"e{rng.randrange(number + 1)}",
-                minute,
-                amount=rng.choice([None, -1.25, 0.1, 0.7, 19.99]),
-                ingest=min(happened + timedelta(days=late), CUTOFF - timedelta(days=1)),
-            )
-        )
-    return log
-
-
-@examples(
-    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(seed=st.integers(0, 10**6), steps=st.sets(st.integers(1, 8), min_size=1, max_size=2))
-def test_night_by_night_equals_all_at_once(spark, seed, steps):
-    """Latest of (yesterday's latest and the new) = latest of all, late and repeated events too."""
-    log = random_log(seed)
-    cutoffs = [date(2017, 1, 1) + timedelta(days=n) for n in sorted(steps)] + [CUTOFF]
-    known = [row for row in log if row[-1] < cutoffs[0]]
-    sequences = build_sequences(frame(spark, *known), cutoff=cutoffs[0], **OPTIONS)
-    for before, cutoff in itertools.pairwise(cutoffs):
-        new = frame(spark, *(row for row in log if before <= row[-1] < cutoff))
-        sequences = extend_sequences(sequences, new, cutoff=cutoff, **OPTIONS)
-    whole = build_sequences(frame(spark, *log), cutoff=CUTOFF, **OPTIONS)
-
-    assert by_user(sequences) == by_user(whole)
 
 
 def ingest(lake, spark, *events, days):

@@ -1,11 +1,12 @@
 """Replacing partitions: whole, at once, said in the snapshot, and never two at a time."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 
 from contracts.errors import AuditError, BusyError, MissingPartitionError, UnreachableError
-from contracts.tables import EVENTS, SERIES
+from contracts.tables import EVENTS, QUARANTINE, SERIES
 from contracts.windows import Window, one_day
 from jobs.lake import Lake, new_run_key, open_lake
 
@@ -47,6 +48,23 @@ def test_a_second_run_replaces_the_first_and_says_so(spark, lake):
     assert (two.num_rows, two.reads, two.run_key) == (2, {"events": 7}, "two")
     assert items(lake, snapshot_id=two.snapshot_id) == ["a", "b"]
     assert sorted(row.item_id for row in lake.read(spark, SERIES).collect()) == ["a", "c"]
+
+
+def test_a_table_made_before_a_column_had_its_type_follows(spark, lake):
+    """What was kept as text is read as bytes, beside what text cannot hold."""
+    columns = [replace(c, type="string") if c.name == "raw" else c for c in QUARANTINE.columns]
+    before = replace(QUARANTINE, columns=tuple(columns))
+    ddl = "source string, line long, reason string, raw {}, ingest_date date"
+    kept = {}
+    for day, table, kind, raw in [
+        (DAY, before, "string", "é"),
+        (CUTOFF, QUARANTINE, "binary", b"\xff"),
+    ]:
+        frame = spark.createDataFrame([("a", 1, "why", raw, day)], ddl.format(kind))
+        lake.replace(frame, table, window=one_day(day), run_key=kind, reads={})
+        kept = {row["ingest_date"]: row["raw"] for row in lake.read_arrow(table).to_pylist()}
+
+    assert kept == {DAY: "é".encode(), CUTOFF: b"\xff"}
 
 
 def test_other_partitions_are_left_alone(spark, lake):

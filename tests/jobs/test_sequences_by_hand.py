@@ -1,0 +1,115 @@
+"""Sequences night by night, against a rebuild from all events and against plain Python."""
+
+import itertools
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from pyspark.sql import functions as F
+
+from jobs.build_sequences import build_sequences, extend_sequences
+
+from .real_logs import complete_journey
+from .reference import Event, latest
+
+pytestmark = pytest.mark.spark
+
+START = date(2017, 1, 1)
+DAYS = 90  # longer than any gap or history: some users are never heard of again
+OPTIONS = {"max_events": 3, "gap_minutes": 30}
+COLUMNS = (
+    "user_id string, event_time timestamp, event_id string, session_hint string, item_id string, "
+    "event_type string, amount double, ingest_date date, category string, quantity double"
+)
+HANDFUL = [0, 0, 0, 1, 2, 40]  # days late
+
+
+@st.composite
+def user_logs(draw):
+    """What one user did: ties, ids that come again, out of order, late by days or by weeks."""
+    came = st.tuples(
+        st.sampled_from([0, 1, 2, 3, 30, 60, 89]),  # day
+        st.sampled_from([0, 0, 30, 31, 1439]),  # minute
+        st.integers(0, 9),  # event_id
+        st.sampled_from(HANDFUL),
+        st.sampled_from([None, -1.25, 0.1, 0.7, 19.99, 1e9]),
+    )
+    return draw(st.lists(came, min_size=1, max_size=9))
+
+
+@examples(
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    logs=st.lists(user_logs(), min_size=15, max_size=15),
+    nights=st.sets(st.sampled_from([1, 2, 3, 4, 31, 32, 61, 88]), min_size=1, max_size=4),
+)
+def test_night_by_night_equals_all_at_once(spark, logs, nights):
+    """Whatever the nights: every column of every row, and the lifetime of who is long silent."""
+    log = [
+        Event(
+            user_id=f"u{user}",
+            event_time=datetime(2017, 1, 1, tzinfo=UTC) + timedelta(days=day, minutes=minute),
+            event_id=f"e{number}",
+            session_hint=None,
+            item_id=f"i{number}",
+            event_type="view",
+            amount=amount,
+            ingest_date=START + timedelta(days=min(day + late, DAYS - 1)),
+        )
+        for user, mine in enumerate(logs)
+        for day, minute, number, late, amount in mine
+    ]
+    cutoffs = [START + timedelta(days=n) for n in sorted(nights | {DAYS})]
+    events = spark.createDataFrame([(*event, "c", 1.0) for event in log], COLUMNS)
+    chained = night_by_night(events, cutoffs, **OPTIONS)
+    whole = by_user(build_sequences(events, cutoff=cutoffs[-1], **OPTIONS))
+    expected = latest(log, OPTIONS["max_events"])
+
+    assert by_user(chained) == whole
+    assert {user: row["event_ids"] for user, row in whole.items()} == {
+        user: row["event_ids"] for user, row in expected.items()
+    }
+    for user, row in whole.items():
+        assert lifetime(row) == lifetime(expected[user])
+
+
+@pytest.mark.exact
+@pytest.mark.timeout(1800)
+def test_a_year_of_real_receipts_in_five_nights_equals_all_at_once(spark, tmp_path):
+    """Every column of every household's row: `make exact`."""
+    pq.write_table(complete_journey(), tmp_path / "log.parquet")
+    category = F.col("item_id").substr(1, 2).alias("category")
+    events = spark.read.parquet(str(tmp_path / "log.parquet")).select("*", category)
+    options = {"max_events": 500, "gap_minutes": 30}
+    cutoffs = [date(2017, month, 2) for month in (2, 6, 10, 12)] + [date(2018, 1, 2)]
+    chained = by_user(night_by_night(events, cutoffs, **options))
+    whole = by_user(build_sequences(events, cutoff=cutoffs[-1], **options))
+    print(f"{events.count():,} events, {len(whole):,} users")
+
+    assert len(whole) > 2_000
+    assert chained == whole
+
+
+def night_by_night(events, cutoffs, **options):
+    """Start at the first cutoff, then extend from each to the next."""
+    day = F.col("ingest_date")
+    first = events.where(day < F.lit(cutoffs[0]))
+    sequences = build_sequences(first, cutoff=cutoffs[0], **options)
+    for before, cutoff in itertools.pairwise(cutoffs):
+        new = events.where((day >= F.lit(before)) & (day < F.lit(cutoff)))
+        earlier = sequences.localCheckpoint()
+        sequences = extend_sequences(earlier, new, cutoff=cutoff, **options)
+    return sequences
+
+
+def by_user(sequences):
+    return {row["user_id"]: row.asDict() for row in sequences.collect()}
+
+
+def lifetime(row):
+    times = [row[name].astimezone(UTC) for name in ("first_event_time", "last_event_time")]
+    return row["lifetime_events"], row["lifetime_spend"], *times
