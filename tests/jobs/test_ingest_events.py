@@ -352,7 +352,11 @@ def test_a_window_without_a_day_is_refused(shop, capsys):
 
 
 def test_csv_files_are_read_by_their_own_headers(settings, spark, capsys, monkeypatch):
-    """Columns may stand in another order in another file; an equal line is the same event."""
+    """Columns may stand in another order in another file; an equal line is the same event.
+
+    However lines end. What has more cells than the parser can count is unreadable.
+    """
+    monkeypatch.setenv("NIGHTSHIFT__INGEST__MAX_BAD_FRACTION", "1.0")
     mapping = {
         "format": "csv",
         "event_id": {"content": True},
@@ -364,16 +368,33 @@ def test_csv_files_are_read_by_their_own_headers(settings, spark, capsys, monkey
     }
     use(settings, mapping, monkeypatch)
     first = "1,soup,2017-07-04 00:00:00,1.25"
-    drop(settings, "user,item,at,price", first, first, '2,"a, b",2017-07-04 01:00,', name="a.csv")
+    drop(settings, "user,item,at,price", first, '2,"a, b",2017-07-04 01:00,', name="a.csv")
+    drop(settings, "user,item,at,price\r", f"{first}\r", "," * 30_000, name="c.csv")
     drop(settings, "price,at,item,user", "3,2017-07-04 02:00:00,c,3", name="b.csv.gz")
     code, said = ingest(settings, capsys)
     found = {row["item_id"]: row for row in events(settings).values()}
 
-    assert (code, said["lines"], said["duplicates"]) == (0, 4, 1)
+    assert (code, said["lines"], said["duplicates"]) == (0, 5, 1)
+    assert said["reasons"] == {"unreadable line": 1}
     assert sorted(found) == ["a, b", "c", "soup"]
     assert (found["soup"]["price"], found["soup"]["amount"]) == (1.25, 1.25)
     assert found["soup"]["event_time"] == datetime(2017, 7, 4, 4, tzinfo=ZoneInfo("UTC"))
     assert found["a, b"]["price"] is None
+
+
+def test_what_no_sum_could_hold_is_no_amount(settings, spark, capsys, monkeypatch):
+    """Also where each of its factors is possible. The price of next to nothing is unknown."""
+    monkeypatch.setenv("NIGHTSHIFT__INGEST__MAX_BAD_FRACTION", "1.0")
+    use(settings, {**SHOP, "price": "paid", "amount": None}, monkeypatch)
+    drop(settings, line(paid=1e12, quantity=1e12), line(item="ok"))
+    _, said = ingest(settings, capsys)
+    later = DAY + timedelta(days=1)
+    use(settings, SHOP, monkeypatch)
+    drop(settings, line(item="crumb", quantity=1e-300), day=later)
+    ingest(settings, capsys, cutoff=later + timedelta(days=1))
+
+    assert said["reasons"] == {"amount too large": 1}
+    assert events(settings)["31198570044-crumb"]["price"] is None
 
 
 @pytest.mark.parametrize(
