@@ -31,7 +31,9 @@ from jobs.spark import open_spark
 
 JOB = "build_sequences"
 MAX_EVENTS = "max_events"  # the fact that a partition must share to be built upon
-_MONEY = "decimal(28,4)"  # so that a sum is the same in whatever order, and however it is split
+# So that a sum is the same in whatever order, and however it is split. Between nights it is kept as
+# float64, which holds four places up to 5e11.
+_MONEY = "decimal(28,4)"
 
 # The fields of an event in a sequence; their order is the sort order, so ties have one order too.
 _FIELDS = {

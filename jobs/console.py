@@ -14,6 +14,7 @@ from jobs.steps import Result, run_program
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
+MOST_SHOWN = 20  # entries of what is nested: a year's files are for the machine
 
 
 def run_shown(
@@ -106,7 +107,8 @@ def show_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
     else:
         for key, value in summary.items():
             if isinstance(value, Mapping):
-                value = json.dumps(value, default=str)
+                is_long = len(value) > MOST_SHOWN
+                value = f"{len(value)}: see --json" if is_long else json.dumps(value, default=str)
             out.print(f"  [dim]{key:<16}[/] ", end="")
             out.print(str(value), markup=False)
 
