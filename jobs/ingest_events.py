@@ -16,12 +16,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from contracts.errors import CutoffError, MissingColumnsError
+from contracts.errors import CutoffError
 from contracts.tables import EVENTS, QUARANTINE
 from contracts.windows import Window, history_window
 from jobs.conservation import (
@@ -37,6 +39,7 @@ from jobs.conservation import (
     tally,
     total,
 )
+from jobs.item_attributes import Attributes, read_attributes
 from jobs.lake import Lake, lay_out, new_run_key, open_lake
 from jobs.line_fates import (
     ROBOT,
@@ -46,9 +49,9 @@ from jobs.line_fates import (
     mark_duplicates,
     mark_robots,
 )
-from jobs.map_events import map_events, parse_csv, parse_json
+from jobs.load_logs import Place, load_events, require_columns, share_out
 from jobs.program import run
-from jobs.raw_lines import RawFile, find_raw, read_header, read_lines, refuse_broken
+from jobs.raw_lines import RawFile, find_raw, refuse_broken
 from jobs.settings import Settings
 from jobs.sources import Source, load_source
 from jobs.spark import open_spark
@@ -56,76 +59,26 @@ from jobs.spark import open_spark
 JOB = "ingest_events"
 
 
-def load_lines(
-    spark: SparkSession, files: list[RawFile], source: Source, *, settings: Settings
-) -> DataFrame:
-    """The files' lines, parsed. Raises MissingColumnsError when no CSV header has a column."""
-    if source.format == "jsonl":
-        return parse_json(read_lines(spark, files, skip=0), source)
-    headers: dict[str, list[RawFile]] = {}
-    for file in files:
-        headers.setdefault(read_header(file), []).append(file)
-    parts, present = [], set()
-    for header, alike in headers.items():
-        names = [name.strip().strip('"') for name in header.split(",")]
-        present |= {*names} - {""}
-        parts.append(parse_csv(read_lines(spark, alike, skip=1), source, header=names))
-    missing = [name for name in source.columns if name not in present]
-    if missing and present:
-        raise _missing(missing, sorted(present), settings)
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = whole.unionByName(part)
-    return whole
-
-
 def count_lines(
-    marked: DataFrame, files: list[RawFile], source: Source, *, settings: Settings
+    marked: DataFrame, shares: list[list[RawFile]], source: Source, place: Place
 ) -> tuple[dict[str, Counts], dict[date, Written]]:
     """Count every file's lines, and the events that each day is to hold.
 
     Raises DataError where a file ends early, MissingColumnsError, ConservationError.
     """
     rows = tally(marked)
-    folder = str(settings.raw_folder)
     for row in rows:
         if row["broken"] is not None:
-            raise refuse_broken(row["source"], folder, row["broken"])
-    if source.format == "jsonl":
-        _require_columns(marked.sparkSession, files, rows, source, settings)
-    of_file: dict[str, list[Row]] = {file.source: [] for file in files}
+            raise refuse_broken(row["source"], place.folder, row["broken"])
+    if rows:
+        present = reduce(or_, (row["present"] for row in rows))
+        require_columns(marked.sparkSession, shares, source, place, present=present)
+    of_file: dict[str, list[Row]] = {file.source: [] for share in shares for file in share}
     for row in rows:
         of_file[row["source"]].append(row)
     counted = {name: count_file(rows) for name, rows in of_file.items()}
-    check_whole(counted, folder=folder)
+    check_whole(counted, folder=place.folder)
     return counted, expected_events(rows)
-
-
-def _require_columns(
-    spark: SparkSession, files: list[RawFile], rows: list[Row], source: Source, settings: Settings
-) -> None:
-    """A column without one value may be a wrong name: look at the keys of the lines themselves."""
-    empty = [
-        name
-        for place, name in enumerate(source.columns)
-        if not any(row["present"] >> place & 1 for row in rows)
-    ]
-    if not empty or not rows:
-        return
-    keys = F.explode(F.json_object_keys("raw"))
-    present = {row[0] for row in read_lines(spark, files, skip=0).select(keys).distinct().collect()}
-    missing = [name for name in empty if name not in present]
-    if missing and present:
-        raise _missing(missing, sorted(present), settings)
-
-
-def _missing(missing: list[str], present: list[str], settings: Settings) -> MissingColumnsError:
-    return MissingColumnsError(
-        str(settings.raw_folder),
-        missing=missing,
-        present=present,
-        mapping=str(settings.source_file),
-    )
 
 
 def ingest(
@@ -133,20 +86,25 @@ def ingest(
 ) -> dict[str, Any]:
     """Ingest the window's days and commit them; return the summary."""
     source = load_source(settings.source_file)
-    files = find_raw(str(settings.raw_folder), window)
+    place = Place(str(settings.raw_folder), str(settings.source_file))
+    files = find_raw(place.folder, window)
+    shares = share_out(files, source, place)
     before = history_window(window.start, days=settings.ingest.dedupe_days)
     snapshot = lake.snapshot_id(EVENTS)
     earlier = lake.read(spark, EVENTS, window=before, snapshot_id=snapshot)
-    parsed = load_lines(spark, files, source, settings=settings)
-    mapped = map_events(parsed, source, zone=settings.time_zone).withColumn(
+    mapped = load_events(spark, shares, source, place, zone=settings.time_zone).withColumn(
         "event_day", event_day(settings.time_zone)
     )
     fates = mark_duplicates(mapped, earlier, dedupe_days=settings.ingest.dedupe_days).persist()
     try:
         robots = find_robots(fates, max_events=settings.ingest.max_events_per_user_day)
         marked = fates if robots.isEmpty() else mark_robots(fates, robots)
-        counted, events = count_lines(marked, files, source, settings=settings)
+        counted, events = count_lines(marked, shares, source, place)
         check_days(counted, files, settings=settings, window=window)
+        attributes = None
+        if source.item_attributes is not None:
+            most_bad = settings.ingest.max_bad_fraction
+            attributes = read_attributes(spark, source.item_attributes, place, most_bad)
         found = total(counted.values())
         rows_a_day = max(total(of_day(counted, files, day)).lines for day in window.days)
         staged = [
@@ -155,12 +113,12 @@ def ingest(
             )
             for frame, table in (
                 (set_aside(mapped, fates, robots, found), QUARANTINE),
-                (new_events(mapped, fates, robots, found), EVENTS),
+                (new_events(mapped, fates, robots, found, attributes), EVENTS),
             )
         ]
     finally:
         fates.unpersist()
-    check_quarantine(counted, lake.read_staged(spark, staged[0]), folder=str(settings.raw_folder))
+    check_quarantine(counted, lake.read_staged(spark, staged[0]), folder=place.folder)
     check_events(events, lake.read_staged(spark, staged[1]))
     reads = {} if snapshot is None else {EVENTS.name: snapshot}
     facts = {name: str(value) for name, value in found.said.items() if name != "reasons"}
@@ -175,11 +133,19 @@ def ingest(
     }
 
 
-def new_events(mapped: DataFrame, fates: DataFrame, robots: DataFrame, found: Counts) -> DataFrame:
-    """The lines that become events."""
+def new_events(
+    mapped: DataFrame,
+    fates: DataFrame,
+    robots: DataFrame,
+    found: Counts,
+    attributes: Attributes | None,
+) -> DataFrame:
+    """The lines that become events, with what a second file says of their items."""
     events = _taken(mapped, fates, found)
     if found.reasons.get(ROBOT):
         events = events.join(F.broadcast(robots), on=[*USER_DAY], how="left_anti")
+    if attributes is not None:
+        events = attributes.give(events)
     return events.select(*EVENTS.column_names)
 
 

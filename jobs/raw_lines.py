@@ -1,14 +1,15 @@
 """The raw files of the ingestion days, and their lines with file and line number.
 
 A file is read by one task, as a stream, so that line numbers are exact and memory does not grow
-with it; a file that ends in .gz is decompressed. A line is what stands before a line feed, whatever
-its bytes are; its text is null where they are no UTF-8. Files are found and opened through pyarrow,
-so the raw folder may be a path or a URI (s3, hdfs, gs).
+with it; a file that ends in .gz or .zst is decompressed. A line is what stands before a line feed,
+whatever its bytes are; its text is null where they are no UTF-8. Files are found and opened through
+pyarrow, so the raw folder may be a path or a URI (s3, hdfs, gs).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from fnmatch import fnmatchcase
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from contracts.errors import DataError, MissingRawError, UnreachableError
 from contracts.windows import Window
 
 LINES = "source string, line long, ingest_date date, raw string, bytes binary, broken string"
-_FILES = "path string, source string, ingest_date date, skip int"
+FILES = "path string, source string, ingest_date date, skip int, most long"
 _BLOCK_BYTES = 4 * 1024 * 1024
 _MARK = b"\xef\xbb\xbf"  # that some programs write before a file's first line
 _ARROW_LINES = pa.schema(
@@ -68,19 +69,48 @@ def find_raw(folder: str, window: Window) -> list[RawFile]:
     return files
 
 
+def find_beside(folder: str, pattern: str) -> list[RawFile]:
+    """The files in the raw folder itself, beside its days, whose names have the pattern, sorted."""
+    filesystem, root, scheme = _open(folder)
+    infos = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
+    return [
+        RawFile(scheme + quote(info.path), info.base_name, date.min)
+        for info in sorted(infos, key=lambda info: info.path)
+        if info.type == fs.FileType.File and fnmatchcase(info.base_name, pattern)
+    ]
+
+
 def read_header(file: RawFile) -> str:
-    """The first line of a file; empty when the file is."""
+    """The first line of a file; empty when the file is. Raises OSError where it is broken."""
     with _stream(file.path) as stream:
         text = bytes(stream.read(_BLOCK_BYTES))
     return text.split(b"\n", 1)[0].rstrip(b"\r").decode("utf-8-sig", errors="replace")
 
 
-def read_lines(spark: SparkSession, files: list[RawFile], *, skip: int) -> DataFrame:
-    """Every line but the first ``skip`` of each file: source, line from 1, day, text."""
-    rows = [(file.path, file.source, file.ingest_date, skip) for file in files]
+def first_lines(file: RawFile, most: int) -> list[str]:
+    """The first lines of a file, as text; those that are none are left out."""
+    batches = _lines_of_file(file.path, file.source, file.ingest_date, 0, most)
+    texts = [text for batch in batches for text in batch.column("raw").to_pylist()]
+    return [text for text in texts if text is not None]
+
+
+def read_lines(
+    spark: SparkSession, files: list[RawFile], *, skip: int, most: int | None = None
+) -> DataFrame:
+    """Every line but the first ``skip`` of each file: source, line from 1, day, text.
+
+    With ``most``, only the lines up to that number.
+    """
+    return list_files(spark, files, skip=skip, most=most).mapInArrow(_lines_of, LINES)
+
+
+def list_files(
+    spark: SparkSession, files: list[RawFile], *, skip: int, most: int | None
+) -> DataFrame:
+    """The files as rows, spread over the tasks that are to read them."""
+    rows = [(file.path, file.source, file.ingest_date, skip, most) for file in files]
     tasks = min(len(rows), 4 * spark.sparkContext.defaultParallelism)
-    listed = spark.createDataFrame(rows, _FILES).repartition(tasks)
-    return listed.mapInArrow(_lines_of, LINES)
+    return spark.createDataFrame(rows, FILES).repartition(tasks)
 
 
 def refuse_broken(source: str, folder: str, why: str) -> DataError:
@@ -100,11 +130,14 @@ def _lines_of(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _lines_of_file(
-    path: str, source: str, ingest_date: date, skip: int
+    path: str, source: str, ingest_date: date, skip: int, most: int | None = None
 ) -> Iterator[pa.RecordBatch]:
     number = 0
     try:
         for lines in _blocks(path):
+            if most is not None and number >= most:
+                return
+            lines = lines if most is None else lines[: most - number]
             texts = lines[max(skip - number, 0) :]
             if texts:
                 first = number + len(lines) - len(texts) + 1

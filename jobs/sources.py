@@ -3,96 +3,75 @@
 A new data set is a YAML file, never code. Raises ConfigError or UnknownKeyError, with file and key.
 """
 
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
+from typing import Annotated, Any, Self
+from urllib.parse import unquote
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, model_validator
 
 from contracts.errors import ConfigError, UnknownKeyError
+from jobs.source_parts import ColumnName, Part, unfit
+from jobs.source_rows import ItemAttributes, Log
 
-ColumnName = Annotated[str, Field(min_length=1)]
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+MOST_COLUMNS = 63  # a bit of one word says of each whether a line has it
 
 
-class IdFromColumns(Part):
-    columns: Annotated[tuple[ColumnName, ...], Field(min_length=1)]  # joined by "-"
-
-
-class IdFromContent(Part):
-    content: Literal[True]  # a hash of the line: an equal line is the same event
-
-
-class ConstantType(Part):
-    constant: ColumnName
-
-
-class MappedType(Part):
-    column: ColumnName
-    map: Annotated[dict[str, str], Field(min_length=1)]  # the log's word → ours; others are refused
-
-
-class IsoTime(Part):
-    """`2017-01-01T06:53:26-05:00`; an instant without an offset is refused."""
-
-    column: ColumnName
-    format: Literal["iso8601"]
-
-
-class EpochTime(Part):
-    column: ColumnName
-    format: Literal["epoch_s", "epoch_ms", "epoch_us"]
-
-
-class NaiveTime(Part):
-    """`2017-01-01 06:53:26` by the clocks of a zone."""
-
-    column: ColumnName
-    format: Literal["naive"]
-    zone: str
-
-    @field_validator("zone")
-    @classmethod
-    def _known(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (KeyError, ValueError, OSError):
-            raise ValueError("a name of the IANA time zone database") from None
-        return zone
-
-
-EventTime = Annotated[IsoTime | EpochTime | NaiveTime, Field(discriminator="format")]
-
-
-class Source(Part):
-    format: Literal["jsonl", "csv"]  # a file that ends in .gz is decompressed
-    event_id: IdFromColumns | IdFromContent
-    user_id: ColumnName
-    item_id: ColumnName
-    event_type: ConstantType | MappedType
-    event_time: EventTime
-    category: ColumnName | None = None
-    price: ColumnName | None = None  # of one unit; from amount and quantity where not mapped
-    quantity: ColumnName | None = None
-    amount: ColumnName | None = None  # of the line; from price and quantity where not mapped
-    session_hint: ColumnName | None = None
-    properties: tuple[ColumnName, ...] = ()  # kept as they are
+class _Source(Part):
+    about: str = ""  # a line for the README's table
+    item_attributes: ItemAttributes | None = None
 
     @property
-    def columns(self) -> list[str]:
-        """Every column of the log that the mapping names, once, in a fixed order."""
-        names: list[str | None] = [self.user_id, self.item_id, self.event_time.column]
-        if isinstance(self.event_id, IdFromColumns):
-            names += self.event_id.columns
-        if isinstance(self.event_type, MappedType):
-            names.append(self.event_type.column)
-        names += [self.category, self.price, self.quantity, self.amount, self.session_hint]
-        names += self.properties
-        return list(dict.fromkeys(name for name in names if name is not None))
+    def all_logs(self) -> list[Log]:
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        num_columns = sum(len(log.columns) for log in self.all_logs)
+        if num_columns > MOST_COLUMNS:
+            raise unfit(found=f"{num_columns} columns", expected=f"at most {MOST_COLUMNS}")
+        if self.item_attributes is not None:
+            given = {*self.item_attributes.properties}
+            for log in self.all_logs:
+                twice = sorted(given & {*log.properties})
+                if log.category is not None and self.item_attributes.category is not None:
+                    twice.append("category")
+                if twice:
+                    expected = "each from the log or from item_attributes, not from both"
+                    raise unfit(found=", ".join(twice), expected=expected)
+        return self
+
+
+class OneLog(_Source, Log):
+    """Every file of a day has the same kind of line."""
+
+    @property
+    def all_logs(self) -> list[Log]:
+        return [self]
+
+
+class NamedLog(Log):
+    files: ColumnName  # a pattern of file names, such as `*clicks*`
+
+
+class ManyLogs(_Source):
+    """A day holds files of several kinds, told apart by their names."""
+
+    logs: Annotated[dict[str, NamedLog], Field(min_length=2)]
+
+    @property
+    def all_logs(self) -> list[Log]:
+        return [*self.logs.values()]
+
+    def name_of(self, path: str) -> str | None:
+        """The log whose pattern a file's name has; none where it has none, or several."""
+        file = unquote(path.rsplit("/", 1)[-1])
+        found = [name for name, log in self.logs.items() if fnmatchcase(file, log.files)]
+        return found[0] if len(found) == 1 else None
+
+
+Source = OneLog | ManyLogs
 
 
 def load_source(file: Path) -> Source:
@@ -110,21 +89,44 @@ def load_source(file: Path) -> Source:
     except yaml.YAMLError as error:
         said = str(error).replace("\n", " ")
         raise ConfigError(str(file), found=said, expected="YAML", do="Correct the file.") from None
+    kind: type[OneLog] | type[ManyLogs] = OneLog
+    if isinstance(values, dict) and "logs" in values:
+        kind = ManyLogs
     try:
-        return Source.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise _config_error(file, error) from None
+        raise _config_error(file, kind, values, error) from None
 
 
-def _config_error(file: Path, error: ValidationError) -> ConfigError:
+def _config_error(
+    file: Path, kind: type[OneLog] | type[ManyLogs], values: Any, error: ValidationError
+) -> ConfigError:
     first: Any = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
-    if first["type"] == "extra_forbidden" and len(place) == 1:
-        return UnknownKeyError(str(file), key=place[0], known=list(Source.model_fields))
+    place = _place(values, first["loc"])
+    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+        return UnknownKeyError(str(file), key=place[0], known=list(kind.model_fields))
     found = "nothing" if first["type"] == "missing" else repr(first["input"])
+    found = first.get("ctx", {}).get("found", found) if first["type"] == "unfit" else found
+    said = str(first["msg"]).removeprefix("Value error, ")
     return ConfigError(
-        f"{file}: {'.'.join(place[:1])}",
-        found=found if len(place) == 1 else f"{found} at {'.'.join(place[1:])}",
-        expected=str(first["msg"])[0].lower() + str(first["msg"])[1:],
+        f"{file}: {'.'.join(place[:1])}" if place else str(file),
+        found=found if len(place) <= 1 else f"{found} at {'.'.join(place[1:])}",
+        expected=said[0].lower() + said[1:],
         do="Correct the mapping; configs/sources/jsonl.yaml shows every form.",
     )
+
+
+def _place(values: Any, loc: tuple[int | str, ...]) -> list[str]:
+    """The keys of the file on the way to the mistake, without the names of the forms tried."""
+    place = []
+    for number, part in enumerate(loc):
+        is_last = number == len(loc) - 1
+        if isinstance(part, str) and part.startswith("<"):
+            continue
+        if isinstance(values, dict) and (part in values or is_last):
+            place.append(str(part))
+            values = values.get(part)
+        elif isinstance(values, list) and isinstance(part, int):
+            place.append(str(part))
+            values = values[part] if part < len(values) else None
+    return place

@@ -5,12 +5,13 @@ import sys
 
 from pyspark.sql import SparkSession
 
-from jobs.settings import Settings
+from jobs.settings import PROJECT, Settings
 
 
 def open_spark(settings: Settings, job: str) -> SparkSession:
     """Start Spark, or join the session that spark-submit or a test has started."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_CONF_DIR", str(PROJECT / "configs" / "spark"))
     builder = (
         SparkSession.builder.appName(f"nightshift {job}")
         .config("spark.ui.enabled", "false")
@@ -19,6 +20,8 @@ def open_spark(settings: Settings, job: str) -> SparkSession:
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
         .config("spark.sql.parquet.compression.codec", "zstd")
+        # A log may have both `Price` and `price`.
+        .config("spark.sql.caseSensitive", "true")
         .config("spark.sql.shuffle.partitions", str(settings.spark.partitions))
         # The number of files must not follow from the size of the night.
         .config("spark.sql.adaptive.coalescePartitions.enabled", "false")

@@ -4,6 +4,7 @@ import gzip
 from datetime import date
 
 import pytest
+import zstandard
 
 from contracts.errors import MissingRawError, UnreachableError
 from contracts.windows import Window, one_day
@@ -11,10 +12,11 @@ from jobs import raw_lines
 from jobs.raw_lines import find_raw, read_header
 
 DAY = date(2017, 11, 28)
+PACKED = [("gz", gzip.compress), ("zst", zstandard.compress)]
 
 
-def lines_of(file, *, skip=0):
-    batches = raw_lines._lines_of_file(file.as_uri(), file.name, DAY, skip)
+def lines_of(file, *, skip=0, most=None):
+    batches = raw_lines._lines_of_file(file.as_uri(), file.name, DAY, skip, most)
     return [row for batch in batches for row in batch.to_pylist()]
 
 
@@ -33,10 +35,11 @@ def test_lines_are_numbered_across_blocks(tmp_path, monkeypatch, block):
     assert numbered(file, skip=1) == [(2, ""), (3, "three"), (4, "four")]
 
 
-def test_a_gzip_file_of_several_parts_is_read_to_its_end(tmp_path):
-    """Collectors append parts; each is a gzip stream of its own."""
-    file = tmp_path / "log.jsonl.gz"
-    file.write_bytes(gzip.compress(b"one\n") + gzip.compress(b"two\n"))
+@pytest.mark.parametrize(("ending", "pack"), PACKED)
+def test_a_packed_file_of_several_parts_is_read_to_its_end(tmp_path, ending, pack):
+    """Collectors append parts; each is a stream of its own."""
+    file = tmp_path / f"log.jsonl.{ending}"
+    file.write_bytes(pack(b"one\n") + pack(b"two\n"))
 
     assert numbered(file) == [(1, "one"), (2, "two")]
 
@@ -66,12 +69,25 @@ def test_a_mark_before_the_first_line_is_no_text(tmp_path, monkeypatch, block):
     ]
 
 
-def test_a_truncated_file_says_so(tmp_path):
+@pytest.mark.parametrize(("ending", "pack"), PACKED)
+def test_a_truncated_file_says_so(tmp_path, ending, pack):
     """A file that ends early is no short file: what is missing cannot be counted."""
-    file = tmp_path / "log.jsonl.gz"
-    file.write_bytes(gzip.compress(b"line\n" * 10_000)[:-20])
+    file = tmp_path / f"log.jsonl.{ending}"
+    file.write_bytes(pack(b"".join(b"line %d\n" % n for n in range(10_000)))[:-20])
 
-    assert [row["broken"] for row in lines_of(file)] == ["Truncated compressed stream"]
+    assert lines_of(file)[-1]["broken"] == "Truncated compressed stream"
+
+
+@pytest.mark.parametrize("block", [1, 7, 1024])
+@pytest.mark.parametrize("most", [1, 4, 10, 11])
+def test_the_first_lines_are_the_first_lines(tmp_path, monkeypatch, block, most):
+    """Of a file that is only looked at, no line is left out and none is numbered anew."""
+    monkeypatch.setattr(raw_lines, "_BLOCK_BYTES", block)
+    file = tmp_path / "log.jsonl"
+    file.write_bytes(b"0\n1\n2\n3\n4\n5\n6\n7\n8\n9")
+    found = [(row["line"], row["raw"]) for row in lines_of(file, most=most)]
+
+    assert found == [(n + 1, str(n)) for n in range(10)][:most]
 
 
 def test_the_header_of_a_file_is_its_first_line(tmp_path):
