@@ -246,6 +246,32 @@ def doctor(config: Config = None, json: Json = False) -> None:
     _guarded("doctor", config, json, examine, is_shown=True)
 
 
+sources = typer.Typer(help="Mappings from raw logs to `events`.", no_args_is_help=True)
+app.add_typer(sources, name="sources", rich_help_panel=OPERATE)
+
+
+@sources.command("check")
+def check(
+    file: Annotated[str, typer.Argument(help="A raw log: a path or a URI.")],
+    source: Annotated[
+        str | None, typer.Option(help="Mapping; default: the configuration's.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Rows to read.")] = 10_000,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Read a log's first rows against a mapping, and say what became of them."""
+    from jobs.check_source import check_source, show_check
+
+    def body(settings: Settings) -> tuple[int, dict[str, Any]]:
+        code, said = check_source(file, settings, source=source, rows=rows)
+        if not json:
+            show_check(said)
+        return code, said
+
+    _guarded("sources check", config, json, body, is_shown=True)
+
+
 # ---- how each command is run ---------------------------------------------------------------------
 
 

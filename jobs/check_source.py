@@ -1,0 +1,178 @@
+"""Read the first rows of a log against a mapping, and say what became of them; write nothing.
+
+`nightshift sources check FILE`. The rows go the way that they would go at night, through the same
+code, so what is said here is what the night would do.
+"""
+
+import itertools
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import Row
+from pyspark.sql import functions as F
+from rich.markup import escape
+from rich.table import Table
+
+from contracts.errors import ConfigError
+from jobs import console
+from jobs.describe_source import describe_log
+from jobs.load_logs import Place, load_rows, log_of, read_head
+from jobs.map_events import map_events
+from jobs.raw_lines import RawFile, first_lines, refuse_broken
+from jobs.settings import Settings
+from jobs.source_parts import Csv
+from jobs.source_rows import Log
+from jobs.sources import Source, load_source
+from jobs.spark import open_spark
+
+JOB = "sources check"
+EXAMPLES = 3
+_NO_DAY = date(9999, 12, 1)  # nothing is later: the ingestion day of the file is not known
+_DAY = re.compile(r"ingest_date=(\d{4}-\d{2}-\d{2})")
+
+
+def check_source(
+    path: str, settings: Settings, *, source: str | None, rows: int
+) -> tuple[int, dict[str, Any]]:
+    """Return what became of the first rows, and 3 where a night would refuse as many bad ones."""
+    name = source or settings.source
+    mapping = settings.source_file.with_name(f"{name}.yaml")
+    known = load_source(mapping)
+    file = _raw_file(path)
+    place = Place(str(Path(path).parent), str(mapping))
+    log = log_of(file, known, place)
+    spark = open_spark(settings, JOB)
+    most = rows + 1 if isinstance(log.format, Csv) else rows
+    parsed = load_rows(spark, [file], log, place, most=most)
+    instant = F.date_format("event_time", "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")  # the session is in UTC
+    events = map_events(parsed, log, zone=settings.time_zone)
+    mapped = events.withColumn("event_time", instant).collect()
+    for row in mapped:
+        if row["broken"] is not None:
+            raise refuse_broken(file.source, place.folder, row["broken"])
+    head = read_head(file, log, place) or _keys(file)
+    summary = {"source": name, "file": path, **summarize(mapped, log, known, head=head)}
+    is_refused = summary["refused"] > settings.ingest.max_bad_fraction * max(len(mapped), 1)
+    return 3 if is_refused else 0, {
+        **summary,
+        "max_bad_fraction": settings.ingest.max_bad_fraction,
+        "ingestion_day": None if file.ingest_date == _NO_DAY else file.ingest_date,
+    }
+
+
+def summarize(rows: Sequence[Row], log: Log, source: Source, *, head: list[str]) -> dict[str, Any]:
+    """What became of the rows: each column's values, the events, the repeats, the refused."""
+    events = [row for row in rows if row["reason"] is None]
+    refused = sorted((row for row in rows if row["reason"] is not None), key=lambda r: r["reason"])
+    given = set()
+    for row in rows:
+        given |= {n for n in range(len(log.columns)) if row["present"] >> n & 1}
+    times = [row["event_time"] for row in events]
+    return {
+        "rows": len(rows),
+        "events": len({row["event_id"] for row in events}),
+        "duplicates": len(events) - len({row["event_id"] for row in events}),
+        "refused": len(refused),
+        "reasons": {
+            reason: {"rows": len(alike), "examples": [_line(row) for row in alike[:EXAMPLES]]}
+            for reason, found in itertools.groupby(refused, key=lambda row: str(row["reason"]))
+            for alike in [sorted(found, key=lambda row: int(row["line"]))]
+        },
+        "columns": {
+            column: {"from": words, **_values(events, column)}
+            for column, words in describe_log(log, source.item_attributes).items()
+        },
+        "event_types": dict(Counter(row["event_type"] for row in events).most_common()),
+        "first_event_time": min(times, default=None),
+        "last_event_time": max(times, default=None),
+        "never_given": [name for n, name in enumerate(log.columns) if n not in given],
+        "not_mapped": [name for name in head if name not in log.columns],
+    }
+
+
+def show_check(summary: dict[str, Any]) -> None:
+    """The same for people."""
+    out = console.out
+    day = summary["ingestion_day"]
+    out.print(f"{summary['file']}: {summary['rows']:,} rows as {summary['source']}", markup=False)
+    if day is None:
+        out.print("  its ingestion day is not known: no event is taken for one of a later day")
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    for title in ("column", "from", "given", "examples"):
+        table.add_column(title, header_style="dim", overflow="fold")
+    for column, said in summary["columns"].items():
+        share = "–" if said["given"] is None else f"{said['given']:.1%}"
+        examples = ", ".join(_clip(example, 32) for example in said["examples"])
+        table.add_row(*map(escape, (column, said["from"], share, examples)))
+    out.print(table)
+    for title, names in (("no row gives", "never_given"), ("not mapped", "not_mapped")):
+        if summary[names]:
+            out.print(f"{title}: {', '.join(summary[names])}", markup=False)
+    types = ", ".join(f"{name} {count:,}" for name, count in summary["event_types"].items())
+    if types:
+        out.print(f"{types}; from {summary['first_event_time']} to {summary['last_event_time']}")
+    share = summary["refused"] / max(summary["rows"], 1)
+    out.print(
+        f"{summary['events']:,} events, {summary['duplicates']:,} repeat one of them, "
+        f"{summary['refused']:,} refused ({share:.2%}; "
+        f"a night allows {summary['max_bad_fraction']:.2%})"
+    )
+    for reason, said in summary["reasons"].items():
+        out.print(f"  {reason}: {said['rows']:,}", markup=False)
+        for example in said["examples"]:
+            out.print(f"    line {example['line']}: {_clip(example['raw'], 160)}", markup=False)
+
+
+def _clip(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _line(row: Row) -> dict[str, Any]:
+    return {"line": row["line"], "raw": bytes(row["raw"]).decode(errors="replace")}
+
+
+def _values(events: Sequence[Row], column: str) -> dict[str, Any]:
+    """How many events have a value, and the first few different ones."""
+    values = [row[column] for row in events]
+    found = [value for value in values if value not in (None, {})]
+    return {
+        "given": len(found) / len(values) if values else None,
+        "examples": list(itertools.islice(dict.fromkeys(map(_text, found)), EXAMPLES)),
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={inner}" for key, inner in value.items())
+    return str(value)
+
+
+def _raw_file(path: str) -> RawFile:
+    is_uri = "://" in path
+    if not is_uri and not Path(path).is_file():
+        raise ConfigError(
+            path,
+            found="no such file",
+            expected="a raw log",
+            do="Give the path or the URI of one file of a day.",
+        )
+    found = _DAY.search(str(path if is_uri else Path(path).resolve()))
+    day = date.fromisoformat(found.group(1)) if found else _NO_DAY
+    return RawFile(path if is_uri else Path(path).resolve().as_uri(), Path(path).name, day)
+
+
+def _keys(file: RawFile) -> list[str]:
+    """The keys of the first JSON lines."""
+    keys: dict[str, None] = {}
+    for line in first_lines(file, 100):
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        keys.update(dict.fromkeys(found if isinstance(found, dict) else {}))
+    return list(keys)
