@@ -11,6 +11,8 @@ NightshiftError (Exception)       exit 1  anything else that went wrong, said cl
 |   +-- ConservationError                 lines that are neither events, duplicates nor quarantined
 |   +-- MissingColumnsError               a column that the mapping names is not in the log
 |   +-- MissingPartitionError             a stage before has not committed what this one reads
+|   +-- MissingSnapshotError              what a run once read is not there any more, or not whole
+|   +-- ReplayError                       a past night, rebuilt, is not what was committed
 |   +-- AuditError                        rows that must not be published
 +-- GateError                     exit 4  the gate refused
 |   +-- PromotionRefusedError             the written rule does not hold for the candidate
@@ -22,6 +24,7 @@ NightshiftError (Exception)       exit 1  anything else that went wrong, said cl
 A message says where, what was found, what was expected, and what to do next.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -30,9 +33,18 @@ class NightshiftError(Exception):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, where: str, *, found: str, expected: str, do: str) -> None:
+    def __init__(
+        self,
+        where: str,
+        *,
+        found: str,
+        expected: str,
+        do: str,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(f"{where}: found {found}, expected {expected}. {do}")
         self.where, self.found, self.expected, self.do = where, found, expected, do
+        self.details = dict(details or {})  # what `--json` says besides the message
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), str(self), self.__dict__)
@@ -130,6 +142,21 @@ class MissingPartitionError(DataError):
             expected="one, committed whole",
             do=f"Run `{producer}` first, then run this again.",
         )
+
+
+class MissingSnapshotError(DataError):
+    def __init__(self, table: str, *, snapshot_id: int, found: str) -> None:
+        super().__init__(
+            f"{table} at snapshot {snapshot_id}",
+            found=found,
+            expected="the snapshot, with every file that it names",
+            do="Neither a night nor `nightshift vacuum` removes one: look for another program "
+            "that expires snapshots or removes files, and restore them from a copy.",
+        )
+
+
+class ReplayError(DataError):
+    pass
 
 
 class AuditError(DataError):

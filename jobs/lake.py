@@ -9,9 +9,9 @@ no snapshot names; two runs that replace the same days cannot both commit.
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -24,12 +24,13 @@ from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 from pyspark.sql import DataFrame, SparkSession
 
-from contracts.errors import AuditError, BusyError, MissingPartitionError
+from contracts.errors import AuditError, BusyError, MissingPartitionError, MissingSnapshotError
 from contracts.tables import Table
 from contracts.windows import Window
 from jobs.lake_catalog import NAMESPACE, open_catalog
+from jobs.lake_files import as_table, list_parquet, read_files, summarize, write_files
 from jobs.lake_files import lay_out as lay_out
-from jobs.lake_files import list_parquet, read_files, summarize_files, write_files
+from jobs.lake_leftovers import Leftover, find_leftovers, remove_files
 from jobs.lake_types import arrow_schema, follow_contract, iceberg_schema, partition_spec
 from jobs.settings import Settings
 
@@ -85,8 +86,12 @@ class Lake:
         window: Window | None = None,
         snapshot_id: int | None = None,
     ) -> DataFrame:
-        """The rows whose partition lies in the window; no row where nothing was committed."""
+        """The rows whose partition lies in the window; no row where nothing was committed.
+
+        Raises MissingSnapshotError.
+        """
         found = self._find(table)
+        _require_snapshot(table, found, snapshot_id)
         paths: list[str] = []
         if found is not None:
             row_filter = _in_window(table, window) if window else None
@@ -104,7 +109,8 @@ class Lake:
         """The same without Spark, in memory."""
         schema = arrow_schema(table, columns)
         found = self._find(table)
-        if found is None or (snapshot_id is None and found.current_snapshot() is None):
+        _require_snapshot(table, found, snapshot_id)
+        if found is None or found.current_snapshot() is None:
             return schema.empty_table()
         scan = found.scan(selected_fields=tuple(schema.names), snapshot_id=snapshot_id)
         if window:
@@ -113,8 +119,47 @@ class Lake:
 
     def partitions(self, table: Table) -> list[date]:
         """The days or cutoffs that were committed, oldest first, those without rows included."""
-        days = {day for commit in self._commits(table) for day in commit.window.days}
+        days = {day for commit in self.commits(table) for day in commit.window.days}
         return sorted(days)
+
+    def commits(self, table: Table) -> Iterator[Commit]:
+        """The table's commits, newest first."""
+        found = self._find(table)
+        for snapshot in _history(found) if found else iter(()):
+            commit = _commit(table, snapshot)
+            if commit is not None:
+                yield commit
+
+    def commit_at(self, table: Table, snapshot_id: int) -> Commit:
+        """What the run that made this snapshot said of itself. Raises MissingSnapshotError."""
+        found = self._find(table)
+        _require_snapshot(table, found, snapshot_id)
+        snapshot = found.snapshot_by_id(snapshot_id) if found else None
+        commit = _commit(table, snapshot) if snapshot else None
+        if commit is None:
+            raise MissingSnapshotError(
+                table.name, snapshot_id=snapshot_id, found="a commit of another program"
+            )
+        return commit
+
+    def has(self, table: Table, window: Window) -> bool:
+        """Does any file of the table hold rows of the window?"""
+        found = self._find(table)
+        return found is not None and bool(_files(found, _in_window(table, window), None))
+
+    def require_files(self, table: Table, *, window: Window, snapshot_id: int) -> None:
+        """Raise MissingSnapshotError unless every file of the window still lies there."""
+        found = self._find(table)
+        _require_snapshot(table, found, snapshot_id)
+        files = _files(found, _in_window(table, window), snapshot_id) if found else []
+        named = {file.file_path for file in files}
+        lost = sorted(named - {*list_parquet(self._folder(table), self._catalog.properties)})
+        if lost:
+            raise MissingSnapshotError(
+                table.name,
+                snapshot_id=snapshot_id,
+                found=f"{len(lost)} of {len(named)} files gone, the first {lost[0]}",
+            )
 
     def snapshot_id(self, table: Table) -> int | None:
         found = self._find(table)
@@ -123,7 +168,7 @@ class Lake:
 
     def require(self, table: Table, cutoff: date, *, producer: str) -> Commit:
         """The commit that made the partition ``cutoff``. Raises MissingPartitionError."""
-        for commit in self._commits(table):
+        for commit in self.commits(table):
             if commit.window.start <= cutoff < commit.window.end:
                 return commit
         raise MissingPartitionError(
@@ -164,10 +209,10 @@ class Lake:
 
     def stage(self, frame: DataFrame, table: Table, *, window: Window, run_key: str) -> Staged:
         """Write the files of a run, read them back, count and hash. Nothing is visible yet."""
-        folder = f"{self._location}/{table.name}/data/run={run_key}"
+        folder = f"{self._folder(table)}/data/run={run_key}"
         write_files(frame, table, folder)
         paths = list_parquet(folder, self._catalog.properties)
-        counts = summarize_files(frame.sparkSession, table, paths)
+        counts = summarize(read_files(frame.sparkSession, table, paths), table)
         _audit(table, window, counts.nulls, counts.first, counts.last)
         return Staged(table, paths, window, run_key, counts.num_rows, counts.content_hash)
 
@@ -213,7 +258,20 @@ class Lake:
                 do="Its rows stand, this run's are not visible. Run this again if it has to win.",
             ) from error
         # Not "the current snapshot": another run may have landed on other days since.
-        return next(commit for commit in self._commits(table) if commit.run_key == staged.run_key)
+        return next(commit for commit in self.commits(table) if commit.run_key == staged.run_key)
+
+    # ---- what killed runs have left --------------------------------------------------------------
+
+    def leftovers(self, table: Table, *, older_than: datetime) -> list[Leftover]:
+        """Files of ours that no snapshot names, and no run still writes. Raises ConfigError."""
+        properties = self._catalog.properties
+        return find_leftovers(
+            lambda: self._find(table), self._folder(table), properties, older_than=older_than
+        )
+
+    def remove(self, leftovers: Iterable[Leftover]) -> None:
+        """Remove these files, and the folders of runs that are empty then."""
+        remove_files([leftover.path for leftover in leftovers], self._catalog.properties)
 
     # ---- inside ----------------------------------------------------------------------------------
 
@@ -224,11 +282,14 @@ class Lake:
             return None
 
     def _create(self, table: Table) -> IcebergTable:
+        found = self._find(table)
+        if found is not None:  # pyiceberg would write a table's first metadata and throw it away
+            return follow_contract(found, table)
         schema = iceberg_schema(table)
         found = self._catalog.create_table_if_not_exists(
             (NAMESPACE, table.name),
             schema=schema,
-            location=f"{self._location}/{table.name}",
+            location=self._folder(table),
             partition_spec=partition_spec(table),
             properties={
                 "schema.name-mapping.default": schema.name_mapping.model_dump_json(),
@@ -238,13 +299,8 @@ class Lake:
         )
         return follow_contract(found, table)
 
-    def _commits(self, table: Table) -> Iterator[Commit]:
-        """The table's commits, newest first."""
-        found = self._find(table)
-        for snapshot in _history(found) if found else iter(()):
-            commit = _commit(table, snapshot)
-            if commit is not None:
-                yield commit
+    def _folder(self, table: Table) -> str:
+        return f"{self._location}/{table.name}"
 
 
 def open_lake(settings: Settings) -> Lake:
@@ -254,6 +310,12 @@ def open_lake(settings: Settings) -> Lake:
 
 def new_run_key(job: str, cutoff: date) -> str:
     return f"{job}-{cutoff}-{secrets.token_hex(4)}"
+
+
+def content_of(rows: DataFrame, table: Table) -> tuple[int, str]:
+    """How many rows and which content hash a commit of them would record; nothing is written."""
+    counts = summarize(as_table(rows, table), table)
+    return counts.num_rows, counts.content_hash
 
 
 def _in_window(table: Table, window: Window) -> BooleanExpression:
@@ -268,6 +330,13 @@ def _files(
         return []
     scan = found.scan(snapshot_id=snapshot_id)
     return [task.file for task in (scan.filter(row_filter) if row_filter else scan).plan_files()]
+
+
+def _require_snapshot(table: Table, found: IcebergTable | None, snapshot_id: int | None) -> None:
+    """pyiceberg reads a snapshot that it does not know as one without rows."""
+    if snapshot_id is None or (found is not None and found.snapshot_by_id(snapshot_id)):
+        return
+    raise MissingSnapshotError(table.name, snapshot_id=snapshot_id, found="no such snapshot")
 
 
 def _history(found: IcebergTable) -> Iterator[Snapshot]:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from contracts.errors import UnreachableError
 from jobs.settings import Settings
@@ -13,6 +14,7 @@ from jobs.settings import Settings
 NAMESPACE = "nightshift"
 _SQLITE = "sqlite:///"
 _CONNECT_SECONDS = 10
+_ATTEMPTS = 5  # at a new catalog, which other programs may be making too
 
 
 def open_catalog(settings: Settings) -> Catalog:
@@ -24,9 +26,7 @@ def open_catalog(settings: Settings) -> Catalog:
         if address.startswith("postgresql") and "connect_timeout" not in address:
             separator = "&" if "?" in address else "?"
             properties["uri"] = f"{address}{separator}connect_timeout={_CONNECT_SECONDS}"
-        catalog = load_catalog("nightshift", **properties, warehouse=settings.lake_location)
-        if not catalog.namespace_exists(NAMESPACE):
-            _create_namespace(catalog)
+        return _load({**properties, "warehouse": settings.lake_location})
     except UnreachableError:
         raise
     except Exception as error:  # each kind of catalog has its own tree of errors
@@ -37,14 +37,21 @@ def open_catalog(settings: Settings) -> Catalog:
             reason=first_line,
             do="Check lake.catalog in the configuration, and that its server or folder is there.",
         ) from error
-    return catalog
 
 
-def _create_namespace(catalog: Catalog) -> None:
-    try:
-        catalog.create_namespace(NAMESPACE)
-    except NamespaceAlreadyExistsError:
-        return  # another program was first
+def _load(properties: dict[str, str]) -> Catalog:
+    """Load the catalog and make what a new one lacks, whoever else is making it at the moment."""
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            catalog = load_catalog("nightshift", **properties)
+            if not catalog.namespace_exists(NAMESPACE):
+                catalog.create_namespace(NAMESPACE)
+            return catalog
+        except (NamespaceAlreadyExistsError, SQLAlchemyError) as error:
+            was_first = isinstance(error, NamespaceAlreadyExistsError | IntegrityError)
+            if not attempts_left or not (was_first or "already exists" in str(error)):
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _prepare(address: str, settings: Settings) -> None:

@@ -18,7 +18,7 @@ _FOLDER = "partition"  # a copy of the partition column, which Spark turns into 
 
 
 @dataclass(frozen=True)
-class FileCounts:
+class RowCounts:
     num_rows: int
     content_hash: str
     nulls: dict[str, int]  # of the columns that may hold none
@@ -26,15 +26,19 @@ class FileCounts:
     last: date | None
 
 
+def as_table(frame: DataFrame, table: Table) -> DataFrame:
+    """The table's columns, in its order and of its types: what its files would hold."""
+    schema = spark_schema(table)
+    return frame.select(
+        *(F.col(c.name).cast(schema[c.name].dataType).alias(c.name) for c in table.columns)
+    )
+
+
 def write_files(frame: DataFrame, table: Table, folder: str) -> None:
     """Write the table's columns, each file with one partition's rows, sorted by key."""
-    columns = [
-        F.col(c.name).cast(spark_schema(table)[c.name].dataType).alias(c.name)
-        for c in table.columns
-    ]
     order = [table.partition, *(name for name in table.key if name != table.partition)]
     (
-        frame.select(*columns)
+        as_table(frame, table)
         .sortWithinPartitions(*order)
         .withColumn(_FOLDER, F.col(table.partition))
         .write.mode("errorifexists")
@@ -44,7 +48,10 @@ def write_files(frame: DataFrame, table: Table, folder: str) -> None:
 
 
 def list_parquet(folder: str, properties: Mapping[str, str]) -> list[str]:
-    """The Parquet files under a folder or URI, as URIs of the same form, sorted."""
+    """The Parquet files under a folder or URI, as URIs of the same form, sorted.
+
+    Not those of Spark's `_temporary`, where an executor that was given up may go on writing.
+    """
     io = PyArrowFileIO(dict(properties))
     scheme, netloc, path = PyArrowFileIO.parse_location(folder)
     infos = io.fs_by_scheme(scheme, netloc).get_file_info(
@@ -52,7 +59,7 @@ def list_parquet(folder: str, properties: Mapping[str, str]) -> list[str]:
     )
     start = folder.removesuffix(path)
     found = [i.path for i in infos if i.type == FileType.File and i.path.endswith(".parquet")]
-    return sorted(start + name for name in found)
+    return sorted(start + name for name in found if "/_" not in name.removeprefix(path))
 
 
 def read_files(spark: SparkSession, table: Table, paths: list[str]) -> DataFrame:
@@ -62,23 +69,19 @@ def read_files(spark: SparkSession, table: Table, paths: list[str]) -> DataFrame
     return spark.read.schema(schema).parquet(*paths).select(*table.column_names)
 
 
-def summarize_files(spark: SparkSession, table: Table, paths: list[str]) -> FileCounts:
-    """One pass over the files as they were written."""
+def summarize(rows: DataFrame, table: Table) -> RowCounts:
+    """One pass over rows that have the table's columns and types."""
     required = [column.name for column in table.columns if not column.nullable]
     counts = [F.count_if(F.col(name).isNull()).alias(f"nulls_{name}") for name in required]
-    row: Any = (
-        read_files(spark, table, paths)
-        .select(
-            F.count(F.lit(1)).alias("num_rows"),
-            # Decimal, because 64-bit words overflow when they are added up.
-            F.sum(_row_hash(table).cast("decimal(20,0)")).alias("total"),
-            F.min(table.partition).alias("first"),
-            F.max(table.partition).alias("last"),
-            *counts,
-        )
-        .first()
-    )
-    return FileCounts(
+    row: Any = rows.select(
+        F.count(F.lit(1)).alias("num_rows"),
+        # Decimal, because 64-bit words overflow when they are added up.
+        F.sum(_row_hash(table).cast("decimal(20,0)")).alias("total"),
+        F.min(table.partition).alias("first"),
+        F.max(table.partition).alias("last"),
+        *counts,
+    ).first()
+    return RowCounts(
         num_rows=row["num_rows"],
         content_hash=f"{int(row['total'] or 0) % 2**64:016x}-{row['num_rows']}",
         nulls={name: row[f"nulls_{name}"] for name in required},

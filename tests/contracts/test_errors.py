@@ -16,6 +16,7 @@ from contracts.errors import (
     MissingColumnsError,
     MissingPartitionError,
     MissingRawError,
+    MissingSnapshotError,
     NightshiftError,
     NoChampionError,
     PromotionRefusedError,
@@ -80,6 +81,13 @@ MESSAGES = [
         "events/ingest_date=2017-11-28: found no committed partition, "
         "expected one, committed whole. "
         "Run `nightshift ingest --cutoff 2017-11-29` first, then run this again.",
+    ),
+    (
+        MissingSnapshotError("events", snapshot_id=7, found="no such snapshot"),
+        "events at snapshot 7: found no such snapshot, "
+        "expected the snapshot, with every file that it names. "
+        "Neither a night nor `nightshift vacuum` removes one: look for another program "
+        "that expires snapshots or removes files, and restore them from a copy.",
     ),
     (
         PromotionRefusedError("nightshift", reasons=["churn is worse than recency", "version 3"]),

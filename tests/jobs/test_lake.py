@@ -5,10 +5,16 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from contracts.errors import AuditError, BusyError, MissingPartitionError, UnreachableError
+from contracts.errors import (
+    AuditError,
+    BusyError,
+    MissingPartitionError,
+    MissingSnapshotError,
+    UnreachableError,
+)
 from contracts.tables import EVENTS, QUARANTINE, SERIES
 from contracts.windows import Window, one_day
-from jobs.lake import Lake, new_run_key, open_lake
+from jobs.lake import Lake, content_of, new_run_key, open_lake
 
 pytestmark = pytest.mark.spark
 
@@ -101,6 +107,36 @@ def test_what_was_not_committed_is_not_there(spark, lake):
         "series/cutoff=2017-01-09: found no committed partition, expected one, committed whole. "
         "Run `nightshift series --cutoff 2017-01-09` first, then run this again."
     )
+
+
+def test_a_snapshot_that_is_not_there_is_no_empty_table(spark, lake):
+    """pyiceberg alone would read it as one without rows."""
+    put(lake, rows(spark, "a"))
+
+    for ask in (
+        lambda: lake.read(spark, SERIES, snapshot_id=1),
+        lambda: lake.read_arrow(SERIES, snapshot_id=1),
+        lambda: lake.commit_at(SERIES, 1),
+        lambda: lake.read_arrow(EVENTS, snapshot_id=1),
+    ):
+        with pytest.raises(MissingSnapshotError, match="at snapshot 1: found no such snapshot"):
+            ask()
+
+
+def test_a_commit_leaves_no_metadata_that_nothing_names(spark, lake, settings):
+    """One file for the table as it was made, one for each commit."""
+    put(lake, rows(spark, "a"))
+    put(lake, rows(spark, "b"))
+
+    assert len([*settings.home.glob("lake/series/metadata/*.metadata.json")]) == 3
+
+
+def test_rows_have_the_content_hash_of_the_files_that_they_would_be_written_to(spark, lake):
+    """So that a night can be proved without writing it again."""
+    frame = rows(spark, "a", "b", "c")
+    commit = put(lake, frame.repartition(2))
+
+    assert content_of(frame, SERIES) == (commit.num_rows, commit.content_hash)
 
 
 @pytest.mark.parametrize("there_before", [True, False], ids=["replaced", "new"])
