@@ -109,6 +109,8 @@ def show_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
             if isinstance(value, Mapping):
                 is_long = len(value) > MOST_SHOWN
                 value = f"{len(value)}: see --json" if is_long else json.dumps(value, default=str)
+            if isinstance(value, list):
+                value = "\n".join(["", *(f"    {one}" for one in value)]) if value else "nothing"
             out.print(f"  [dim]{key:<16}[/] ", end="")
             out.print(str(value), markup=False)
 

@@ -4,7 +4,9 @@ Environment variables override it: ``NIGHTSHIFT__SPARK__MASTER`` sets ``spark.ma
 Raises ConfigError or UnknownKeyError, with the file and the key.
 """
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,6 +20,7 @@ from contracts.errors import ConfigError, UnknownKeyError
 PROJECT = Path(__file__).resolve().parents[1]
 DEFAULT_FILE = PROJECT / "configs" / "nightshift.yaml"
 PREFIX = "NIGHTSHIFT__"
+REMEMBERED = "settings"
 
 
 class Section(BaseModel):
@@ -27,6 +30,7 @@ class Section(BaseModel):
 class LakeSettings(Section):
     location: str  # folder or URI that holds the tables' files
     catalog: dict[str, str]  # properties of the pyiceberg catalog
+    vacuum_hours: PositiveInt  # age from which a file that no snapshot names is left over
 
 
 class WarehouseSettings(Section):
@@ -138,6 +142,20 @@ class Settings(Section):
     @property
     def reports_folder(self) -> Path:
         return self.home / "reports"
+
+
+def remembered(settings: Settings, *names: str) -> dict[str, str]:
+    """The fact by which a commit says which settings made its rows."""
+    return {REMEMBERED: settings.model_dump_json(include={*names})}
+
+
+def recalled(settings: Settings, facts: Mapping[str, str]) -> Settings:
+    """The settings with those that a commit remembers in their place. Raises ConfigError."""
+    values = {**settings.model_dump(), **json.loads(facts.get(REMEMBERED, "{}"))}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise _config_error(Path(f"the commit's {REMEMBERED}"), error.errors()[0]) from None
 
 
 def load_settings(file: Path | None = None) -> Settings:

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -43,6 +44,9 @@ class Warehouse(Protocol):
 
     def query(self, statement: str) -> pa.Table:
         """Read, from whole nights only. Raises UnreachableError."""
+
+    def leftovers(self, *, older_than: datetime) -> list[Path]:
+        """Files that killed runs have left. Raises BusyError while another run publishes."""
 
 
 def open_warehouse(settings: Settings) -> Warehouse:
@@ -93,6 +97,13 @@ class DuckDBWarehouse:
                 reason=_first_line(error),
                 do="Close the program that holds the file open for writing, then run this again.",
             ) from error
+
+    def leftovers(self, *, older_than: datetime) -> list[Path]:
+        if not self._copies():
+            return []
+        with self._lock("vacuum"):  # while we hold it, no copy belongs to a living run
+            limit = older_than.timestamp()
+            return [copy for copy in self._copies() if copy.stat().st_mtime < limit]
 
     @contextmanager
     def _lock(self, run_key: str) -> Iterator[None]:
@@ -164,8 +175,11 @@ class DuckDBWarehouse:
 
     def _remove_copies(self) -> None:
         """Copies that lie about while we hold the lock are of runs that were killed."""
-        for copy in self.file.parent.glob(f"{self.file.name}.*.run*"):
+        for copy in self._copies():
             copy.unlink()
+
+    def _copies(self) -> list[Path]:
+        return sorted(self.file.parent.glob(f"{self.file.name}.*.run*"))
 
     def _unreachable(self, error: Exception) -> UnreachableError:
         return UnreachableError(
