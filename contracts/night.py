@@ -61,10 +61,11 @@ SCORE = Program("score", "score", "spark", "Score every user with the champion."
 DEMAND = Program("forecast_demand", "demand", "spark", "Forecast units per item and day.")
 PUBLISH = Program("publish", "publish", "python", "Audit, then switch the warehouse tables.")
 REPORT = Program("report", "report", "python", "Write the night's HTML page.")
+REPLAY = Program("replay", "replay", "spark", "Rebuild a past night and compare.")
 
 PROGRAMS = (
     WRITE_RAW, INGEST, SESSIONS, SEQUENCES, SERIES, TRAIN,
-    EVALUATE, PROMOTE, ROLLBACK, SCORE, DEMAND, PUBLISH, REPORT,
+    EVALUATE, PROMOTE, ROLLBACK, SCORE, DEMAND, PUBLISH, REPORT, REPLAY,
 )  # fmt: skip
 
 DATA = (

@@ -14,11 +14,11 @@ only while no ingestion day before its cutoff was replaced since; otherwise all 
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import Window as Rows
 from pyspark.sql import functions as F
 
@@ -26,7 +26,7 @@ from contracts.tables import EVENTS, SEQUENCES
 from contracts.windows import Window, one_day
 from jobs.lake import Commit, Lake, new_run_key, open_lake
 from jobs.program import run
-from jobs.settings import Settings
+from jobs.settings import Settings, remembered
 from jobs.spark import open_spark
 
 JOB = "build_sequences"
@@ -164,6 +164,27 @@ def base_partition(lake: Lake, cutoff: date, *, max_events: int) -> Commit | Non
     return base if is_sound else None
 
 
+def rows_from(
+    spark: SparkSession,
+    lake: Lake,
+    settings: Settings,
+    *,
+    window: Window,
+    reads: Mapping[str, int],
+) -> DataFrame:
+    """The rows of a run that reads these snapshots; built upon the sequences, if they are one."""
+    cutoff = window.start
+    max_events, gap = settings.sequences.max_events, settings.sessions.gap_minutes
+    snapshot, base_id = reads[EVENTS.name], reads.get(SEQUENCES.name)
+    if base_id is None:
+        events = lake.read(spark, EVENTS, window=Window(date.min, cutoff), snapshot_id=snapshot)
+        return build_sequences(events, cutoff=cutoff, max_events=max_events, gap_minutes=gap)
+    base = lake.commit_at(SEQUENCES, base_id).window
+    events = lake.read(spark, EVENTS, window=Window(base.start, cutoff), snapshot_id=snapshot)
+    earlier = lake.read(spark, SEQUENCES, window=base, snapshot_id=base_id)
+    return extend_sequences(earlier, events, cutoff=cutoff, max_events=max_events, gap_minutes=gap)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     return run(JOB, _body, argv, description=__doc__.splitlines()[0], arguments=_arguments)
 
@@ -174,7 +195,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     cutoff: date = options.cutoff
-    max_events, gap = settings.sequences.max_events, settings.sessions.gap_minutes
+    max_events = settings.sequences.max_events
     lake = open_lake(settings)
     lake.require(
         EVENTS, cutoff - timedelta(days=1), producer=f"nightshift ingest --cutoff {cutoff}"
@@ -183,27 +204,17 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     assert snapshot is not None, "a table with a commit has a snapshot"
     reads = {EVENTS.name: snapshot}
     base = None if options.full else base_partition(lake, cutoff, max_events=max_events)
-
-    spark = open_spark(settings, JOB)
-    if base is None:
-        window = Window(date.min, cutoff)
-        events = lake.read(spark, EVENTS, window=window, snapshot_id=snapshot)
-        frame = build_sequences(events, cutoff=cutoff, max_events=max_events, gap_minutes=gap)
-    else:
+    if base is not None:
         reads[SEQUENCES.name] = base.snapshot_id
-        window = Window(base.window.start, cutoff)
-        events = lake.read(spark, EVENTS, window=window, snapshot_id=snapshot)
-        earlier = lake.read(spark, SEQUENCES, window=base.window, snapshot_id=base.snapshot_id)
-        frame = extend_sequences(
-            earlier, events, cutoff=cutoff, max_events=max_events, gap_minutes=gap
-        )
+
+    spark, window = open_spark(settings, JOB), one_day(cutoff)
     commit = lake.replace(
-        frame,
+        rows_from(spark, lake, settings, window=window, reads=reads),
         SEQUENCES,
-        window=one_day(cutoff),
+        window=window,
         run_key=new_run_key(JOB, cutoff),
         reads=reads,
-        facts={MAX_EVENTS: str(max_events)},
+        facts={MAX_EVENTS: str(max_events), **remembered(settings, "sequences", "sessions")},
     )
     return {
         "mode": "full" if base is None else f"since {base.window.start}",

@@ -11,18 +11,18 @@ Only the `series.top_items` with the most days of sales, and no item of an exclu
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from contracts.tables import EVENTS, SERIES
 from contracts.windows import Window, history_window, one_day
-from jobs.lake import new_run_key, open_lake
+from jobs.lake import Lake, new_run_key, open_lake
 from jobs.program import run
-from jobs.settings import Settings
+from jobs.settings import Settings, remembered
 from jobs.spark import open_spark
 
 JOB = "build_series"
@@ -108,39 +108,52 @@ def _categories(sold: DataFrame) -> DataFrame:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    return run(JOB, _body, argv, description=__doc__.splitlines()[0])
-
-
-def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    cutoff: date = options.cutoff
-    chosen = settings.series
-    lake = open_lake(settings)
-    ingest = f"nightshift ingest --cutoff {cutoff}"
-    lake.require(EVENTS, cutoff - timedelta(days=1), producer=ingest)
-    snapshot = lake.snapshot_id(EVENTS)
-    assert snapshot is not None, "a table with a commit has a snapshot"
-
-    spark = open_spark(settings, JOB)
+def rows_from(
+    spark: SparkSession,
+    lake: Lake,
+    settings: Settings,
+    *,
+    window: Window,
+    reads: Mapping[str, int],
+) -> DataFrame:
+    """The rows of a run that reads these snapshots."""
+    cutoff, chosen = window.start, settings.series
     ingest_days = history_window(cutoff, days=chosen.history_days + CLOCK_DAYS)
-    series = build_series(
-        lake.read(spark, EVENTS, window=ingest_days, snapshot_id=snapshot),
+    return build_series(
+        lake.read(spark, EVENTS, window=ingest_days, snapshot_id=reads[EVENTS.name]),
         cutoff=cutoff,
         history_days=chosen.history_days,
         top_items=chosen.top_items,
         excluded_categories=chosen.excluded_categories,
         zone=settings.time_zone,
     )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run(JOB, _body, argv, description=__doc__.splitlines()[0])
+
+
+def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    cutoff: date = options.cutoff
+    lake = open_lake(settings)
+    ingest = f"nightshift ingest --cutoff {cutoff}"
+    lake.require(EVENTS, cutoff - timedelta(days=1), producer=ingest)
+    snapshot = lake.snapshot_id(EVENTS)
+    assert snapshot is not None, "a table with a commit has a snapshot"
+
+    spark, window, reads = open_spark(settings, JOB), one_day(cutoff), {EVENTS.name: snapshot}
+    series = rows_from(spark, lake, settings, window=window, reads=reads)
     commit = lake.replace(
         series.repartition(settings.spark.partitions, "item_id"),
         SERIES,
-        window=one_day(cutoff),
+        window=window,
         run_key=new_run_key(JOB, cutoff),
-        reads={EVENTS.name: snapshot},
+        reads=reads,
+        facts=remembered(settings, "series", "time_zone"),
     )
     return {
         "rows": commit.num_rows,
-        "items": commit.num_rows // chosen.history_days,
+        "items": commit.num_rows // settings.series.history_days,
         "run_key": commit.run_key,
         "tables": {SERIES.name: commit.said},
     }

@@ -16,20 +16,20 @@ nothing here: the run says how many there were (`late_events`, `continued_events
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import Window as Rows
 from pyspark.sql import functions as F
 
 from contracts.errors import CutoffError
 from contracts.tables import EVENTS, SESSIONS
 from contracts.windows import Window, instant
-from jobs.lake import lay_out, new_run_key, open_lake
+from jobs.lake import Lake, lay_out, new_run_key, open_lake
 from jobs.program import run
-from jobs.settings import Settings
+from jobs.settings import Settings, remembered
 from jobs.spark import open_spark
 
 JOB = "build_sessions"
@@ -110,6 +110,60 @@ def _starts(in_order: Any, gap_minutes: int) -> Column:
     )
 
 
+def rows_from(
+    spark: SparkSession,
+    lake: Lake,
+    settings: Settings,
+    *,
+    window: Window,
+    reads: Mapping[str, int],
+) -> DataFrame:
+    """The rows of a run that restates the window's days and reads these snapshots."""
+    return of_days(_cut(spark, lake, settings, window=window, reads=reads), window)
+
+
+def _cut(
+    spark: SparkSession,
+    lake: Lake,
+    settings: Settings,
+    *,
+    window: Window,
+    reads: Mapping[str, int],
+) -> DataFrame:
+    """The sessions around the window's days, of all events but those that came too late."""
+    seen_from = F.lit(instant(_seen_from(window), settings.zone))
+    is_seen = ~_is_late(settings, window) & (F.col("event_time") >= seen_from)
+    return cut_sessions(
+        _ingested(spark, lake, window, reads).where(is_seen),
+        new_from=_on_time_from(window) + timedelta(days=settings.sessions.late_days),
+        gap_minutes=settings.sessions.gap_minutes,
+        zone=settings.time_zone,
+    )
+
+
+def _is_late(settings: Settings, window: Window) -> Column:
+    """Is an event new, and of a day before those that a new event may be of?"""
+    on_time_from = _on_time_from(window)
+    since = on_time_from + timedelta(days=settings.sessions.late_days)
+    is_old = F.col("event_time") < F.lit(instant(on_time_from, settings.zone))
+    return (F.col("ingest_date") >= F.lit(since)) & is_old
+
+
+def _on_time_from(window: Window) -> date:
+    return window.start + timedelta(days=SPILL_DAYS)
+
+
+def _ingested(
+    spark: SparkSession, lake: Lake, window: Window, reads: Mapping[str, int]
+) -> DataFrame:
+    ingest_days = Window(_seen_from(window) - timedelta(days=CLOCK_DAYS), window.end)
+    return lake.read(spark, EVENTS, window=ingest_days, snapshot_id=reads[EVENTS.name])
+
+
+def _seen_from(window: Window) -> date:
+    return window.start - timedelta(days=LONGEST_GAP_DAYS)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     return run(JOB, _body, argv, description=__doc__.splitlines()[0], arguments=_arguments)
 
@@ -141,20 +195,11 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     snapshot = lake.snapshot_id(EVENTS)
     assert snapshot is not None, "a table with a commit has a snapshot"
 
+    reads = {EVENTS.name: snapshot}
     spark = open_spark(settings, JOB)
-    seen_from = window.start - timedelta(days=LONGEST_GAP_DAYS)
-    ingest_days = Window(seen_from - timedelta(days=CLOCK_DAYS), cutoff)
-    events = lake.read(spark, EVENTS, window=ingest_days, snapshot_id=snapshot)
-    is_late = (F.col("ingest_date") >= F.lit(since)) & (
-        F.col("event_time") < F.lit(instant(on_time_from, settings.zone))
-    )
-    late_events = events.where(is_late).count()
-    sessions = cut_sessions(
-        events.where(~is_late & (F.col("event_time") >= F.lit(instant(seen_from, settings.zone)))),
-        new_from=since,
-        gap_minutes=settings.sessions.gap_minutes,
-        zone=settings.time_zone,
-    )
+    is_late = _is_late(settings, window)
+    late_events = _ingested(spark, lake, window, reads).where(is_late).count()
+    sessions = _cut(spark, lake, settings, window=window, reads=reads)
     older = F.when(F.col("session_date") < F.lit(window.start), F.col("num_new"))
     seen = Observation()
     restated = of_days(sessions.observe(seen, F.sum(older).alias("continued_events")), window)
@@ -163,7 +208,8 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         SESSIONS,
         window=window,
         run_key=new_run_key(JOB, cutoff),
-        reads={EVENTS.name: snapshot},
+        reads=reads,
+        facts=remembered(settings, "sessions", "time_zone"),
     )
     return {
         "since": since.isoformat(),

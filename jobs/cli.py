@@ -239,6 +239,36 @@ def status(config: Config = None, json: Json = False) -> None:
 
 
 @app.command(rich_help_panel=OPERATE)
+def replay(
+    cutoff: Annotated[str, typer.Argument(help="A past night.", metavar="CUTOFF")],
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Rebuild a past night from the snapshots it read, and prove it equal by hash."""
+    _program(night.REPLAY, cutoff, config, json)
+
+
+@app.command(rich_help_panel=OPERATE)
+def vacuum(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List, and remove nothing.")] = False,
+    older_than_hours: Annotated[
+        int | None, typer.Option(min=1, help="Default: the configuration's lake.vacuum_hours.")
+    ] = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Remove files that killed runs have left and nothing names."""
+    from jobs.vacuum import run_vacuum
+
+    _guarded(
+        "vacuum",
+        config,
+        json,
+        lambda settings: (0, run_vacuum(settings, hours=older_than_hours, is_dry_run=dry_run)),
+    )
+
+
+@app.command(rich_help_panel=OPERATE)
 def doctor(config: Config = None, json: Json = False) -> None:
     """Check all that Nightshift needs here, and say what to do about what is missing."""
     from jobs.doctor import examine

@@ -13,23 +13,23 @@ units spread more than a Poisson count would, Poisson otherwise.
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from scipy import stats
 
 from contracts.errors import ConfigError
 from contracts.tables import DEMAND, SERIES
-from contracts.windows import history_window, label_window, one_day
-from jobs.lake import new_run_key, open_lake
+from contracts.windows import Window, history_window, label_window, one_day
+from jobs.lake import Lake, new_run_key, open_lake
 from jobs.program import run
-from jobs.settings import Settings
+from jobs.settings import Settings, remembered
 from jobs.spark import open_spark
 
 JOB = "forecast_demand"
@@ -109,6 +109,19 @@ def _forecast_batch(batch: pa.RecordBatch, target_dates: list[date]) -> pa.Recor
     )
 
 
+def rows_from(
+    spark: SparkSession,
+    lake: Lake,
+    settings: Settings,
+    *,
+    window: Window,
+    reads: Mapping[str, int],
+) -> DataFrame:
+    """The rows of a run that reads these snapshots."""
+    series = lake.read(spark, SERIES, window=window, snapshot_id=reads[SERIES.name])
+    return forecast_demand(series, cutoff=window.start, demand_days=settings.horizons.demand_days)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     return run(JOB, _body, argv, description=__doc__.splitlines()[0])
 
@@ -124,14 +137,15 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         )
     lake = open_lake(settings)
     series = lake.require(SERIES, cutoff, producer=f"nightshift series --cutoff {cutoff}")
-    spark = open_spark(settings, JOB)
-    frame = lake.read(spark, SERIES, window=one_day(cutoff), snapshot_id=series.snapshot_id)
+    spark, window = open_spark(settings, JOB), one_day(cutoff)
+    reads = {SERIES.name: series.snapshot_id}
     commit = lake.replace(
-        forecast_demand(frame, cutoff=cutoff, demand_days=settings.horizons.demand_days),
+        rows_from(spark, lake, settings, window=window, reads=reads),
         DEMAND,
-        window=one_day(cutoff),
+        window=window,
         run_key=new_run_key(JOB, cutoff),
-        reads={SERIES.name: series.snapshot_id},
+        reads=reads,
+        facts=remembered(settings, "horizons"),
     )
     return {
         "rows": commit.num_rows,

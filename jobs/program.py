@@ -73,8 +73,9 @@ def run(
 def say_error(job: str, error: NightshiftError, *, as_json: bool) -> int:
     """Print the message to stderr (and as JSON to stdout) and return its exit code."""
     if as_json:
-        said = {"job": job, "error": type(error).__name__, "message": str(error)}
-        print(json.dumps({**said, "exit_code": error.exit_code}), flush=True)
+        said: Summary = {"job": job, "error": type(error).__name__, "message": str(error)}
+        said |= {"exit_code": error.exit_code, **error.details}
+        print(json.dumps(said, default=str), flush=True)
     print(f"{job}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
     if error.__cause__ is not None:
         cause = traceback.format_exception_only(error.__cause__)

@@ -12,30 +12,31 @@ run of a night does the same sums in the same order and writes the same rows.
 """
 
 import argparse
-import secrets
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from contracts.errors import AuditError
 from contracts.tables import SCORES, SEQUENCES
-from contracts.windows import one_day
-from jobs.lake import Commit, Lake, Staged, open_lake
+from contracts.windows import Window, one_day
+from jobs.lake import Commit, Lake, Staged, new_run_key, open_lake
 from jobs.lake_types import spark_schema
 from jobs.program import run
 from jobs.score_batches import INPUT_COLUMNS, Stamp, scorer
-from jobs.settings import Settings
+from jobs.settings import Settings, remembered
 from jobs.spark import open_spark
 from models.registry import ModelVersion, Registry
 
+MODEL_VERSION = "model_version"  # the fact that says who answered
 BATCH_USERS = 512  # of one Arrow batch: some 20 MB at 600 events a user
 
 
@@ -52,31 +53,61 @@ def score_users(
     return scored.select(*SCORES.column_names)
 
 
+def rows_from(
+    spark: SparkSession,
+    lake: Lake,
+    settings: Settings,
+    *,
+    window: Window,
+    reads: Mapping[str, int],
+    version: ModelVersion,
+    model: Path,
+) -> DataFrame:
+    """The rows of a run that reads these snapshots and asks this version."""
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(BATCH_USERS))
+    spark.sparkContext.addFile(str(model), recursive=True)
+    return score_users(
+        lake.read(spark, SEQUENCES, window=window, snapshot_id=reads[SEQUENCES.name]),
+        folder=model.name,
+        stamp=Stamp(version.name, str(version.version), version.run_id, window.start),
+        top_k=settings.recommendations.top_k,
+        partitions=settings.spark.partitions,
+    )
+
+
+@contextmanager
+def fetched(registry: Registry, version: ModelVersion, name: str) -> Iterator[Path]:
+    """The version's folder, named after a run of its own while it is needed.
+
+    Executors that outlive a run must not mistake one for another.
+    """
+    with TemporaryDirectory(prefix="nightshift-") as folder:
+        model = Path(folder) / name
+        shutil.copytree(registry.download(version, Path(folder) / "download"), model)
+        yield model
+
+
 def score_night(
     lake: Lake, settings: Settings, options: argparse.Namespace, champion: ModelVersion, model: Path
 ) -> tuple[Commit, float]:
     """Score, audit and commit one night; returns the commit and the seconds that scoring took."""
     cutoff = options.cutoff
     sequences = lake.require(SEQUENCES, cutoff, producer=f"nightshift sequences --cutoff {cutoff}")
+    window, reads = one_day(cutoff), {SEQUENCES.name: sequences.snapshot_id}
     spark = open_spark(settings, "score")
-    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(BATCH_USERS))
-    spark.sparkContext.addFile(str(model), recursive=True)
     start = time.monotonic()
-    scores = score_users(
-        lake.read(spark, SEQUENCES, window=one_day(cutoff), snapshot_id=sequences.snapshot_id),
-        folder=model.name,
-        stamp=Stamp(champion.name, str(champion.version), champion.run_id, cutoff),
-        top_k=settings.recommendations.top_k,
-        partitions=settings.spark.partitions,
+    scores = rows_from(
+        spark, lake, settings, window=window, reads=reads, version=champion, model=model
     )
-    staged = lake.stage(scores, SCORES, window=one_day(cutoff), run_key=model.name)
+    staged = lake.stage(scores, SCORES, window=window, run_key=model.name)
     seconds = time.monotonic() - start
     check_rows(staged, sequences)
     commit = lake.commit(
         staged,
-        reads={SEQUENCES.name: sequences.snapshot_id},
+        reads=reads,
         facts={
-            "model_version": str(champion.version),
+            **remembered(settings, "recommendations", "spark"),
+            MODEL_VERSION: str(champion.version),
             "scored_at": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
@@ -103,10 +134,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     mlflow = settings.mlflow
     registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
     champion = registry.resolve("champion")
-    with TemporaryDirectory(prefix="nightshift-") as folder:
-        # Named after the run: executors that outlive a run must not mistake one for another.
-        model = Path(folder) / f"score-{cutoff}-{secrets.token_hex(4)}"
-        shutil.copytree(registry.download(champion, Path(folder) / "download"), model)
+    with fetched(registry, champion, new_run_key("score", cutoff)) as model:
         commit, seconds = score_night(lake, settings, options, champion, model)
     return {
         "users": commit.num_rows,

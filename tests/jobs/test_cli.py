@@ -13,8 +13,10 @@ RUNNER = CliRunner()
 COMMANDS = {
     "ingest", "sessions", "sequences", "series", "score", "demand", "publish", "report",
     "train", "evaluate", "promote", "rollback", "night", "demo", "up", "down", "status", "doctor",
+    "replay", "vacuum",
 }  # fmt: skip
-WITH_CUTOFF = COMMANDS - {"rollback", "demo", "up", "down", "status", "doctor"}
+WITHOUT_CUTOFF = {"rollback", "demo", "up", "down", "status", "doctor", "vacuum"}
+WITH_CUTOFF = COMMANDS - WITHOUT_CUTOFF - {"replay"}  # which takes it without a flag
 
 
 def test_the_command_line_offers_every_program():
