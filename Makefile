@@ -5,7 +5,7 @@ READY := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test exact fuzz check format up down images clean
+.PHONY: help install demo test exact fuzz chaos check format up down images clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ exact: $(READY) ## sessions and sequences of whole real logs against plain Pytho
 
 fuzz: $(READY) ## break a million lines (FUZZ_SEED=word for other ones): none is lost, nothing crashes
 	$(BIN)/python -m pytest -s -m fuzz tests/jobs
+
+chaos: $(READY) ## long: every program killed at every point, many histories for vacuum
+	$(BIN)/python -m pytest -m chaos
 
 check: $(READY) ## format, lint, strict types and import rules
 	$(BIN)/ruff format --check .

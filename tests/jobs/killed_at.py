@@ -1,0 +1,73 @@
+"""Start a program of `jobs/` and kill it, as `kill -9` does, when it comes to a named point.
+
+    python tests/jobs/killed_at.py half_way jobs.build_series --cutoff 2017-07-04
+
+The points are put in from here: the programs know nothing of them. The whole process group dies at
+once, Spark's Java process too, as when a machine goes down.
+"""
+
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pyiceberg.catalog.sql import SqlCatalog
+
+import jobs.lake
+import jobs.program
+
+
+def die(*args: Any, **options: Any) -> NoReturn:
+    os.killpg(0, signal.SIGKILL)
+    raise AssertionError("nobody survives that")
+
+
+def then_die(call: Callable[..., Any]) -> Callable[..., Any]:
+    def called(*args: Any, **options: Any) -> NoReturn:
+        call(*args, **options)
+        die()
+
+    return called
+
+
+def die_half_way(frame: Any, table: Any, folder: str) -> None:
+    """Die as soon as the first of the run's files is begun."""
+    run = Path(folder.removeprefix("file://"))
+
+    def watch() -> None:
+        while not any(run.rglob("*.parquet")):
+            time.sleep(0.001)
+        die()
+
+    threading.Thread(target=watch, daemon=True).start()
+    write_files(frame, table, folder)
+    time.sleep(60)  # the watcher is late, not the writer early
+
+
+def die_before_switch(catalog: SqlCatalog, *args: Any, **options: Any) -> Any:
+    """Die when the new metadata is written whole, and the catalog does not know of it yet."""
+    catalog._write_metadata = then_die(catalog._write_metadata)  # type: ignore[method-assign]
+    return commit_table(catalog, *args, **options)
+
+
+write_files, commit_table = jobs.lake.write_files, SqlCatalog.commit_table
+POINTS: dict[str, tuple[Any, str, Any]] = {
+    "before_write": (jobs.lake, "write_files", die),
+    "half_way": (jobs.lake, "write_files", die_half_way),
+    "written": (jobs.lake, "list_parquet", die),
+    "before_commit": (jobs.lake.Lake, "commit", die),
+    "before_switch": (SqlCatalog, "commit_table", die_before_switch),
+    "between_tables": (jobs.lake.Lake, "commit", then_die(jobs.lake.Lake.commit)),
+    "committed": (jobs.program, "_logger", die),
+}
+
+if __name__ == "__main__":
+    point, program, *arguments = sys.argv[1:]
+    place, name, put_in = POINTS[point]
+    setattr(place, name, put_in)
+    sys.exit(importlib.import_module(program).main(arguments))

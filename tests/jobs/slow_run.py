@@ -1,0 +1,42 @@
+"""Start a program of `jobs/` whose tasks take their time, and say on which process each runs.
+
+    python tests/jobs/slow_run.py MARKS jobs.build_series --cutoff 2017-07-04
+
+So a test can kill a worker that is known to be at work.
+"""
+
+import importlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jobs.lake
+
+SECONDS = 1.0  # of each task
+
+write_files = jobs.lake.write_files
+
+
+def slowly(frame: Any, table: Any, folder: str) -> None:
+    marks = sys.argv[1]
+
+    def wait(batches: Iterator[Any]) -> Iterator[Any]:
+        import psutil
+        from pyspark import TaskContext
+
+        task = TaskContext.get().taskAttemptId()
+        for process in psutil.Process().parents():
+            (Path(marks) / f"{process.pid}-{task}").touch()
+        yield from batches
+        time.sleep(SECONDS)
+
+    write_files(frame.mapInArrow(wait, frame.schema), table, folder)
+
+
+if __name__ == "__main__":
+    os.makedirs(sys.argv[1], exist_ok=True)
+    jobs.lake.write_files = slowly
+    sys.exit(importlib.import_module(sys.argv[2]).main(sys.argv[3:]))
