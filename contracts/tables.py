@@ -85,7 +85,7 @@ SESSIONS = Table(
     partition="session_date",
     meaning="A run of one user's events with no gap longer than the session gap.",
     columns=(
-        Column("session_id", "string", "from the user and the session's first event"),
+        Column("session_id", "string", "the id of its first event"),
         _USER,
         Column("start_time", "timestamp", "its first event"),
         Column("end_time", "timestamp", "its last event"),
@@ -94,6 +94,27 @@ SESSIONS = Table(
         Column("spend", "float64", "paid in it", "currency"),
         Column("is_converted", "boolean", "does it hold a purchase?"),
         Column("session_date", "date", "day of its first event, business time zone"),
+    ),
+)
+
+SESSION_EVENTS = Table(
+    name="session_events",
+    key=("event_id",),
+    partition="session_date",
+    meaning="An event with its session, and its place in it.",
+    columns=(
+        Column("session_id", "string", "the id of the session's first event"),
+        Column("position", "int32", "place in the session, from 1; ties follow event_id"),
+        Column("event_id", "string", "the event"),
+        _USER,
+        _ITEM,
+        Column("event_type", "string", "view, cart, purchase, …"),
+        Column("event_time", "timestamp", "when it happened"),
+        Column("category", "string", "the item's category", nullable=True),
+        Column("price", "float64", "of one unit", "currency", nullable=True),
+        Column("quantity", "float64", "units", "units", nullable=True),
+        Column("amount", "float64", "paid for the whole line", "currency", nullable=True),
+        Column("session_date", "date", "day of the session's first event, business time zone"),
     ),
 )
 
@@ -172,7 +193,7 @@ DEMAND = Table(
     ),
 )
 
-LAKE = (EVENTS, QUARANTINE, SESSIONS, SEQUENCES, SERIES, SCORES, DEMAND)
+LAKE = (EVENTS, QUARANTINE, SESSIONS, SESSION_EVENTS, SEQUENCES, SERIES, SCORES, DEMAND)
 
 # ---- the warehouse -------------------------------------------------------------------------------
 

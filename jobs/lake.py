@@ -15,6 +15,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+from pyarrow.fs import FileSystem
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
 from pyiceberg.expressions import BooleanExpression
@@ -28,10 +29,20 @@ from contracts.errors import AuditError, BusyError, MissingPartitionError, Missi
 from contracts.tables import Table
 from contracts.windows import Window
 from jobs.lake_catalog import NAMESPACE, open_catalog
-from jobs.lake_files import as_table, list_parquet, read_files, summarize, write_files
+from jobs.lake_files import (
+    RowGroup,
+    as_table,
+    list_parquet,
+    list_row_groups,
+    read_files,
+    resolve,
+    summarize,
+    write_files,
+)
 from jobs.lake_files import lay_out as lay_out
 from jobs.lake_leftovers import Leftover, find_leftovers, remove_files
 from jobs.lake_types import arrow_schema, follow_contract, iceberg_schema, partition_spec
+from jobs.lake_writer import FileWriter
 from jobs.settings import Settings
 
 PREFIX = "nightshift."
@@ -97,6 +108,20 @@ class Lake:
             row_filter = _in_window(table, window) if window else None
             paths = [file.file_path for file in _files(found, row_filter, snapshot_id)]
         return read_files(spark, table, sorted(paths))
+
+    def row_groups(self, table: Table, *, window: Window, snapshot_id: int) -> list[RowGroup]:
+        """The parts of the files in which those rows are, for executors that read them alone.
+
+        Raises MissingSnapshotError.
+        """
+        found = self._find(table)
+        _require_snapshot(table, found, snapshot_id)
+        files = _files(found, _in_window(table, window), snapshot_id) if found else []
+        return list_row_groups(files, self._catalog.properties)
+
+    def filesystem(self) -> FileSystem:
+        """Where the lake's files are; it travels to the executors."""
+        return resolve(self._location, self._catalog.properties)[0]
 
     def read_arrow(
         self,
@@ -209,12 +234,24 @@ class Lake:
 
     def stage(self, frame: DataFrame, table: Table, *, window: Window, run_key: str) -> Staged:
         """Write the files of a run, read them back, count and hash. Nothing is visible yet."""
-        folder = f"{self._folder(table)}/data/run={run_key}"
+        folder = self._run_folder(table, run_key)
         write_files(frame, table, folder)
         paths = list_parquet(folder, self._catalog.properties)
-        counts = summarize(read_files(frame.sparkSession, table, paths), table)
+        return self.stage_files(frame.sparkSession, paths, table, window=window, run_key=run_key)
+
+    def writer(self, table: Table, *, run_key: str) -> FileWriter:
+        """For executors that write a run's files themselves; then `stage_files`."""
+        folder = self._run_folder(table, run_key)
+        filesystem, path, prefix = resolve(folder, self._catalog.properties)
+        return FileWriter(table.name, table.partition, filesystem, path, prefix)
+
+    def stage_files(
+        self, spark: SparkSession, paths: list[str], table: Table, *, window: Window, run_key: str
+    ) -> Staged:
+        """Read the files of a run back, count and hash. Raises AuditError. Nothing is visible."""
+        counts = summarize(read_files(spark, table, sorted(paths)), table)
         _audit(table, window, counts.nulls, counts.first, counts.last)
-        return Staged(table, paths, window, run_key, counts.num_rows, counts.content_hash)
+        return Staged(table, sorted(paths), window, run_key, counts.num_rows, counts.content_hash)
 
     def read_staged(self, spark: SparkSession, staged: Staged) -> DataFrame:
         """The rows of a run as they were written, before anyone else can see them."""
@@ -301,6 +338,9 @@ class Lake:
 
     def _folder(self, table: Table) -> str:
         return f"{self._location}/{table.name}"
+
+    def _run_folder(self, table: Table, run_key: str) -> str:
+        return f"{self._folder(table)}/data/run={run_key}"
 
 
 def open_lake(settings: Settings) -> Lake:

@@ -1,12 +1,13 @@
 """The Parquet files of a lake table: written by Spark, listed, read back, counted and hashed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from pyarrow.fs import FileSelector, FileType
+from pyarrow.fs import FileSelector, FileSystem, FileType
 from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.manifest import DataFile
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -15,6 +16,15 @@ from jobs.lake_types import is_list, spark_schema
 
 ROWS_PER_FILE = 1_000_000
 _FOLDER = "partition"  # a copy of the partition column, which Spark turns into folder names
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """A part of a Parquet file that can be read on its own."""
+
+    path: str  # in the lake's filesystem
+    number: int
+    num_rows: int  # about: the file's rows, shared out evenly
 
 
 @dataclass(frozen=True)
@@ -52,14 +62,27 @@ def list_parquet(folder: str, properties: Mapping[str, str]) -> list[str]:
 
     Not those of Spark's `_temporary`, where an executor that was given up may go on writing.
     """
-    io = PyArrowFileIO(dict(properties))
-    scheme, netloc, path = PyArrowFileIO.parse_location(folder)
-    infos = io.fs_by_scheme(scheme, netloc).get_file_info(
-        FileSelector(path, recursive=True, allow_not_found=True)
-    )
-    start = folder.removesuffix(path)
+    filesystem, path, start = resolve(folder, properties)
+    infos = filesystem.get_file_info(FileSelector(path, recursive=True, allow_not_found=True))
     found = [i.path for i in infos if i.type == FileType.File and i.path.endswith(".parquet")]
     return sorted(start + name for name in found if "/_" not in name.removeprefix(path))
+
+
+def resolve(location: str, properties: Mapping[str, str]) -> tuple[FileSystem, str, str]:
+    """The filesystem of a folder or URI, its path there, and what makes such a path a URI again."""
+    io = PyArrowFileIO(dict(properties))
+    scheme, netloc, path = PyArrowFileIO.parse_location(location)
+    return io.fs_by_scheme(scheme, netloc), path, location.removesuffix(path)
+
+
+def list_row_groups(files: Iterable[DataFile], properties: Mapping[str, str]) -> list[RowGroup]:
+    """The row groups of data files, as the table's metadata knows them: no file is opened."""
+    groups = []
+    for file in sorted(files, key=lambda file: str(file.file_path)):
+        path = resolve(file.file_path, properties)[1]
+        count = max(1, len(file.split_offsets or ()))
+        groups += [RowGroup(path, number, file.record_count // count) for number in range(count)]
+    return groups
 
 
 def read_files(spark: SparkSession, table: Table, paths: list[str]) -> DataFrame:

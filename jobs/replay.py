@@ -22,7 +22,16 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from contracts.errors import NightshiftError, ReplayError
-from contracts.tables import DEMAND, EVENTS, SCORES, SEQUENCES, SERIES, SESSIONS, Table
+from contracts.tables import (
+    DEMAND,
+    EVENTS,
+    SCORES,
+    SEQUENCES,
+    SERIES,
+    SESSION_EVENTS,
+    SESSIONS,
+    Table,
+)
 from contracts.windows import Window, one_day
 from jobs import build_sequences, build_series, build_sessions, forecast_demand, score
 from jobs.lake import Commit, Lake, content_of, new_run_key, open_lake
@@ -35,7 +44,8 @@ from models.registry import Registry
 JOB = "replay"
 Rebuild = Callable[..., DataFrame]
 REBUILD: Mapping[Table, Rebuild] = {
-    SESSIONS: build_sessions.rows_from,
+    SESSIONS: partial(build_sessions.rows_from, table=SESSIONS),
+    SESSION_EVENTS: partial(build_sessions.rows_from, table=SESSION_EVENTS),
     SEQUENCES: build_sequences.rows_from,
     SERIES: build_series.rows_from,
     DEMAND: forecast_demand.rows_from,
@@ -49,7 +59,8 @@ def commit_of_night(lake: Lake, table: Table, cutoff: date) -> Commit | None:
 
     Raises ReplayError where its rows are there and its commit is not.
     """
-    day = cutoff - timedelta(days=1) if table is SESSIONS else cutoff
+    by_day = table in (SESSIONS, SESSION_EVENTS)
+    day = cutoff - timedelta(days=1) if by_day else cutoff
     is_known = False
     for commit in lake.commits(table):
         if commit.window.end == day + timedelta(days=1):

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from pyiceberg.catalog.sql import SqlCatalog
 
+import jobs.build_sessions
 import jobs.lake
 import jobs.program
 
@@ -35,8 +36,8 @@ def then_die(call: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def die_half_way(frame: Any, table: Any, folder: str) -> None:
-    """Die as soon as the first of the run's files is begun."""
+def die_at_the_first_file(folder: str) -> None:
+    """Die as soon as a file of the run is begun."""
     run = Path(folder.removeprefix("file://"))
 
     def watch() -> None:
@@ -45,8 +46,18 @@ def die_half_way(frame: Any, table: Any, folder: str) -> None:
         die()
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def die_half_way(frame: Any, table: Any, folder: str) -> None:
+    die_at_the_first_file(folder)
     write_files(frame, table, folder)
     time.sleep(60)  # the watcher is late, not the writer early
+
+
+def die_while_executors_write(spark: Any, groups: Any, request: Any, writers: Any) -> None:
+    die_at_the_first_file(writers[0].folder)
+    write_sessions(spark, groups, request, writers)
+    time.sleep(60)
 
 
 def die_before_switch(catalog: SqlCatalog, *args: Any, **options: Any) -> Any:
@@ -55,19 +66,27 @@ def die_before_switch(catalog: SqlCatalog, *args: Any, **options: Any) -> Any:
     return commit_table(catalog, *args, **options)
 
 
-write_files, commit_table = jobs.lake.write_files, SqlCatalog.commit_table
-POINTS: dict[str, tuple[Any, str, Any]] = {
-    "before_write": (jobs.lake, "write_files", die),
-    "half_way": (jobs.lake, "write_files", die_half_way),
-    "written": (jobs.lake, "list_parquet", die),
-    "before_commit": (jobs.lake.Lake, "commit", die),
-    "before_switch": (SqlCatalog, "commit_table", die_before_switch),
-    "between_tables": (jobs.lake.Lake, "commit", then_die(jobs.lake.Lake.commit)),
-    "committed": (jobs.program, "_logger", die),
+write_files, write_sessions = jobs.lake.write_files, jobs.build_sessions.write_sessions
+commit_table = SqlCatalog.commit_table
+# What is put where: Spark writes the files of most tables, the executors those of sessions.
+POINTS: dict[str, list[tuple[Any, str, Any]]] = {
+    "before_write": [
+        (jobs.lake, "write_files", die),
+        (jobs.build_sessions, "write_sessions", die),
+    ],
+    "half_way": [
+        (jobs.lake, "write_files", die_half_way),
+        (jobs.build_sessions, "write_sessions", die_while_executors_write),
+    ],
+    "written": [(jobs.lake.Lake, "stage_files", die)],
+    "before_commit": [(jobs.lake.Lake, "commit", die)],
+    "before_switch": [(SqlCatalog, "commit_table", die_before_switch)],
+    "between_tables": [(jobs.lake.Lake, "commit", then_die(jobs.lake.Lake.commit))],
+    "committed": [(jobs.program, "_logger", die)],
 }
 
 if __name__ == "__main__":
     point, program, *arguments = sys.argv[1:]
-    place, name, put_in = POINTS[point]
-    setattr(place, name, put_in)
+    for place, name, put_in in POINTS[point]:
+        setattr(place, name, put_in)
     sys.exit(importlib.import_module(program).main(arguments))

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import jobs.lake
+import jobs.write_sessions
 
 SECONDS = 1.0  # of each task
+ROWS = 250  # of a bucket, so that there are many tasks
 
-write_files = jobs.lake.write_files
+write_files, deal_by_user = jobs.lake.write_files, jobs.write_sessions.deal_by_user
 
 
-def slowly(frame: Any, table: Any, folder: str) -> None:
+def slow(frame: Any) -> Any:
+    """The same rows, taking their time."""
     marks = sys.argv[1]
 
     def wait(batches: Iterator[Any]) -> Iterator[Any]:
@@ -33,10 +36,12 @@ def slowly(frame: Any, table: Any, folder: str) -> None:
         yield from batches
         time.sleep(SECONDS)
 
-    write_files(frame.mapInArrow(wait, frame.schema), table, folder)
+    return frame.mapInArrow(wait, frame.schema)
 
 
 if __name__ == "__main__":
     os.makedirs(sys.argv[1], exist_ok=True)
-    jobs.lake.write_files = slowly
+    jobs.lake.write_files = lambda frame, *rest: write_files(slow(frame), *rest)
+    jobs.write_sessions.ROWS_PER_BUCKET = ROWS
+    jobs.write_sessions.deal_by_user = lambda *args, **options: slow(deal_by_user(*args, **options))
     sys.exit(importlib.import_module(sys.argv[2]).main(sys.argv[3:]))

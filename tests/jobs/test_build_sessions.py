@@ -1,109 +1,133 @@
-"""Sessions: cut by silence or by the log's own hint, and restated where late events fall."""
+"""Sessions night by night: restated where late events fall, and the same as of all events."""
 
 import json
+import random
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from contracts.tables import EVENTS, SESSIONS
+from contracts.tables import EVENTS, SESSION_EVENTS, SESSIONS
 from contracts.windows import Window, one_day
-from jobs.build_sessions import build_sessions, main
+from jobs.build_sessions import main
 from jobs.lake import open_lake
+
+from .reference import Event, session_rows
 
 pytestmark = pytest.mark.spark
 
-START = datetime(2017, 7, 4, 16, tzinfo=UTC)
-WINDOW = Window(date(2017, 7, 4), date(2017, 7, 6))
 ZONE = "America/New_York"
-DDL = (
-    "event_id string, user_id string, item_id string, event_type string, event_time timestamp, "
-    "category string, price double, quantity double, amount double, session_hint string, "
-    "properties map<string,string>, ingest_date date"
+WHOLE = (
+    "user_id string, event_time timestamp, event_id string, session_hint string, item_id string, "
+    "event_type string, amount double, ingest_date date, category string, price double, "
+    "quantity double, properties map<string,string>"
 )
+DAYS = [date(2017, 7, 4) + timedelta(days=n) for n in range(5)]
+LATE_DAYS = 2
 
 
-def event(
-    event_id, minute, *, user="u", item="i", hint=None, kind="view", amount=None, ingest=None
-):
-    time = START + timedelta(minutes=minute)
-    day = ingest or (time - timedelta(hours=4)).date()
-    return event_id, user, item, kind, time, None, None, None, amount, hint, {}, day
+def random_nights(seed):
+    """Events of five days, many at midnight, that come on their day or up to LATE_DAYS after."""
+    rng = random.Random(seed)
+    log = []
+    for number in range(400):
+        day = rng.randrange(len(DAYS))
+        minute = rng.choice([0, 5, 10, 29, 30, 31, 700, 730, 1410, 1420, 1439])
+        came = min(day + rng.choice([0, 0, 0, 1, LATE_DAYS]), len(DAYS) - 1)
+        log.append(
+            Event(
+                user_id=f"u{rng.randrange(60)}",
+                event_time=local(DAYS[day], minute),
+                event_id=f"e{number}",
+                session_hint=rng.choice([None, None, None, "x"]),
+                item_id="i",
+                event_type="view",
+                amount=0.1,
+                ingest_date=DAYS[came],
+            )
+        )
+    return log
 
 
-def sessions(spark, *events, window=WINDOW):
-    frame = spark.createDataFrame(list(events), DDL)
-    found = build_sessions(frame, window=window, gap_minutes=30, zone=ZONE).collect()
-    return sorted(found, key=lambda row: (row["user_id"], row["start_time"]))
+def local(day, minute):
+    """That minute of the day, by the clocks of New York."""
+    midnight = datetime.combine(day, datetime.min.time(), tzinfo=ZoneInfo(ZONE))
+    return midnight.astimezone(UTC) + timedelta(minutes=minute)
 
 
-def test_a_longer_silence_ends_a_session(spark):
-    """Exactly 30 minutes do not; users never share a session; the last to come are in order."""
-    found = sessions(
-        spark,
-        *(event("c", 61), event("b", 30), event("a", 0, amount=0.1)),
-        event("d", 1, user="v", kind="purchase", amount=0.2),
-        event("e", 2, user="v", item="j", amount=0.1),
-    )
-
-    assert [(row["user_id"], row["num_events"]) for row in found] == [("u", 2), ("u", 1), ("v", 2)]
-    assert [row["is_converted"] for row in found] == [False, False, True]
-    assert [row["num_items"] for row in found] == [1, 1, 2]
-    assert found[2]["spend"] == 0.3
-    assert found[0]["end_time"] - found[0]["start_time"] == timedelta(minutes=30)
-    assert len({row["session_id"] for row in found}) == 3
+def of(user, day, minute, came, **changes):
+    event = Event(user, local(day, minute), f"{user}-{day}-{minute}", None, "i", "view", 1.0, came)
+    return event._replace(**changes)
 
 
-def test_a_hint_overrules_the_silence(spark):
-    """The same hint holds a session together, another one ends it; without one silence decides."""
-    week = 7 * 24 * 60
-    hints = [
-        *(event("a", 0, hint="x"), event("b", 300, hint="x"), event("c", 301, hint="y")),
-        *(event("d", 302), event("e", 400)),
-        *(event("f", 0, user="w", hint="x"), event("g", week + 1, user="w", hint="x")),
+def ingest(spark, lake, log, window):
+    events = [(*event, None, None, None, {}) for event in log]
+    run_key = f"i-{window.start}-{window.end}"
+    frame = spark.createDataFrame(events, WHOLE)
+    lake.replace(frame, EVENTS, window=window, run_key=run_key, reads={})
+
+
+def night(settings, capsys, cutoff, *options):
+    argv = ["--cutoff", str(cutoff), "--config", str(settings.file), "--json", *options]
+    assert main(argv) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def stored(lake):
+    """Rows of `sessions`; their events are those of `session_events`, each once."""
+    rows = lake.read_arrow(SESSIONS).to_pylist()
+    events = lake.read_arrow(SESSION_EVENTS, columns=["session_id", "event_id"])
+    counts = {row["session_id"]: row["num_events"] for row in rows}
+    assert len(set(events["event_id"].to_pylist())) == len(events) == sum(counts.values())
+    assert set(events["session_id"].to_pylist()) == set(counts)
+    return {row["session_id"]: {**row, **utc(row)} for row in rows}
+
+
+def utc(row):
+    return {name: row[name].astimezone(UTC) for name in ("start_time", "end_time")}
+
+
+def test_night_by_night_sessions_are_those_of_all_events(spark, settings, capsys, monkeypatch):
+    """Late events join, split nothing, and bridge sessions, over midnight too; nothing is lost.
+
+    Sessions that last for days are left out here: an equal hint is made another after a day.
+    """
+    monkeypatch.setenv("NIGHTSHIFT__SESSIONS__LATE_DAYS", str(LATE_DAYS))
+    log = [
+        event._replace(session_hint=event.session_hint and f"x{event.event_time.date()}")
+        for event in random_nights(7)
     ]
-    found = sessions(spark, *hints, window=Window(date(2017, 7, 4), date(2017, 7, 20)))
-
-    assert [row["num_events"] for row in found] == [2, 2, 1, 1, 1]
-
-
-def test_a_session_belongs_to_the_day_it_began_on(spark):
-    """Also over midnight of the business zone, and even where the window opens in its middle."""
-    midnight = 12 * 60  # of New York, from START on
-    around = [event("a", midnight - 10), event("b", midnight + 10)]
-    found = sessions(spark, *around)
-    window = Window(date(2017, 7, 5), date(2017, 7, 6))
-
-    assert [(row["session_date"], row["num_events"]) for row in found] == [(date(2017, 7, 4), 2)]
-    assert sessions(spark, *around, window=window) == []
-
-
-def test_a_session_keeps_its_id_when_it_grows(spark):
-    """The id comes from the user and the first event."""
-    short = sessions(spark, event("a", 0))
-    grown = sessions(spark, event("a", 0), event("b", 5))
-
-    assert short[0]["session_id"] == grown[0]["session_id"]
-
-
-def test_late_events_restate_recent_days_and_older_ones_are_counted(
-    spark, settings, capsys, monkeypatch
-):
-    """The night after, yesterday's session has grown; what came too late is said, not hidden."""
-    monkeypatch.setenv("NIGHTSHIFT__SESSIONS__LATE_DAYS", "1")
     lake = open_lake(settings)
-    days = [date(2017, 7, day) for day in (4, 5, 6)]
-    late = event("late", 3, ingest=days[1])
-    too_late = event("too late", -24 * 60, user="v", ingest=days[1])
-    nights = [[event("a", 0), event("b", 5)], [late, too_late]]
-    said = []
-    for day, log in zip(days, nights, strict=False):
-        frame = spark.createDataFrame(log, DDL)
-        lake.replace(frame, EVENTS, window=one_day(day), run_key=f"i-{day}", reads={})
-        cutoff = str(day + timedelta(days=1))
-        assert main(["--cutoff", cutoff, "--config", str(settings.file), "--json"]) == 0
-        said.append(json.loads(capsys.readouterr().out))
-    found = lake.read_arrow(SESSIONS).to_pylist()
+    late = []
+    for day in DAYS:
+        mine = [event for event in log if event.ingest_date == day]
+        ingest(spark, lake, mine, one_day(day))
+        said = night(settings, capsys, day + timedelta(days=1))
+        late.append((said["late_events"], said["continued_events"]))
 
-    assert [(row["session_date"], row["num_events"]) for row in found] == [(days[0], 3)]
-    assert [night["late_events"] for night in said] == [0, 1]
-    assert [night["restated_from"] for night in said] == ["2017-07-02", "2017-07-03"]
+    assert late == [(0, 0)] * len(DAYS)
+    assert stored(lake) == session_rows(log, gap_minutes=30, zone=ZoneInfo(ZONE))
+
+
+def test_what_comes_too_late_changes_nothing_and_is_counted(spark, settings, capsys, monkeypatch):
+    """Not even the session which it would have begun; nor does what goes on for days."""
+    monkeypatch.setenv("NIGHTSHIFT__SESSIONS__LATE_DAYS", "0")
+    third, fourth = DAYS[2], DAYS[3]
+    first = [
+        of("bridged", third, 5, third),
+        *(of("long", day, 60, day, session_hint="x") for day in DAYS[:3]),
+    ]
+    new = [of("bridged", DAYS[1], 1439, fourth), of("long", fourth, 60, fourth, session_hint="x")]
+    lake = open_lake(settings)
+    ingest(spark, lake, first, Window(DAYS[0], fourth))
+    night(settings, capsys, fourth, "--since", str(DAYS[0]))
+    before = stored(lake)
+    ingest(spark, lake, new, one_day(fourth))
+    said = night(settings, capsys, DAYS[4])
+    after = stored(lake)
+    rebuilt = night(settings, capsys, DAYS[4], "--since", str(DAYS[0]))
+
+    assert after == before
+    assert (said["late_events"], said["continued_events"]) == (1, 1)
+    assert (rebuilt["late_events"], rebuilt["continued_events"]) == (0, 0)
+    assert stored(lake) == session_rows([*first, *new], gap_minutes=30, zone=ZoneInfo(ZONE))

@@ -1,7 +1,6 @@
 """A real standalone cluster: one master, two workers, one of which dies at work."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -14,14 +13,12 @@ import psutil
 import pyspark
 import pytest
 
-from contracts.tables import EVENTS, SERIES
+from contracts.tables import EVENTS, SERIES, SESSION_EVENTS
 from contracts.windows import Window
-from jobs.build_series import main
+from jobs import build_series, build_sessions
 from jobs.lake import open_lake
 from jobs.settings import PROJECT, Settings
 from jobs.steps import environment
-
-from .nights import items_of
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -44,7 +41,20 @@ def put_events(spark, settings: Settings) -> None:
         time = first + timedelta(minutes=n * 4)
         item = f"item {n * 7 % 40}"
         rows.append(
-            (str(n), "u", item, "purchase", time, "c", None, 1.0, n / 7, None, {}, time.date())
+            (
+                f"e{n}",
+                f"u{n % 50}",
+                item,
+                "purchase",
+                time,
+                "c",
+                None,
+                1.0,
+                n / 7,
+                None,
+                {},
+                time.date(),
+            )
         )
     frame = spark.createDataFrame(rows, DDL)
     window = Window(start, end)
@@ -115,18 +125,27 @@ def tasks_of(marks: Path, worker: psutil.Process) -> set[str]:
     return {task for pid, task in found if int(pid) == worker.pid}
 
 
+@pytest.mark.parametrize(
+    ("program", "table"),
+    [
+        (build_sessions, SESSION_EVENTS),  # the executors write its files themselves
+        pytest.param(build_series, SERIES, marks=pytest.mark.chaos),
+    ],
+    ids=["sessions", "series"],
+)
 def test_a_worker_killed_at_work_does_not_change_the_result(
-    spark, settings, cluster, tmp_path, capsys
+    spark, settings, cluster, tmp_path, capsys, program, table
 ):
     """Its tasks and the shuffle files that it held are made again on the other worker."""
     put_events(spark, settings)
     master, (left, right) = cluster
     arguments = ["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json"]
-    assert main(arguments) == 0
+    arguments += ["--since", str(CUTOFF - timedelta(days=7))] if program is build_sessions else []
+    assert program.main(arguments) == 0
     alone = json.loads(capsys.readouterr().out)
 
     script, marks = PROJECT / "tests" / "jobs" / "slow_run.py", tmp_path / "marks"
-    command = [sys.executable, str(script), str(marks), "jobs.build_series", *arguments]
+    command = [sys.executable, str(script), str(marks), f"jobs.{program.JOB}", *arguments]
     env = {
         **environment(settings),
         "SPARK_LOCAL_IP": "127.0.0.1",
@@ -146,9 +165,10 @@ def test_a_worker_killed_at_work_does_not_change_the_result(
     assert run.returncode == 0, log.read_text()
     assert tasks_of(marks, left)
     assert tasks_of(marks, right)
-    assert (
-        of_cluster["tables"]["series"]["content_hash"]
-        == (alone["tables"]["series"]["content_hash"])
-    )
-    assert len(items_of(open_lake(settings))) == of_cluster["rows"] == alone["rows"] > 0
-    assert os.path.exists(settings.home / "lake" / SERIES.name)
+    assert contents(of_cluster) == contents(alone)
+    assert open_lake(settings).read_arrow(table).num_rows == alone["tables"][table.name]["rows"] > 0
+
+
+def contents(said: dict) -> dict[str, str]:
+    """Table → content hash."""
+    return {name: table["content_hash"] for name, table in said["tables"].items()}
