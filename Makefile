@@ -5,7 +5,7 @@ READY := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test exact fuzz chaos check format up down images clean
+.PHONY: help install demo test exact fuzz chaos bench check format up down images clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ fuzz: $(READY) ## break a million lines (FUZZ_SEED=word for other ones): none is
 
 chaos: $(READY) ## long: every program killed at every point, many histories for vacuum
 	$(BIN)/python -m pytest -m chaos
+
+bench: $(READY) ## ratios against peers on made-up events (SIZE=small or full); docs/benchmarks.md
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m benchmarks.spark --size $(or $(SIZE),small)
 
 check: $(READY) ## format, lint, strict types and import rules
 	$(BIN)/ruff format --check .
