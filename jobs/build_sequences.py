@@ -24,7 +24,8 @@ from pyspark.sql import functions as F
 
 from contracts.tables import EVENTS, SEQUENCES
 from contracts.windows import Window, one_day
-from jobs.lake import Commit, Lake, new_run_key, open_lake
+from jobs.lake import Lake, new_run_key, open_lake
+from jobs.lake_commits import Commit
 from jobs.program import run
 from jobs.settings import Settings, remembered
 from jobs.spark import open_spark

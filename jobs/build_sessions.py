@@ -24,13 +24,12 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from contracts.errors import CutoffError
 from contracts.tables import EVENTS, SESSION_EVENTS, SESSIONS, Table
 from contracts.windows import Window, instant
 from jobs.cut_sessions import LONGEST_GAP_DAYS
 from jobs.lake import Lake, new_run_key, open_lake
 from jobs.lake_files import RowGroup
-from jobs.program import run
+from jobs.program import add_since, new_days, run
 from jobs.settings import Settings, remembered
 from jobs.spark import open_spark
 from jobs.write_sessions import Request, session_rows, write_sessions
@@ -113,28 +112,11 @@ def _seen_from(window: Window) -> date:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(JOB, _body, argv, description=__doc__.splitlines()[0], arguments=_arguments)
-
-
-def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--since",
-        type=date.fromisoformat,
-        metavar="YYYY-MM-DD",
-        help="first ingestion day whose events are new; default: the day before the cutoff",
-    )
+    return run(JOB, _body, argv, description=__doc__.splitlines()[0], arguments=add_since)
 
 
 def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    cutoff: date = options.cutoff
-    since: date = options.since or cutoff - timedelta(days=1)
-    if since >= cutoff:
-        raise CutoffError(
-            f"--since {since}",
-            found="no day before the cutoff",
-            expected=f"at most {cutoff - timedelta(days=1)}",
-            do="Choose an earlier --since or a later --cutoff.",
-        )
+    cutoff, since = options.cutoff, new_days(options).start
     lake = open_lake(settings)
     producer = f"nightshift ingest --cutoff {cutoff}"
     lake.require(EVENTS, cutoff - timedelta(days=1), producer=producer)

@@ -15,7 +15,7 @@ than `ingest.max_events_per_user_day` is a robot's: set aside in quarantine, but
 import argparse
 import sys
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -23,7 +23,6 @@ from typing import Any
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from contracts.errors import CutoffError
 from contracts.tables import EVENTS, QUARANTINE
 from contracts.windows import Window, history_window
 from jobs.conservation import (
@@ -50,7 +49,7 @@ from jobs.line_fates import (
     mark_robots,
 )
 from jobs.load_logs import Place, load_events, require_columns, share_out
-from jobs.program import run
+from jobs.program import add_since, new_days, run
 from jobs.raw_lines import RawFile, find_raw, refuse_broken
 from jobs.settings import Settings
 from jobs.sources import Source, load_source
@@ -174,35 +173,18 @@ def _taken(mapped: DataFrame, fates: DataFrame, found: Counts) -> DataFrame:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(JOB, _body, argv, description=__doc__.splitlines()[0], arguments=_arguments)
-
-
-def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--since",
-        type=date.fromisoformat,
-        metavar="YYYY-MM-DD",
-        help="first ingestion day; default: the day before the cutoff",
-    )
+    return run(JOB, _body, argv, description=__doc__.splitlines()[0], arguments=add_since)
 
 
 def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    cutoff: date = options.cutoff
-    since: date = options.since or cutoff - timedelta(days=1)
-    if since >= cutoff:
-        raise CutoffError(
-            f"--since {since}",
-            found="no day before the cutoff",
-            expected=f"at most {cutoff - timedelta(days=1)}",
-            do="Choose an earlier --since or a later --cutoff.",
-        )
+    window = new_days(options)
     lake = open_lake(settings)
-    find_raw(str(settings.raw_folder), Window(since, cutoff))  # before Spark takes its seconds
+    find_raw(str(settings.raw_folder), window)  # before Spark takes its seconds
     spark = open_spark(settings, JOB)
-    run_key = new_run_key(JOB, cutoff)
+    run_key = new_run_key(JOB, options.cutoff)
     return {
-        "since": since.isoformat(),
-        **ingest(spark, lake, settings, window=Window(since, cutoff), run_key=run_key),
+        "since": window.start.isoformat(),
+        **ingest(spark, lake, settings, window=window, run_key=run_key),
     }
 
 

@@ -7,11 +7,9 @@ with how many rows and which content hash (keys ``nightshift.*``). A run that di
 no snapshot names; two runs that replace the same days cannot both commit.
 """
 
-import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -25,10 +23,11 @@ from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 from pyspark.sql import DataFrame, SparkSession
 
-from contracts.errors import AuditError, BusyError, MissingPartitionError, MissingSnapshotError
+from contracts.errors import BusyError, MissingPartitionError, MissingSnapshotError
 from contracts.tables import Table
 from contracts.windows import Window
 from jobs.lake_catalog import NAMESPACE, open_catalog
+from jobs.lake_commits import Commit, Staged, audit, read_commit, summary_of
 from jobs.lake_files import (
     RowGroup,
     as_table,
@@ -44,43 +43,6 @@ from jobs.lake_leftovers import Leftover, find_leftovers, remove_files
 from jobs.lake_types import arrow_schema, follow_contract, iceberg_schema, partition_spec
 from jobs.lake_writer import FileWriter
 from jobs.settings import Settings
-
-PREFIX = "nightshift."
-
-
-@dataclass(frozen=True)
-class Commit:
-    """What one run put into one table, as the snapshot says it."""
-
-    table: str
-    snapshot_id: int
-    num_rows: int
-    content_hash: str
-    run_key: str
-    reads: dict[str, int]  # table → snapshot read
-    window: Window
-    facts: dict[str, str] = field(default_factory=dict)  # what else the run says of itself
-
-    @property
-    def said(self) -> dict[str, Any]:
-        """For the summary of a run."""
-        return {
-            "rows": self.num_rows,
-            "content_hash": self.content_hash,
-            "snapshot_id": self.snapshot_id,
-        }
-
-
-@dataclass(frozen=True)
-class Staged:
-    """Files that are written and counted, and that no snapshot names yet."""
-
-    table: Table
-    paths: list[str]
-    window: Window
-    run_key: str
-    num_rows: int
-    content_hash: str
 
 
 class Lake:
@@ -151,7 +113,7 @@ class Lake:
         """The table's commits, newest first."""
         found = self._find(table)
         for snapshot in _history(found) if found else iter(()):
-            commit = _commit(table, snapshot)
+            commit = read_commit(table, snapshot)
             if commit is not None:
                 yield commit
 
@@ -160,7 +122,7 @@ class Lake:
         found = self._find(table)
         _require_snapshot(table, found, snapshot_id)
         snapshot = found.snapshot_by_id(snapshot_id) if found else None
-        commit = _commit(table, snapshot) if snapshot else None
+        commit = read_commit(table, snapshot) if snapshot else None
         if commit is None:
             raise MissingSnapshotError(
                 table.name, snapshot_id=snapshot_id, found="a commit of another program"
@@ -207,7 +169,7 @@ class Lake:
         for snapshot in _history(found) if found else iter(()):
             if snapshot.snapshot_id == snapshot_id:
                 return windows
-            commit = _commit(table, snapshot)
+            commit = read_commit(table, snapshot)
             if commit is None:
                 return None
             windows.append(commit.window)
@@ -250,7 +212,7 @@ class Lake:
     ) -> Staged:
         """Read the files of a run back, count and hash. Raises AuditError. Nothing is visible."""
         counts = summarize(read_files(spark, table, sorted(paths)), table)
-        _audit(table, window, counts.nulls, counts.first, counts.last)
+        audit(table, window, counts.nulls, counts.first, counts.last)
         return Staged(table, sorted(paths), window, run_key, counts.num_rows, counts.content_hash)
 
     def read_staged(self, spark: SparkSession, staged: Staged) -> DataFrame:
@@ -262,20 +224,12 @@ class Lake:
     ) -> Commit:
         """Switch the window to the staged files, in one snapshot. Raises BusyError."""
         table, window = staged.table, staged.window
-        summary = {
-            "run_key": staged.run_key,
-            "num_rows": str(staged.num_rows),
-            "content_hash": staged.content_hash,
-            "window": f"{window.start}/{window.end}",
-            "reads": json.dumps(dict(reads), sort_keys=True),
-            "facts": json.dumps(dict(facts or {}), sort_keys=True),
-        }
         found = self._create(table)
         row_filter = _in_window(table, window)
         try:
             with found.transaction() as transaction:
                 update = transaction.update_snapshot(
-                    snapshot_properties={PREFIX + key: value for key, value in summary.items()}
+                    snapshot_properties=summary_of(staged, reads=reads, facts=facts or {})
                 )
                 with update.overwrite() as snapshot:
                     # pyiceberg refuses what conflicts with runs that landed meanwhile: with the
@@ -381,48 +335,3 @@ def _require_snapshot(table: Table, found: IcebergTable | None, snapshot_id: int
 
 def _history(found: IcebergTable) -> Iterator[Snapshot]:
     return iter(ancestors_of(found.current_snapshot(), found.metadata))
-
-
-def _commit(table: Table, snapshot: Snapshot) -> Commit | None:
-    """What a snapshot says of its run; None where another program made it, or not whole."""
-    summary = snapshot.summary
-    said = summary.additional_properties if summary else {}
-    if f"{PREFIX}run_key" not in said:
-        return None
-    num_rows = int(said[f"{PREFIX}num_rows"])
-    if int(said.get("added-records", "0")) != num_rows:
-        return None
-    start, end = said[f"{PREFIX}window"].split("/")
-    return Commit(
-        table=table.name,
-        snapshot_id=snapshot.snapshot_id,
-        num_rows=num_rows,
-        content_hash=said[f"{PREFIX}content_hash"],
-        run_key=said[f"{PREFIX}run_key"],
-        reads=json.loads(said[f"{PREFIX}reads"]),
-        window=Window(date.fromisoformat(start), date.fromisoformat(end)),
-        facts=json.loads(said[f"{PREFIX}facts"]),
-    )
-
-
-def _audit(
-    table: Table, window: Window, nulls: dict[str, int], first: date | None, last: date | None
-) -> None:
-    bad = {name: count for name, count in nulls.items() if count}
-    if bad:
-        said = ", ".join(f"{name} {count}" for name, count in sorted(bad.items()))
-        raise AuditError(
-            f"{table.name}/{table.partition}={window.start}",
-            found=f"nulls ({said})",
-            expected="none in these columns",
-            do="Nothing was committed. Mend the job that made the rows.",
-        )
-    if first is not None and last is not None:
-        inside = window.start <= first and last < window.end
-        if not inside:
-            raise AuditError(
-                f"{table.name}/{table.partition}={window.start}",
-                found=f"rows from {first} to {last}",
-                expected=f"from {window.start} to {window.end - timedelta(days=1)}",
-                do="Nothing was committed. Mend the job that made the rows.",
-            )

@@ -10,14 +10,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from contracts.errors import NightshiftError
-from contracts.windows import parse_cutoff, refuse_future
+from contracts.errors import CutoffError, NightshiftError
+from contracts.windows import Window, parse_cutoff, refuse_future
 from jobs.settings import Settings, load_settings
 from jobs.summaries import keep_summary
 
@@ -68,6 +68,30 @@ def run(
     if options.json:
         print(json.dumps(summary, default=str), flush=True)
     return 0
+
+
+def add_since(parser: argparse.ArgumentParser) -> None:
+    """``--since``, of the programs that can load many days at once."""
+    parser.add_argument(
+        "--since",
+        type=date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="first ingestion day that is new; default: the day before the cutoff",
+    )
+
+
+def new_days(options: argparse.Namespace) -> Window:
+    """The ingestion days from ``--since`` up to the cutoff. Raises CutoffError."""
+    cutoff: date = options.cutoff
+    since: date = options.since or cutoff - timedelta(days=1)
+    if since >= cutoff:
+        raise CutoffError(
+            f"--since {since}",
+            found="no day before the cutoff",
+            expected=f"at most {cutoff - timedelta(days=1)}",
+            do="Choose an earlier --since or a later --cutoff.",
+        )
+    return Window(since, cutoff)
 
 
 def say_error(job: str, error: NightshiftError, *, as_json: bool) -> int:

@@ -33,7 +33,8 @@ from contracts.tables import (
 from contracts.windows import one_day
 from jobs.audit import Expectations, audit
 from jobs.content_hash import content_hash
-from jobs.lake import Commit, Lake, open_lake
+from jobs.lake import Lake, open_lake
+from jobs.lake_commits import Commit
 from jobs.night_rows import item_demand, user_recommendations, user_scores
 from jobs.program import run
 from jobs.published_models import published_models

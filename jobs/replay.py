@@ -34,7 +34,8 @@ from contracts.tables import (
 )
 from contracts.windows import Window, one_day
 from jobs import build_sequences, build_series, build_sessions, forecast_demand, score
-from jobs.lake import Commit, Lake, content_of, new_run_key, open_lake
+from jobs.lake import Lake, content_of, new_run_key, open_lake
+from jobs.lake_commits import Commit
 from jobs.program import run
 from jobs.row_differences import say_differences
 from jobs.settings import REMEMBERED, Settings, recalled

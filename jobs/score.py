@@ -28,7 +28,8 @@ from pyspark.sql import functions as F
 from contracts.errors import AuditError
 from contracts.tables import SCORES, SEQUENCES
 from contracts.windows import Window, one_day
-from jobs.lake import Commit, Lake, Staged, new_run_key, open_lake
+from jobs.lake import Lake, new_run_key, open_lake
+from jobs.lake_commits import Commit, Staged
 from jobs.lake_types import spark_schema
 from jobs.program import run
 from jobs.score_batches import INPUT_COLUMNS, Stamp, scorer

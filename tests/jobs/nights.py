@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from contracts.tables import SERIES
 from contracts.windows import one_day
-from jobs.lake import Lake, Staged
+from jobs.lake import Lake
+from jobs.lake_commits import Staged
 from jobs.lake_types import arrow_schema
 
 

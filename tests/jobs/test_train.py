@@ -16,7 +16,8 @@ import yaml
 from contracts.errors import ConfigError
 from contracts.tables import SEQUENCES
 from contracts.windows import one_day
-from jobs.lake import Staged, open_lake
+from jobs.lake import open_lake
+from jobs.lake_commits import Staged
 from jobs.lake_types import arrow_schema
 from jobs.settings import PROJECT, Settings
 from jobs.train import main, models_folder, run_key
