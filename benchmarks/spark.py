@@ -12,7 +12,6 @@
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import tempfile
@@ -26,7 +25,6 @@ from rich.table import Table
 
 from benchmarks.generate import write_events
 from benchmarks.measure import Side, run_side
-from jobs.settings import PROJECT
 
 SIZES = {"small": (2_000_000,), "full": (20_000_000, 40_000_000)}
 EVENTS_A_USER = 20
@@ -67,7 +65,7 @@ def compare_sessions(folder: Path, num_events: int, *, rounds: int) -> list[Row]
     for _ in range(rounds):
         for name, module in SIDES.items():
             output = folder / name
-            taken[name].append(run_side(module, [str(events), str(output)], env=environment()))
+            taken[name].append(run_side(module, [str(events), str(output)]))
             sums[name] = checksum(output)
             shutil.rmtree(output)
     assert len(set(sums.values())) == 1, f"the sides disagree: {sums}"
@@ -95,7 +93,7 @@ def compare_skew(folder: Path, num_events: int, *, rounds: int) -> list[Row]:
         users = num_events // EVENTS_A_USER
         write_events(events, num_events=num_events, num_users=users, busy_events=busy)
         for _ in range(rounds):
-            side = run_side(SIDES["Nightshift"], [str(events), str(output)], env=environment())
+            side = run_side(SIDES["Nightshift"], [str(events), str(output)])
             seconds.setdefault(busy, []).append(side.said["seconds"])
             shutil.rmtree(output)
     plain, skewed = (statistics.median(taken) for taken in seconds.values())
@@ -109,7 +107,7 @@ def compare_increment(folder: Path, *, rounds: int) -> list[Row]:
     for _ in range(rounds):
         output = folder / "sequences"
         arguments = [str(folder / "events"), str(output)]
-        taken.append(run_side("benchmarks.sequences_nightshift", arguments, env=environment()))
+        taken.append(run_side("benchmarks.sequences_nightshift", arguments))
         shutil.rmtree(output)
     whole, night = middle(taken, "full_seconds"), middle(taken, "increment_seconds")
     return [row("a thirtieth of the events is new", "sequences", "s", night, whole, "full rebuild")]
@@ -135,16 +133,6 @@ def checksum(output: Path) -> tuple[Any, ...]:
         query = f"SELECT count(*), sum(hash({columns})::HUGEINT) FROM read_parquet({files})"
         found += duckdb.sql(query).fetchall()[0]
     return found[0], found[2], found[1], found[3]
-
-
-def environment() -> dict[str, str]:
-    """What a side finds: Spark as a night finds it, and this machine only."""
-    return {
-        **os.environ,
-        "SPARK_CONF_DIR": str(PROJECT / "configs" / "spark"),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "PYTHONPATH": str(PROJECT),
-    }
 
 
 def middle(sides: Sequence[Side], key: str) -> float:

@@ -42,6 +42,8 @@ _ITEM = Column("item_id", "string", "what the event was about")
 _CUTOFF = Column("cutoff", "date", "the first day that the model did not see")
 _MODEL_VERSION = Column("model_version", "string", "version in the MLflow registry")
 
+PURCHASE = "purchase"  # the event_type that buys
+
 # ---- the lake ------------------------------------------------------------------------------------
 
 EVENTS = Table(

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from contracts.errors import CutoffError
 
+CLOCK_DAYS = 2  # an event lies before 00:00 of that many days after its ingestion day
+
 
 @dataclass(frozen=True)
 class Window:

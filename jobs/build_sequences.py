@@ -198,11 +198,8 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     cutoff: date = options.cutoff
     max_events = settings.sequences.max_events
     lake = open_lake(settings)
-    lake.require(
-        EVENTS, cutoff - timedelta(days=1), producer=f"nightshift ingest --cutoff {cutoff}"
-    )
-    snapshot = lake.snapshot_id(EVENTS)
-    assert snapshot is not None, "a table with a commit has a snapshot"
+    ingest = f"nightshift ingest --cutoff {cutoff}"
+    snapshot = lake.require_snapshot(EVENTS, cutoff - timedelta(days=1), producer=ingest)
     reads = {EVENTS.name: snapshot}
     base = None if options.full else base_partition(lake, cutoff, max_events=max_events)
     if base is not None:

@@ -18,17 +18,15 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from contracts.tables import EVENTS, SERIES
-from contracts.windows import Window, history_window, one_day
+from contracts.tables import EVENTS, PURCHASE, SERIES
+from contracts.windows import CLOCK_DAYS, Window, history_window, one_day
 from jobs.lake import Lake, new_run_key, open_lake
 from jobs.program import run
 from jobs.settings import Settings, remembered
 from jobs.spark import open_spark
 
 JOB = "build_series"
-PURCHASE = "purchase"
 SCALE = 10_000  # units and currency are summed in whole parts of this size
-CLOCK_DAYS = 2  # an event may be dated that much after the day it was ingested on
 
 
 def build_series(
@@ -137,9 +135,7 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     cutoff: date = options.cutoff
     lake = open_lake(settings)
     ingest = f"nightshift ingest --cutoff {cutoff}"
-    lake.require(EVENTS, cutoff - timedelta(days=1), producer=ingest)
-    snapshot = lake.snapshot_id(EVENTS)
-    assert snapshot is not None, "a table with a commit has a snapshot"
+    snapshot = lake.require_snapshot(EVENTS, cutoff - timedelta(days=1), producer=ingest)
 
     spark, window, reads = open_spark(settings, JOB), one_day(cutoff), {EVENTS.name: snapshot}
     series = rows_from(spark, lake, settings, window=window, reads=reads)

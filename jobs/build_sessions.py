@@ -25,7 +25,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from contracts.tables import EVENTS, SESSION_EVENTS, SESSIONS, Table
-from contracts.windows import Window, instant
+from contracts.windows import CLOCK_DAYS, Window, instant
 from jobs.cut_sessions import LONGEST_GAP_DAYS
 from jobs.lake import Lake, new_run_key, open_lake
 from jobs.lake_files import RowGroup
@@ -36,7 +36,6 @@ from jobs.write_sessions import Request, session_rows, write_sessions
 
 JOB = "build_sessions"
 SPILL_DAYS = 1  # a session may have begun that long before an event of it
-CLOCK_DAYS = 2  # an event may be dated that much after the day it was ingested on
 
 
 def request_of(settings: Settings, window: Window) -> Request:
@@ -72,13 +71,15 @@ def rows_from(
 
 
 def sessionize(
-    spark: SparkSession, lake: Lake, settings: Settings, *, window: Window, cutoff: date
+    spark: SparkSession,
+    lake: Lake,
+    settings: Settings,
+    *,
+    window: Window,
+    reads: Mapping[str, int],
 ) -> dict[str, Any]:
     """Write and commit the sessions of the window's days; return the summary."""
-    snapshot = lake.snapshot_id(EVENTS)
-    assert snapshot is not None, "a table with a commit has a snapshot"
-    reads = {EVENTS.name: snapshot}
-    request, run_key = request_of(settings, window), new_run_key(JOB, cutoff)
+    request, run_key = request_of(settings, window), new_run_key(JOB, window.end)
     written = write_sessions(
         spark,
         _ingested(lake, window, reads),
@@ -118,10 +119,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     cutoff, since = options.cutoff, new_days(options).start
     lake = open_lake(settings)
-    producer = f"nightshift ingest --cutoff {cutoff}"
-    lake.require(EVENTS, cutoff - timedelta(days=1), producer=producer)
+    ingest = f"nightshift ingest --cutoff {cutoff}"
+    snapshot = lake.require_snapshot(EVENTS, cutoff - timedelta(days=1), producer=ingest)
     window = Window(since - timedelta(days=settings.sessions.late_days + SPILL_DAYS), cutoff)
-    return sessionize(open_spark(settings, JOB), lake, settings, window=window, cutoff=cutoff)
+    spark, reads = open_spark(settings, JOB), {EVENTS.name: snapshot}
+    return sessionize(spark, lake, settings, window=window, reads=reads)
 
 
 if __name__ == "__main__":

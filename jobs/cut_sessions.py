@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contracts.tables import SESSION_EVENTS, SESSIONS, Table
+from contracts.tables import PURCHASE, SESSION_EVENTS, SESSIONS, Table
 from contracts.windows import Window
 from jobs.lake_types import arrow_schema
 
@@ -22,7 +22,6 @@ COLUMNS = [
     "event_id", "user_id", "item_id", "event_type", "event_time",
     "category", "price", "quantity", "amount", "session_hint", "ingest_date",
 ]  # fmt: skip
-PURCHASE = "purchase"
 LONGEST_GAP_DAYS = 7  # a hint that comes back after a longer silence starts a new session
 _CARRIED = [name for name in COLUMNS if name in SESSION_EVENTS.column_names]
 _MINUTE = 60 * 1_000_000  # of microseconds

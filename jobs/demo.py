@@ -28,7 +28,7 @@ from contracts.night import (
 from jobs import console
 from jobs.airflow_run import follow
 from jobs.demo_page import show_end
-from jobs.memory import PeakMemory
+from jobs.memory import PeakMemory, deployment
 from jobs.services import start, stop
 from jobs.settings import Settings
 from jobs.standing import Standing
@@ -65,7 +65,7 @@ def run_demo(
 ) -> tuple[int, dict[str, Any]]:
     """Returns the exit code, and what the demo said at its end."""
     begun = time.monotonic()
-    memory = PeakMemory(settings.home)
+    memory = PeakMemory(lambda: deployment(settings.home))
     memory.start()
     demo = Demo(settings, Standing(settings))
     parts: list[tuple[str, Callable[[], int]]] = [

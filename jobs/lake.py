@@ -10,7 +10,6 @@ no snapshot names; two runs that replace the same days cannot both commit.
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
-from typing import Any
 
 import pyarrow as pa
 from pyarrow.fs import FileSystem
@@ -19,6 +18,7 @@ from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, Valida
 from pyiceberg.expressions import BooleanExpression
 from pyiceberg.expressions.parser import parse
 from pyiceberg.io.pyarrow import parquet_files_to_data_files
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 from pyspark.sql import DataFrame, SparkSession
@@ -63,23 +63,15 @@ class Lake:
 
         Raises MissingSnapshotError.
         """
-        found = self._find(table)
-        _require_snapshot(table, found, snapshot_id)
-        paths: list[str] = []
-        if found is not None:
-            row_filter = _in_window(table, window) if window else None
-            paths = [file.file_path for file in _files(found, row_filter, snapshot_id)]
-        return read_files(spark, table, sorted(paths))
+        files = self._data_files(table, window, snapshot_id)
+        return read_files(spark, table, sorted(file.file_path for file in files))
 
     def row_groups(self, table: Table, *, window: Window, snapshot_id: int) -> list[RowGroup]:
         """The parts of the files in which those rows are, for executors that read them alone.
 
         Raises MissingSnapshotError.
         """
-        found = self._find(table)
-        _require_snapshot(table, found, snapshot_id)
-        files = _files(found, _in_window(table, window), snapshot_id) if found else []
-        return list_row_groups(files, self._catalog.properties)
+        return list_row_groups(self._data_files(table, window, snapshot_id))
 
     def filesystem(self) -> FileSystem:
         """Where the lake's files are; it travels to the executors."""
@@ -131,15 +123,11 @@ class Lake:
 
     def has(self, table: Table, window: Window) -> bool:
         """Does any file of the table hold rows of the window?"""
-        found = self._find(table)
-        return found is not None and bool(_files(found, _in_window(table, window), None))
+        return bool(self._data_files(table, window, None))
 
     def require_files(self, table: Table, *, window: Window, snapshot_id: int) -> None:
         """Raise MissingSnapshotError unless every file of the window still lies there."""
-        found = self._find(table)
-        _require_snapshot(table, found, snapshot_id)
-        files = _files(found, _in_window(table, window), snapshot_id) if found else []
-        named = {file.file_path for file in files}
+        named = {file.file_path for file in self._data_files(table, window, snapshot_id)}
         lost = sorted(named - {*list_parquet(self._folder(table), self._catalog.properties)})
         if lost:
             raise MissingSnapshotError(
@@ -161,6 +149,13 @@ class Lake:
         raise MissingPartitionError(
             table.name, partition=f"{table.partition}={cutoff}", producer=producer
         )
+
+    def require_snapshot(self, table: Table, day: date, *, producer: str) -> int:
+        """The table's snapshot of now, with the partition ``day``. Raises MissingPartitionError."""
+        self.require(table, day, producer=producer)
+        snapshot = self.snapshot_id(table)
+        assert snapshot is not None, "a table with a commit has a snapshot"
+        return snapshot
 
     def windows_since(self, table: Table, snapshot_id: int) -> list[Window] | None:
         """The windows replaced after that snapshot; None when the table no longer tells."""
@@ -272,22 +267,30 @@ class Lake:
         except NoSuchTableError:
             return None
 
+    def _data_files(
+        self, table: Table, window: Window | None, snapshot_id: int | None
+    ) -> list[DataFile]:
+        """The files with the window's rows. Raises MissingSnapshotError."""
+        found = self._find(table)
+        _require_snapshot(table, found, snapshot_id)
+        row_filter = _in_window(table, window) if window else None
+        return _files(found, row_filter, snapshot_id) if found else []
+
     def _create(self, table: Table) -> IcebergTable:
         found = self._find(table)
-        if found is not None:  # pyiceberg would write a table's first metadata and throw it away
-            return follow_contract(found, table)
-        schema = iceberg_schema(table)
-        found = self._catalog.create_table_if_not_exists(
-            (NAMESPACE, table.name),
-            schema=schema,
-            location=self._folder(table),
-            partition_spec=partition_spec(table),
-            properties={
-                "schema.name-mapping.default": schema.name_mapping.model_dump_json(),
-                # What lets the second of two runs of the same new day learn of the first.
-                "write.delete.isolation-level": "serializable",
-            },
-        )
+        if found is None:  # else pyiceberg would write its first metadata and throw it away
+            schema = iceberg_schema(table)
+            found = self._catalog.create_table_if_not_exists(
+                (NAMESPACE, table.name),
+                schema=schema,
+                location=self._folder(table),
+                partition_spec=partition_spec(table),
+                properties={
+                    "schema.name-mapping.default": schema.name_mapping.model_dump_json(),
+                    # What lets the second of two runs of the same new day learn of the first.
+                    "write.delete.isolation-level": "serializable",
+                },
+            )
         return follow_contract(found, table)
 
     def _folder(self, table: Table) -> str:
@@ -319,7 +322,7 @@ def _in_window(table: Table, window: Window) -> BooleanExpression:
 
 def _files(
     found: IcebergTable, row_filter: BooleanExpression | None, snapshot_id: int | None
-) -> list[Any]:
+) -> list[DataFile]:
     if found.current_snapshot() is None:
         return []
     scan = found.scan(snapshot_id=snapshot_id)

@@ -75,11 +75,11 @@ def resolve(location: str, properties: Mapping[str, str]) -> tuple[FileSystem, s
     return io.fs_by_scheme(scheme, netloc), path, location.removesuffix(path)
 
 
-def list_row_groups(files: Iterable[DataFile], properties: Mapping[str, str]) -> list[RowGroup]:
+def list_row_groups(files: Iterable[DataFile]) -> list[RowGroup]:
     """The row groups of data files, as the table's metadata knows them: no file is opened."""
     groups = []
     for file in sorted(files, key=lambda file: str(file.file_path)):
-        path = resolve(file.file_path, properties)[1]
+        path = PyArrowFileIO.parse_location(file.file_path)[2]
         count = max(1, len(file.split_offsets or ()))
         groups += [RowGroup(path, number, file.record_count // count) for number in range(count)]
     return groups

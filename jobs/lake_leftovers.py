@@ -18,6 +18,7 @@ from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.table import Table as IcebergTable
 
 from contracts.errors import ConfigError
+from jobs.lake_files import resolve
 
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _RUN = re.compile(r"(data/run=[^/]+)/")
@@ -44,10 +45,7 @@ def find_leftovers(
 
     The table is loaded after its folder is listed: what is committed meanwhile is named by then.
     """
-    io = PyArrowFileIO(dict(properties))
-    scheme, netloc, root = PyArrowFileIO.parse_location(folder)
-    start = folder.removesuffix(root)
-    fs = io.fs_by_scheme(scheme, netloc)
+    fs, root, start = resolve(folder, properties)
     infos = fs.get_file_info(FileSelector(root, recursive=True, allow_not_found=True))
     files = {
         info.path.removeprefix(root).lstrip("/"): info
@@ -64,7 +62,7 @@ def find_leftovers(
     }
     for name in files:
         if _JSON.fullmatch(name) and name not in named:
-            with io.new_input(start + files[name].path).open() as stream:
+            with fs.open_input_file(files[name].path) as stream:
                 _refuse_foreign(stream.read(), found, f"{folder}/{name}")
     return [Leftover(start + left[name].path, left[name].size) for name in sorted(left)]
 

@@ -8,6 +8,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from contracts.windows import CLOCK_DAYS
 from jobs.parse_lines import has_unclosed_quote
 from jobs.read_values import LARGEST, read_number, read_time, read_type
 from jobs.source_parts import Csv, CsvWithoutHeader, IdFromColumns, NamedOrAnonymous, column_of
@@ -59,8 +60,8 @@ def map_events(parsed: DataFrame, log: Log, *, zone: str, first_bit: int = 0) ->
 def _reason(log: Log, text: dict[str, Column], zone: str) -> Column:
     """The first check that the line fails, in words; null when it fails none."""
     is_csv = isinstance(log.format, Csv | CsvWithoutHeader)
-    # 00:00 of the second day after the ingestion day: a day's grace for clocks and zones.
-    too_late = F.to_utc_timestamp(F.date_add("ingest_date", 2).cast("timestamp"), zone)
+    # A day's grace for clocks and zones.
+    too_late = F.to_utc_timestamp(F.date_add("ingest_date", CLOCK_DAYS).cast("timestamp"), zone)
     checks = [
         ("not UTF-8", F.col("raw").isNull()),
         *([("unclosed quote", has_unclosed_quote())] if is_csv else []),

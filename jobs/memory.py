@@ -1,6 +1,7 @@
-"""The peak memory of this command, of all that it starts, and of its home folder's services."""
+"""The peak memory of processes that come and go, such as a command and all that it starts."""
 
 import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
@@ -8,12 +9,27 @@ import psutil
 from jobs.processes import started_for
 
 
+def deployment(home: Path) -> set[psutil.Process]:
+    """This process, all that it has started, and the home folder's services."""
+    return {*family(psutil.Process()), *started_for(home)}
+
+
+def family(process: psutil.Process) -> set[psutil.Process]:
+    """A process and all below it; none once it has ended."""
+    try:
+        return {process, *process.children(recursive=True)}
+    except psutil.NoSuchProcess:
+        return set()
+
+
 class PeakMemory(threading.Thread):
     """Adds up proportional set sizes every few seconds: a page that two share counts once."""
 
-    def __init__(self, home: Path, *, every_seconds: float = 2) -> None:
+    def __init__(
+        self, processes: Callable[[], Iterable[psutil.Process]], *, every_seconds: float = 2
+    ) -> None:
         super().__init__(daemon=True)
-        self._home, self._every_seconds = home, every_seconds
+        self._processes, self._every_seconds = processes, every_seconds
         self._over = threading.Event()
         self.peak_bytes = 0
 
@@ -27,9 +43,7 @@ class PeakMemory(threading.Thread):
         return round(self.peak_bytes / 2**30, 2)
 
     def _now(self) -> int:
-        own = psutil.Process()
-        everything = {own, *own.children(recursive=True), *started_for(self._home)}
-        return sum(_size(process) for process in everything)
+        return sum(_size(process) for process in self._processes())
 
 
 def _size(process: psutil.Process) -> int:

@@ -10,7 +10,7 @@ from contracts.night import INGEST, SESSIONS, Program
 from jobs import console
 from jobs.demo import Demo, run_data_night
 from jobs.demo_page import show_metrics, show_seconds
-from jobs.memory import PeakMemory
+from jobs.memory import PeakMemory, deployment
 from jobs.standing import Standing
 from jobs.steps import Result
 
@@ -88,7 +88,7 @@ def test_the_seconds_of_every_step_are_shown(capsys):
 
 def test_memory_is_measured_while_it_runs(tmp_path):
     """This process alone has a size."""
-    memory = PeakMemory(tmp_path, every_seconds=0.01)
+    memory = PeakMemory(lambda: deployment(tmp_path), every_seconds=0.01)
     memory.start()
     while not memory.peak_bytes:
         pass

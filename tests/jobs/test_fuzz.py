@@ -19,24 +19,14 @@ from jobs.lake import open_lake
 from jobs.line_fates import ROBOT
 
 from .mutated_lines import CSV_HEADER, mutated_lines
+from .test_ingest_events import SHOP
 
 pytestmark = [pytest.mark.spark, pytest.mark.parametrize("form", ["jsonl", "csv"])]
 
 DAYS = [date(2017, 7, 4), date(2017, 7, 5)]
 CUTOFF = DAYS[-1] + timedelta(days=1)
 MARK = b"\xef\xbb\xbf"
-MAPPING = {
-    "event_id": {"columns": ["basket", "item"]},
-    "user_id": "user",
-    "item_id": "item",
-    "event_type": {"column": "what", "map": {"buy": "purchase", "look": "view"}},
-    "event_time": {"column": "at", "format": "iso8601"},
-    "category": "category",
-    "quantity": "quantity",
-    "amount": "paid",
-    "session_hint": "shop",
-    "properties": ["shop"],
-}
+MAPPING = {**SHOP, "session_hint": "shop"}
 
 
 def test_broken_lines_are_all_accounted_for(spark, settings, capsys, monkeypatch, form):
