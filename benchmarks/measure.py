@@ -9,9 +9,9 @@ from typing import Any
 
 import psutil
 
-from jobs.memory import PeakMemory, family
-from jobs.settings import load_settings
-from jobs.steps import environment
+from jobs.running.settings import load_settings
+from jobs.running.steps import environment
+from jobs.services.memory import PeakMemory, family
 
 
 @dataclass(frozen=True)

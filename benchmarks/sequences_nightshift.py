@@ -15,10 +15,10 @@ from benchmarks.generate import DAYS, FIRST
 from benchmarks.sessions_nightshift import INGESTED, settings_in
 from contracts.tables import EVENTS
 from jobs import build_sequences
-from jobs.lake import open_lake
-from jobs.lake_files import list_parquet
-from jobs.settings import Settings
-from jobs.spark import open_spark
+from jobs.lake.files import list_parquet
+from jobs.lake.lake import open_lake
+from jobs.running.settings import Settings
+from jobs.running.spark import open_spark
 
 
 def main(events: str, output: str) -> None:

@@ -14,11 +14,11 @@ import yaml
 from benchmarks.generate import DAYS, FIRST
 from contracts.tables import EVENTS, SESSION_EVENTS, SESSIONS
 from contracts.windows import Window, instant
-from jobs.lake import Lake, open_lake
-from jobs.lake_files import RowGroup, list_parquet
-from jobs.settings import PROJECT, Settings, load_settings
-from jobs.spark import open_spark
-from jobs.write_sessions import Request, write_sessions
+from jobs.histories.write_sessions import Request, write_sessions
+from jobs.lake.files import RowGroup, list_parquet
+from jobs.lake.lake import Lake, open_lake
+from jobs.running.settings import PROJECT, Settings, load_settings
+from jobs.running.spark import open_spark
 
 WINDOW = Window(FIRST, FIRST + timedelta(days=DAYS + 2))  # the last sessions begin a day later
 INGESTED = Window(FIRST, FIRST + timedelta(days=DAYS))

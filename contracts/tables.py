@@ -3,7 +3,7 @@
 Types are words that every engine here has: ``string``, ``int32``, ``int64``, ``float64``,
 ``boolean``, ``date``, ``timestamp`` (microseconds, UTC), ``binary`` (bytes), ``list<T>``,
 ``map<string,string>``.
-``jobs/lake.py`` turns them into Spark, Arrow and Iceberg types, ``jobs/warehouse.py`` into SQL.
+``jobs/lake`` turns them into Spark, Arrow and Iceberg types, ``jobs/warehouse`` into SQL.
 """
 
 from dataclasses import dataclass

@@ -94,7 +94,7 @@ class ProgramOperator(BaseOperator):
 
 
 def _error(line: str) -> dict[str, Any] | None:
-    """What a program says of its failure, as jobs/program.py prints it."""
+    """What a program says of its failure, as jobs/running/program.py prints it."""
     if not line.startswith('{"job"'):
         return None
     try:

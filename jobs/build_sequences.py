@@ -24,11 +24,11 @@ from pyspark.sql import functions as F
 
 from contracts.tables import EVENTS, SEQUENCES
 from contracts.windows import Window, one_day
-from jobs.lake import Lake, new_run_key, open_lake
-from jobs.lake_commits import Commit
-from jobs.program import run
-from jobs.settings import Settings, remembered
-from jobs.spark import open_spark
+from jobs.lake.commits import Commit
+from jobs.lake.lake import Lake, new_run_key, open_lake
+from jobs.running.program import run
+from jobs.running.settings import Settings, remembered
+from jobs.running.spark import open_spark
 
 JOB = "build_sequences"
 MAX_EVENTS = "max_events"  # the fact that a partition must share to be built upon

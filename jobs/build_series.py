@@ -20,10 +20,10 @@ from pyspark.sql import functions as F
 
 from contracts.tables import EVENTS, PURCHASE, SERIES
 from contracts.windows import CLOCK_DAYS, Window, history_window, one_day
-from jobs.lake import Lake, new_run_key, open_lake
-from jobs.program import run
-from jobs.settings import Settings, remembered
-from jobs.spark import open_spark
+from jobs.lake.lake import Lake, new_run_key, open_lake
+from jobs.running.program import run
+from jobs.running.settings import Settings, remembered
+from jobs.running.spark import open_spark
 
 JOB = "build_series"
 SCALE = 10_000  # units and currency are summed in whole parts of this size

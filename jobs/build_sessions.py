@@ -26,13 +26,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from contracts.tables import EVENTS, SESSION_EVENTS, SESSIONS, Table
 from contracts.windows import CLOCK_DAYS, Window, instant
-from jobs.cut_sessions import LONGEST_GAP_DAYS
-from jobs.lake import Lake, new_run_key, open_lake
-from jobs.lake_files import RowGroup
-from jobs.program import add_since, new_days, run
-from jobs.settings import Settings, remembered
-from jobs.spark import open_spark
-from jobs.write_sessions import Request, session_rows, write_sessions
+from jobs.histories.cut_sessions import LONGEST_GAP_DAYS
+from jobs.histories.write_sessions import Request, session_rows, write_sessions
+from jobs.lake.files import RowGroup
+from jobs.lake.lake import Lake, new_run_key, open_lake
+from jobs.running.program import add_since, new_days, run
+from jobs.running.settings import Settings, remembered
+from jobs.running.spark import open_spark
 
 JOB = "build_sessions"
 SPILL_DAYS = 1  # a session may have begun that long before an event of it

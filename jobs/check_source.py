@@ -19,16 +19,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from contracts.errors import ConfigError
-from jobs import console
-from jobs.describe_source import describe_log
-from jobs.load_logs import Place, load_rows, log_of, read_head
-from jobs.map_events import map_events
-from jobs.raw_lines import RawFile, first_lines, refuse_broken
-from jobs.settings import Settings
-from jobs.source_parts import Csv
-from jobs.source_rows import Log
-from jobs.sources import Source, load_source
-from jobs.spark import open_spark
+from jobs.ingestion.load_logs import Place, load_rows, log_of, read_head
+from jobs.ingestion.map_events import map_events
+from jobs.ingestion.raw_lines import RawFile, first_lines, refuse_broken
+from jobs.running import console
+from jobs.running.settings import Settings
+from jobs.running.spark import open_spark
+from jobs.sources.description import describe_log
+from jobs.sources.mapping import Source, load_source
+from jobs.sources.parts import Csv
+from jobs.sources.rows import Log
 
 JOB = "sources check"
 EXAMPLES = 3

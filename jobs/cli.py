@@ -13,10 +13,10 @@ import typer
 from contracts import night
 from contracts.errors import NightshiftError
 from contracts.night import Program
-from jobs import console
-from jobs.program import say_error
-from jobs.settings import Settings, load_settings
-from jobs.steps import Result
+from jobs.running import console
+from jobs.running.program import say_error
+from jobs.running.settings import Settings, load_settings
+from jobs.running.steps import Result
 
 app = typer.Typer(
     name="nightshift",
@@ -190,7 +190,7 @@ def demo(
     mlflow_port: MlflowPort = 5000,
 ) -> None:
     """The main job end to end on real shopping logs: train, promote, one night in Airflow."""
-    from jobs.demo import run_demo
+    from jobs.demo.demo import run_demo
 
     _guarded(
         "demo",
@@ -209,7 +209,7 @@ def up(
     mlflow_port: MlflowPort = 5000,
 ) -> None:
     """Start Airflow and MLflow with their web pages, and print addresses and login."""
-    from jobs.services import start
+    from jobs.services.services import start
 
     _guarded(
         "up",
@@ -225,7 +225,7 @@ def up(
 @app.command(rich_help_panel=OPERATE)
 def down(config: Config = None, json: Json = False) -> None:
     """Stop what `up` started, and make sure that nothing is left of it."""
-    from jobs.services import stop
+    from jobs.services.services import stop
 
     _guarded("down", config, json, lambda settings: (0, {"stopped": stop(settings)}))
 

@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from contracts.errors import NightshiftError
-from jobs import console
-from jobs.processes import listener_of, started_for
-from jobs.settings import Settings
-from jobs.standing import Standing
+from jobs.running import console
+from jobs.running.settings import Settings
+from jobs.running.standing import Standing
+from jobs.services.processes import listener_of, started_for
 
 FREE_GIB = 5  # the demo's data, with room to spare
 JAVA = 17

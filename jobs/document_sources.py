@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.describe_source import describe_format, describe_time, describe_user
-from jobs.settings import PROJECT
-from jobs.source_parts import ConstantType, EventType, MappedType
-from jobs.sources import Source, load_source
+from jobs.running.settings import PROJECT
+from jobs.sources.description import describe_format, describe_time, describe_user
+from jobs.sources.mapping import Source, load_source
+from jobs.sources.parts import ConstantType, EventType, MappedType
 
 FILE = PROJECT / "README.md"
 FOLDER = PROJECT / "configs" / "sources"

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from contracts.tables import LAKE, NIGHTLY, WAREHOUSE, Column, Table
-from jobs.settings import PROJECT
-from jobs.warehouse_sql import ERROR_HOURS, WARN_HOURS
+from jobs.running.settings import PROJECT
+from jobs.warehouse.sql import ERROR_HOURS, WARN_HOURS
 
 FILE = PROJECT / "docs" / "tables.md"
 

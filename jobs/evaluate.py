@@ -23,19 +23,19 @@ import pyarrow as pa
 from contracts.errors import CutoffError, NoChampionError
 from contracts.tables import SEQUENCES
 from contracts.windows import one_day
-from jobs.lake import open_lake
-from jobs.program import run
-from jobs.settings import Settings
-from models.behaviour import check_behaviour
-from models.config import LabelHorizons
-from models.contestants import TOP_K, collect, side_by_side
-from models.evaluation import GateOptions, evaluate
-from models.gate import Check
-from models.history import Histories
-from models.matured import Matured, Plan, plans
-from models.plots import evaluation_figures, save_png
-from models.predict import Predictions, Predictor
-from models.registry import CHAMPION, ModelVersion, Registry
+from jobs.lake.lake import open_lake
+from jobs.running.program import run
+from jobs.running.settings import Settings
+from models.judging.behaviour import check_behaviour
+from models.judging.contestants import TOP_K, collect, side_by_side
+from models.judging.evaluation import GateOptions, evaluate
+from models.judging.gate import Check
+from models.pages.plots import evaluation_figures, save_png
+from models.registry.predict import Predictions, Predictor
+from models.registry.registry import CHAMPION, ModelVersion, Registry
+from models.sequences.history import Histories
+from models.sequences.matured import Matured, Plan, plans
+from models.training.config import LabelHorizons
 
 SET_ASIDE = ("rolled_back", "retired")  # statuses of versions that are judged only when asked for
 

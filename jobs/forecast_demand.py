@@ -27,10 +27,10 @@ from scipy import stats
 from contracts.errors import ConfigError
 from contracts.tables import DEMAND, SERIES
 from contracts.windows import Window, history_window, label_window, one_day
-from jobs.lake import Lake, new_run_key, open_lake
-from jobs.program import run
-from jobs.settings import Settings, remembered
-from jobs.spark import open_spark
+from jobs.lake.lake import Lake, new_run_key, open_lake
+from jobs.running.program import run
+from jobs.running.settings import Settings, remembered
+from jobs.running.spark import open_spark
 
 JOB = "forecast_demand"
 MODEL_VERSION = "weekday-mean-8w"

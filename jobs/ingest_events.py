@@ -25,7 +25,7 @@ from pyspark.sql import functions as F
 
 from contracts.tables import EVENTS, QUARANTINE
 from contracts.windows import Window, history_window
-from jobs.conservation import (
+from jobs.ingestion.conservation import (
     Counts,
     Written,
     check_days,
@@ -38,9 +38,8 @@ from jobs.conservation import (
     tally,
     total,
 )
-from jobs.item_attributes import Attributes, read_attributes
-from jobs.lake import Lake, lay_out, new_run_key, open_lake
-from jobs.line_fates import (
+from jobs.ingestion.item_attributes import Attributes, read_attributes
+from jobs.ingestion.line_fates import (
     ROBOT,
     USER_DAY,
     event_day,
@@ -48,12 +47,13 @@ from jobs.line_fates import (
     mark_duplicates,
     mark_robots,
 )
-from jobs.load_logs import Place, load_events, require_columns, share_out
-from jobs.program import add_since, new_days, run
-from jobs.raw_lines import RawFile, find_raw, refuse_broken
-from jobs.settings import Settings
-from jobs.sources import Source, load_source
-from jobs.spark import open_spark
+from jobs.ingestion.load_logs import Place, load_events, require_columns, share_out
+from jobs.ingestion.raw_lines import RawFile, find_raw, refuse_broken
+from jobs.lake.lake import Lake, lay_out, new_run_key, open_lake
+from jobs.running.program import add_since, new_days, run
+from jobs.running.settings import Settings
+from jobs.running.spark import open_spark
+from jobs.sources.mapping import Source, load_source
 
 JOB = "ingest_events"
 

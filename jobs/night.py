@@ -13,8 +13,8 @@ from typing import Any
 
 from contracts.errors import BusyError
 from contracts.night import NIGHT, NIGHT_LOCK, Program, night_arguments
-from jobs.settings import Settings
-from jobs.steps import Result
+from jobs.running.settings import Settings
+from jobs.running.steps import Result
 
 RunProgram = Callable[[Program, list[str]], Result]
 

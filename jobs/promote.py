@@ -3,7 +3,7 @@
 reads   registry  the verdicts of the versions evaluated at the cutoff
 writes  registry  tags of the version, then, last, the alias `champion`
 
-The rule is in `models/gate.py`; nothing here bends it. A second run changes nothing.
+The rule is in `models/judging/gate.py`; nothing here bends it. A second run changes nothing.
 
     python -m jobs.promote --cutoff 2017-11-28 --by "Ada Lovelace"
 """
@@ -17,10 +17,10 @@ from typing import Any
 
 from contracts.errors import PromotionRefusedError
 from jobs.evaluate import find_champion, open_registry
-from jobs.program import run
-from jobs.settings import Settings
-from models.gate import Verdict, best
-from models.registry import CHAMPION, ModelVersion, Registry
+from jobs.running.program import run
+from jobs.running.settings import Settings
+from models.judging.gate import Verdict, best
+from models.registry.registry import CHAMPION, ModelVersion, Registry
 
 THE_RULE = "the written rule"  # who promotes where nobody is named
 

@@ -31,17 +31,17 @@ from contracts.tables import (
     Table,
 )
 from contracts.windows import one_day
-from jobs.audit import Expectations, audit
-from jobs.content_hash import content_hash
-from jobs.lake import Lake, open_lake
-from jobs.lake_commits import Commit
-from jobs.night_rows import item_demand, user_recommendations, user_scores
-from jobs.program import run
+from jobs.lake.commits import Commit
+from jobs.lake.content_hash import content_hash
+from jobs.lake.lake import Lake, open_lake
 from jobs.published_models import published_models
-from jobs.settings import Settings
-from jobs.warehouse import open_warehouse
-from jobs.warehouse_night import Publication
-from models.registry import Registry
+from jobs.running.program import run
+from jobs.running.settings import Settings
+from jobs.warehouse.audit import Expectations, audit
+from jobs.warehouse.night import Publication
+from jobs.warehouse.night_rows import item_demand, user_recommendations, user_scores
+from jobs.warehouse.warehouse import open_warehouse
+from models.registry.registry import Registry
 
 READ = [name for name in SCORES.column_names if name != "embedding"]
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from contracts.tables import MODELS
-from jobs.lake_types import arrow_schema
-from models.registry import ModelVersion, Registry
+from jobs.lake.column_types import arrow_schema
+from models.registry.registry import ModelVersion, Registry
 
 MATURED = "test/"  # metrics on matured cutoffs are logged as test/<head>/<metric>
 

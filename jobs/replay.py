@@ -34,13 +34,13 @@ from contracts.tables import (
 )
 from contracts.windows import Window, one_day
 from jobs import build_sequences, build_series, build_sessions, forecast_demand, score
-from jobs.lake import Lake, content_of, new_run_key, open_lake
-from jobs.lake_commits import Commit
-from jobs.program import run
-from jobs.row_differences import say_differences
-from jobs.settings import REMEMBERED, Settings, recalled
-from jobs.spark import open_spark
-from models.registry import Registry
+from jobs.lake.commits import Commit
+from jobs.lake.lake import Lake, content_of, new_run_key, open_lake
+from jobs.lake.row_differences import say_differences
+from jobs.running.program import run
+from jobs.running.settings import REMEMBERED, Settings, recalled
+from jobs.running.spark import open_spark
+from models.registry.registry import Registry
 
 JOB = "replay"
 Rebuild = Callable[..., DataFrame]

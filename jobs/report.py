@@ -28,13 +28,13 @@ from contracts.night import NIGHT
 from contracts.tables import SERIES, SESSIONS
 from contracts.windows import history_window, one_day
 from jobs.evaluate import open_registry
-from jobs.lake import open_lake
-from jobs.program import run
-from jobs.settings import Settings
-from jobs.summaries import read_summaries
-from jobs.warehouse import Warehouse, open_warehouse
-from models.registry import CHAMPION, ModelVersion, Registry
-from models.report import ItemDemand, Missing, Page, Scores, Sessions, render
+from jobs.lake.lake import open_lake
+from jobs.running.program import run
+from jobs.running.settings import Settings
+from jobs.running.summaries import read_summaries
+from jobs.warehouse.warehouse import Warehouse, open_warehouse
+from models.pages.night import ItemDemand, Missing, Page, Scores, Sessions, render
+from models.registry.registry import CHAMPION, ModelVersion, Registry
 
 NUM_ITEMS = 6
 SHOWN_DAYS = 28  # of past demand and of visits

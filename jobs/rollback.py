@@ -15,9 +15,9 @@ from typing import Any
 
 from contracts.errors import NightshiftError, NoPreviousChampionError
 from jobs.evaluate import open_registry
-from jobs.program import say_error
-from jobs.settings import load_settings
-from models.registry import CHAMPION, Registry
+from jobs.running.program import say_error
+from jobs.running.settings import load_settings
+from models.registry.registry import CHAMPION, Registry
 
 
 def main(argv: Sequence[str] | None = None) -> int:

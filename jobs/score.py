@@ -28,14 +28,14 @@ from pyspark.sql import functions as F
 from contracts.errors import AuditError
 from contracts.tables import SCORES, SEQUENCES
 from contracts.windows import Window, one_day
-from jobs.lake import Lake, new_run_key, open_lake
-from jobs.lake_commits import Commit, Staged
-from jobs.lake_types import spark_schema
-from jobs.program import run
+from jobs.lake.column_types import spark_schema
+from jobs.lake.commits import Commit, Staged
+from jobs.lake.lake import Lake, new_run_key, open_lake
+from jobs.running.program import run
+from jobs.running.settings import Settings, remembered
+from jobs.running.spark import open_spark
 from jobs.score_batches import INPUT_COLUMNS, Stamp, scorer
-from jobs.settings import Settings, remembered
-from jobs.spark import open_spark
-from models.registry import ModelVersion, Registry
+from models.registry.registry import ModelVersion, Registry
 
 MODEL_VERSION = "model_version"  # the fact that says who answered
 BATCH_USERS = 512  # of one Arrow batch: some 20 MB at 600 events a user

@@ -19,10 +19,10 @@ from pyspark import SparkFiles
 
 from contracts.errors import AuditError
 from contracts.tables import SCORES, SEQUENCES
-from jobs.lake_types import arrow_schema
+from jobs.lake.column_types import arrow_schema
 
 if TYPE_CHECKING:
-    from models.predict import Predictor
+    from models.registry.predict import Predictor
 
 # Events are known by their items and times; their ids would only be carried to the executors.
 INPUT_COLUMNS = [name for name in SEQUENCES.column_names if name != "event_ids"]
@@ -61,7 +61,7 @@ def load_once(directory: str, pid: int) -> "Predictor":
     """One model for each executor process; a forked one loads its own, with its own threads."""
     import torch
 
-    from models.predict import Predictor
+    from models.registry.predict import Predictor
 
     torch.set_num_threads(1)  # as many tasks as cores run beside each other
     return Predictor.load(Path(directory))
@@ -78,7 +78,7 @@ def score_batch(
             f"model {stamp.model_name} version {stamp.model_version}",
             found=f"{len(found.user_ids)} answers",
             expected=f"one for each of {N} users, in their order",
-            do="Nothing was committed. Mend models/predict.py.",
+            do="Nothing was committed. Mend models/registry/predict.py.",
         )
     schema = arrow_schema(SCORES)
     columns = {

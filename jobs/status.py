@@ -6,9 +6,9 @@ from typing import Any
 
 from contracts.errors import NightshiftError
 from contracts.tables import LAKE, Table
-from jobs.processes import started_for
-from jobs.settings import Settings
-from jobs.standing import Standing
+from jobs.running.settings import Settings
+from jobs.running.standing import Standing
+from jobs.services.processes import started_for
 
 
 def read_status(settings: Settings) -> dict[str, Any]:

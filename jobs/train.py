@@ -33,12 +33,12 @@ import torch
 from contracts.errors import ConfigError
 from contracts.tables import SEQUENCES
 from contracts.windows import one_day
-from jobs.lake import open_lake
-from jobs.program import run
-from jobs.settings import PROJECT, Settings
-from models.config import LabelHorizons, TrainConfig, load_train_config
-from models.history import Histories
-from models.training import fit, prepare_data
+from jobs.lake.lake import open_lake
+from jobs.running.program import run
+from jobs.running.settings import PROJECT, Settings
+from models.sequences.history import Histories
+from models.training.config import LabelHorizons, TrainConfig, load_train_config
+from models.training.fit import fit, prepare_data
 
 if TYPE_CHECKING:
     from jobs.train_recorder import Recorder

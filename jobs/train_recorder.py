@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-from jobs.settings import Settings
-from models.artifact import Manifest, save_artifact
-from models.config import LabelHorizons, TrainConfig
-from models.registry import Registry
-from models.training import Fitted
+from jobs.running.settings import Settings
+from models.registry.artifact import Manifest, save_artifact
+from models.registry.registry import Registry
+from models.training.config import LabelHorizons, TrainConfig
+from models.training.fit import Fitted
 
 RUN_ID = "mlflow_run_id"
 SHOWN = {

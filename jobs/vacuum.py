@@ -11,10 +11,10 @@ from typing import Any
 
 from contracts.errors import BusyError
 from contracts.tables import LAKE
-from jobs.lake import open_lake
-from jobs.lake_leftovers import Leftover
-from jobs.settings import Settings
-from jobs.warehouse import open_warehouse
+from jobs.lake.lake import open_lake
+from jobs.lake.leftovers import Leftover
+from jobs.running.settings import Settings
+from jobs.warehouse.warehouse import open_warehouse
 
 
 def run_vacuum(settings: Settings, *, hours: int | None, is_dry_run: bool) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from contracts import night
 from contracts.tables import NIGHTLY
-from jobs.airflow_run import follow, watch
 from jobs.cli import app
-from jobs.processes import started_for
-from jobs.services import Running, start, stop
-from jobs.warehouse import open_warehouse
-from models.registry import Registry
+from jobs.services.airflow_run import follow, watch
+from jobs.services.processes import started_for
+from jobs.services.services import Running, start, stop
+from jobs.warehouse.warehouse import open_warehouse
+from models.registry.registry import Registry
 
 from .browser import open_page
 from .conftest import FIRST, TONIGHT, TRAINING, Deployment, free_port

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from pyspark.sql import SparkSession
 
-from jobs.settings import PROJECT, Settings, load_settings
-from jobs.spark import open_spark
-from models.registry import Registry
+from jobs.running.settings import PROJECT, Settings, load_settings
+from jobs.running.spark import open_spark
+from models.registry.registry import Registry
 
 # Its farewells come after pytest has closed the stream that they would be written to.
 logging.getLogger("py4j").setLevel(logging.WARNING)

@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 from pyiceberg.catalog.sql import SqlCatalog
 
 import jobs.build_sessions
-import jobs.lake
-import jobs.program
+import jobs.lake.lake
+import jobs.running.program
 
 
 def die(*args: Any, **options: Any) -> NoReturn:
@@ -66,23 +66,23 @@ def die_before_switch(catalog: SqlCatalog, *args: Any, **options: Any) -> Any:
     return commit_table(catalog, *args, **options)
 
 
-write_files, write_sessions = jobs.lake.write_files, jobs.build_sessions.write_sessions
+write_files, write_sessions = jobs.lake.lake.write_files, jobs.build_sessions.write_sessions
 commit_table = SqlCatalog.commit_table
 # What is put where: Spark writes the files of most tables, the executors those of sessions.
 POINTS: dict[str, list[tuple[Any, str, Any]]] = {
     "before_write": [
-        (jobs.lake, "write_files", die),
+        (jobs.lake.lake, "write_files", die),
         (jobs.build_sessions, "write_sessions", die),
     ],
     "half_way": [
-        (jobs.lake, "write_files", die_half_way),
+        (jobs.lake.lake, "write_files", die_half_way),
         (jobs.build_sessions, "write_sessions", die_while_executors_write),
     ],
-    "written": [(jobs.lake.Lake, "stage_files", die)],
-    "before_commit": [(jobs.lake.Lake, "commit", die)],
+    "written": [(jobs.lake.lake.Lake, "stage_files", die)],
+    "before_commit": [(jobs.lake.lake.Lake, "commit", die)],
     "before_switch": [(SqlCatalog, "commit_table", die_before_switch)],
-    "between_tables": [(jobs.lake.Lake, "commit", then_die(jobs.lake.Lake.commit))],
-    "committed": [(jobs.program, "_logger", die)],
+    "between_tables": [(jobs.lake.lake.Lake, "commit", then_die(jobs.lake.lake.Lake.commit))],
+    "committed": [(jobs.running.program, "_logger", die)],
 }
 
 if __name__ == "__main__":

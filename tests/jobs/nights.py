@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 
 from contracts.tables import SERIES
 from contracts.windows import one_day
-from jobs.lake import Lake
-from jobs.lake_commits import Staged
-from jobs.lake_types import arrow_schema
+from jobs.lake.column_types import arrow_schema
+from jobs.lake.commits import Staged
+from jobs.lake.lake import Lake
 
 
 def write_file(

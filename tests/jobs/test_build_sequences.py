@@ -8,7 +8,7 @@ import pytest
 from contracts.tables import EVENTS, SEQUENCES
 from contracts.windows import Window, one_day
 from jobs.build_sequences import build_sequences, main
-from jobs.lake import open_lake
+from jobs.lake.lake import open_lake
 
 pytestmark = pytest.mark.spark
 

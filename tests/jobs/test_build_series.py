@@ -8,7 +8,7 @@ import pytest
 from contracts.tables import EVENTS, SERIES
 from contracts.windows import one_day
 from jobs.build_series import build_series, main
-from jobs.lake import open_lake
+from jobs.lake.lake import open_lake
 
 pytestmark = pytest.mark.spark
 

@@ -10,7 +10,7 @@ import pytest
 from contracts.tables import EVENTS, SESSION_EVENTS, SESSIONS
 from contracts.windows import Window, one_day
 from jobs.build_sessions import main
-from jobs.lake import open_lake
+from jobs.lake.lake import open_lake
 
 from .reference import Event, session_rows
 

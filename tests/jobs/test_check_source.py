@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from contracts.tables import EVENTS
 from jobs.cli import app
-from jobs.describe_source import describe_log
-from jobs.settings import PROJECT
-from jobs.sources import load_source
+from jobs.running.settings import PROJECT
+from jobs.sources.description import describe_log
+from jobs.sources.mapping import load_source
 
 RUNNER = CliRunner()
 SHOP = {

@@ -16,9 +16,9 @@ import pytest
 from contracts.tables import EVENTS, SERIES, SESSION_EVENTS
 from contracts.windows import Window
 from jobs import build_series, build_sessions
-from jobs.lake import open_lake
-from jobs.settings import PROJECT, Settings
-from jobs.steps import environment
+from jobs.lake.lake import open_lake
+from jobs.running.settings import PROJECT, Settings
+from jobs.running.steps import environment
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

@@ -1,7 +1,7 @@
 """The README's table of sources: made from the mappings, and never behind them."""
 
 from jobs.document_sources import FILE, FOLDER, readme, sources_table
-from jobs.sources import load_source
+from jobs.sources.mapping import load_source
 
 SOURCES = sorted(FOLDER.glob("*.yaml"))
 

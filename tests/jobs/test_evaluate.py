@@ -12,17 +12,17 @@ from contracts.errors import CutoffError, NoChampionError
 from contracts.tables import SEQUENCES
 from contracts.windows import one_day
 from jobs import evaluate
-from jobs.lake import open_lake
-from jobs.lake_types import arrow_schema, spark_schema
-from jobs.settings import PROJECT, Settings
-from models.artifact import BaseRates, Manifest, save_artifact
-from models.calibration import IDENTITY, Calibration
-from models.config import GRUConfig, LabelHorizons, load_train_config
-from models.gate import RULE
-from models.history import Histories
-from models.network import Network
-from models.registry import ModelVersion, Registry
-from models.vocabulary import Vocabulary
+from jobs.lake.column_types import arrow_schema, spark_schema
+from jobs.lake.lake import open_lake
+from jobs.running.settings import PROJECT, Settings
+from models.judging.gate import RULE
+from models.networks.network import Network
+from models.registry.artifact import BaseRates, Manifest, save_artifact
+from models.registry.registry import ModelVersion, Registry
+from models.sequences.history import Histories
+from models.sequences.vocabulary import Vocabulary
+from models.training.calibration import IDENTITY, Calibration
+from models.training.config import GRUConfig, LabelHorizons, load_train_config
 
 pytestmark = [pytest.mark.spark, pytest.mark.torch, pytest.mark.slow]
 

@@ -9,7 +9,7 @@ import pytest
 from contracts.tables import DEMAND, SERIES
 from contracts.windows import history_window, one_day
 from jobs.forecast_demand import MODEL_VERSION, forecast_demand, main, weekday_counts
-from jobs.lake import open_lake
+from jobs.lake.lake import open_lake
 
 CUTOFF = date(2017, 11, 28)
 DDL = "item_id string, category string, day date, units double, revenue double, cutoff date"

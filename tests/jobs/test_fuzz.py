@@ -15,8 +15,8 @@ import yaml
 
 from contracts.tables import EVENTS, QUARANTINE, SEQUENCES
 from jobs import build_sequences, build_sessions, ingest_events
-from jobs.lake import open_lake
-from jobs.line_fates import ROBOT
+from jobs.ingestion.line_fates import ROBOT
+from jobs.lake.lake import open_lake
 
 from .mutated_lines import CSV_HEADER, mutated_lines
 from .test_ingest_events import SHOP

@@ -12,7 +12,7 @@ from contracts.tables import EVENTS, QUARANTINE
 from contracts.windows import Window, one_day
 from jobs import ingest_events
 from jobs.ingest_events import main
-from jobs.lake import open_lake
+from jobs.lake.lake import open_lake
 
 pytestmark = pytest.mark.spark
 

@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 import pytest
 
-import jobs.lake
+import jobs.lake.lake
 from contracts.errors import BusyError
 from contracts.tables import (
     DEMAND,
@@ -35,9 +35,9 @@ from contracts.tables import (
 )
 from contracts.windows import one_day
 from jobs import build_sequences, build_series, build_sessions, forecast_demand, ingest_events
-from jobs.lake import Lake, _files, open_lake
-from jobs.settings import PROJECT, Settings
-from jobs.steps import environment
+from jobs.lake.lake import Lake, _files, open_lake
+from jobs.running.settings import PROJECT, Settings
+from jobs.running.steps import environment
 from jobs.vacuum import run_vacuum
 
 from .conftest import settings_in
@@ -284,7 +284,7 @@ def test_a_new_lake_can_be_opened_by_many_at_once(tmp_path):
 
 def test_files_of_an_executor_that_was_given_up_are_no_part_of_a_run(spark, settings, monkeypatch):
     """Spark's scratch folder may come to life again after the job is done."""
-    write = jobs.lake.write_files
+    write = jobs.lake.lake.write_files
 
     def write_and_haunt(frame, table, folder) -> None:
         write(frame, table, folder)
@@ -293,7 +293,7 @@ def test_files_of_an_executor_that_was_given_up_are_no_part_of_a_run(spark, sett
         ghost.mkdir(parents=True)
         (ghost / whole.name).write_bytes(whole.read_bytes())
 
-    monkeypatch.setattr(jobs.lake, "write_files", write_and_haunt)
+    monkeypatch.setattr(jobs.lake.lake, "write_files", write_and_haunt)
     lake: Lake = open_lake(settings)
     frame = spark.createDataFrame(
         [("a", None, DAY, 1.0, 2.0, CUTOFF)],

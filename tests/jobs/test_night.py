@@ -11,8 +11,8 @@ import pytest
 from contracts.errors import BusyError
 from contracts.night import NIGHT, Program
 from jobs.night import hold_night, run_night
-from jobs.settings import PROJECT, Settings
-from jobs.steps import Result
+from jobs.running.settings import PROJECT, Settings
+from jobs.running.steps import Result
 
 
 class Recorder:
@@ -62,7 +62,7 @@ def hold_elsewhere(settings: Settings) -> subprocess.Popen[str]:
         "import sys, time\n"
         "from pathlib import Path\n"
         "from jobs.night import hold_night\n"
-        "from jobs.settings import load_settings\n"
+        "from jobs.running.settings import load_settings\n"
         "with hold_night(load_settings(Path(sys.argv[1])), '2017-11-29'):\n"
         "    print('held', flush=True); time.sleep(60)"
     )

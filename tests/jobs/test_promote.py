@@ -8,7 +8,7 @@ import pytest
 from contracts.errors import NoChampionError, PromotionRefusedError
 from jobs import promote as program
 from jobs.promote import promote
-from models.registry import Registry
+from models.registry.registry import Registry
 
 CUTOFF = date(2017, 11, 28)
 NOW = datetime(2017, 11, 28, 5, tzinfo=UTC)

@@ -20,14 +20,14 @@ from contracts.tables import (
 )
 from contracts.windows import one_day
 from jobs import publish
-from jobs.audit import DECILES, audit
-from jobs.lake import Lake, open_lake
-from jobs.lake_types import arrow_schema, spark_schema
-from jobs.night_rows import user_recommendations, user_scores
+from jobs.lake.column_types import arrow_schema, spark_schema
+from jobs.lake.lake import Lake, open_lake
 from jobs.published_models import by_head, model_row
-from jobs.settings import PROJECT, Settings, load_settings
-from jobs.warehouse import open_warehouse
-from models.registry import ModelVersion, Registry
+from jobs.running.settings import PROJECT, Settings, load_settings
+from jobs.warehouse.audit import DECILES, audit
+from jobs.warehouse.night_rows import user_recommendations, user_scores
+from jobs.warehouse.warehouse import open_warehouse
+from models.registry.registry import ModelVersion, Registry
 
 CUTOFF = date(2017, 11, 29)
 NOON = datetime(2017, 11, 29, 12, tzinfo=UTC)

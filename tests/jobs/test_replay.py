@@ -10,10 +10,10 @@ import pytest
 from contracts.tables import EVENTS, LAKE, SEQUENCES, SERIES, SESSIONS
 from contracts.windows import Window
 from jobs import build_sequences, build_series, build_sessions, forecast_demand, replay, score
-from jobs.lake import Lake, _files, _in_window, open_lake
+from jobs.lake.lake import Lake, _files, _in_window, open_lake
 from jobs.replay import main
-from jobs.settings import Settings
-from models.registry import Registry
+from jobs.running.settings import Settings
+from models.registry.registry import Registry
 
 from .conftest import settings_in
 from .test_score import save_model

@@ -8,10 +8,10 @@ import pytest
 
 from contracts.tables import WAREHOUSE
 from jobs import report
-from jobs.summaries import keep_summary
-from jobs.warehouse import Warehouse, open_warehouse
-from jobs.warehouse_sql import create_table
-from models.report import Missing, Scores
+from jobs.running.summaries import keep_summary
+from jobs.warehouse.sql import create_table
+from jobs.warehouse.warehouse import Warehouse, open_warehouse
+from models.pages.night import Missing, Scores
 
 CUTOFF = date(2017, 11, 29)
 

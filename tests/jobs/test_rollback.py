@@ -8,7 +8,7 @@ import pytest
 from contracts.errors import NoChampionError, NoPreviousChampionError
 from jobs import rollback as program
 from jobs.rollback import rollback
-from models.registry import Registry
+from models.registry.registry import Registry
 
 NOW = datetime(2017, 11, 29, 9, tzinfo=UTC)
 

@@ -14,17 +14,17 @@ from contracts.errors import AuditError, MissingPartitionError, NoChampionError,
 from contracts.tables import SCORES, SEQUENCES
 from contracts.windows import one_day
 from jobs import score, score_batches
-from jobs.lake import Lake, open_lake
-from jobs.lake_types import arrow_schema, spark_schema
-from jobs.settings import PROJECT, Settings, load_settings
-from models.artifact import BaseRates, Manifest, save_artifact
-from models.calibration import IDENTITY, Calibration
-from models.config import GRUConfig, LabelHorizons, load_train_config
-from models.history import Histories
-from models.network import Network
-from models.predict import Predictor
-from models.registry import Registry
-from models.vocabulary import Vocabulary
+from jobs.lake.column_types import arrow_schema, spark_schema
+from jobs.lake.lake import Lake, open_lake
+from jobs.running.settings import PROJECT, Settings, load_settings
+from models.networks.network import Network
+from models.registry.artifact import BaseRates, Manifest, save_artifact
+from models.registry.predict import Predictor
+from models.registry.registry import Registry
+from models.sequences.history import Histories
+from models.sequences.vocabulary import Vocabulary
+from models.training.calibration import IDENTITY, Calibration
+from models.training.config import GRUConfig, LabelHorizons, load_train_config
 
 pytestmark = [pytest.mark.spark, pytest.mark.torch]
 
@@ -283,5 +283,5 @@ def test_answers_out_of_order_are_refused(tmp_path):
     assert str(caught.value) == (
         "model nightshift version 1: found 2 answers, "
         "expected one for each of 2 users, in their order. "
-        "Nothing was committed. Mend models/predict.py."
+        "Nothing was committed. Mend models/registry/predict.py."
     )

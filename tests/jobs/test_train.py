@@ -16,16 +16,16 @@ import yaml
 from contracts.errors import ConfigError
 from contracts.tables import SEQUENCES
 from contracts.windows import one_day
-from jobs.lake import open_lake
-from jobs.lake_commits import Staged
-from jobs.lake_types import arrow_schema
-from jobs.settings import PROJECT, Settings
+from jobs.lake.column_types import arrow_schema
+from jobs.lake.commits import Staged
+from jobs.lake.lake import open_lake
+from jobs.running.settings import PROJECT, Settings
 from jobs.train import main, models_folder, run_key
-from models.config import LabelHorizons, load_train_config
-from models.history import Histories
-from models.predict import Predictor
-from models.registry import Registry
-from models.training import prepare_data
+from models.registry.predict import Predictor
+from models.registry.registry import Registry
+from models.sequences.history import Histories
+from models.training.config import LabelHorizons, load_train_config
+from models.training.fit import prepare_data
 
 pytestmark = pytest.mark.torch
 

@@ -25,9 +25,9 @@ from contracts.errors import BusyError, ConfigError
 from contracts.tables import SERIES
 from contracts.windows import one_day
 from jobs.cli import app
-from jobs.lake import Lake, open_lake
+from jobs.lake.lake import Lake, open_lake
 from jobs.vacuum import run_vacuum, vacuum
-from jobs.warehouse import DuckDBWarehouse
+from jobs.warehouse.warehouse import DuckDBWarehouse
 
 from . import nights
 from .conftest import settings_in

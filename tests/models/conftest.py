@@ -12,9 +12,12 @@ import pyarrow as pa
 import pytest
 import torch
 
-from models.artifact import BaseRates, Manifest, save_artifact
-from models.calibration import Calibration, Platt
-from models.config import (
+from models.judging.contestants import HeadRows
+from models.networks.network import Network
+from models.registry.artifact import BaseRates, Manifest, save_artifact
+from models.sequences.vocabulary import Vocabulary
+from models.training.calibration import Calibration, Platt
+from models.training.config import (
     EncoderConfig,
     GRUConfig,
     LabelHorizons,
@@ -24,9 +27,6 @@ from models.config import (
     TrainConfig,
     TransformerConfig,
 )
-from models.contestants import HeadRows
-from models.network import Network
-from models.vocabulary import Vocabulary
 
 Event = tuple[str, str, str, float]  # user, local time, item, amount
 ZONE = ZoneInfo("America/New_York")

@@ -1,0 +1,1 @@
+"""A user's events in one place: one shuffle of columns, then numpy."""

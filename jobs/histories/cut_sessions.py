@@ -1,0 +1,213 @@
+"""Cut the events of some users into sessions: Arrow in, Arrow out, numpy between.
+
+Pure, and exact whichever users come together. The order within a user is total: event_time,
+event_id, and the ingestion day for an id that came again later. One sort of packed integers does
+the work of a window function over every row.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contracts.tables import PURCHASE, SESSION_EVENTS, SESSIONS, Table
+from contracts.windows import Window
+from jobs.lake.column_types import arrow_schema
+
+# What the cut reads of `events`.
+COLUMNS = [
+    "event_id", "user_id", "item_id", "event_type", "event_time",
+    "category", "price", "quantity", "amount", "session_hint", "ingest_date",
+]  # fmt: skip
+LONGEST_GAP_DAYS = 7  # a hint that comes back after a longer silence starts a new session
+_CARRIED = [name for name in COLUMNS if name in SESSION_EVENTS.column_names]
+_MINUTE = 60 * 1_000_000  # of microseconds
+_MONEY = 10_000  # sums are of ten-thousandths, so that their order does not matter
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Sessions, and their events with a place in them; both by session day, user and time."""
+
+    sessions: pa.Table
+    events: pa.Table
+    continued_events: int  # new events of sessions that began before the window: changed nothing
+
+
+def cut_sessions(
+    events: pa.Table, *, window: Window, new_from: date, gap_minutes: int, zone: str
+) -> Cut:
+    """The sessions whose first event lies in the window's days of that zone.
+
+    ``events`` holds all events of each of its users from LONGEST_GAP_DAYS before the window on, so
+    that a session which began before it is recognised, and left to its own day. Those ingested from
+    ``new_from`` on are new.
+    """
+    user = _ranks(events["user_id"])
+    time = _micros(events["event_time"])
+    order = _order(user, time, events)
+    user, time = user[order], time[order]
+    hint = _codes(events["session_hint"])[order]
+    starts = _starts(user, time, hint, gap_minutes)
+    first = np.flatnonzero(starts)  # (S,) places of the sessions' first events
+    dates = _local_dates(time[first], zone)
+    is_kept = (dates >= _day(window.start)) & (dates < _day(window.end))
+
+    last = np.append(first, len(time))[1:] - 1
+    session = np.cumsum(starts) - 1  # (N,) event → its session
+    sessions = {
+        "session_id": events["event_id"].take(pa.array(order[first])),
+        "user_id": events["user_id"].take(pa.array(order[first])),
+        "start_time": time[first],
+        "end_time": time[last],
+        "num_events": last - first + 1,
+        "num_items": _distinct(session, _codes(events["item_id"])[order], len(first)),
+        "spend": _sums(events["amount"], order, first),
+        "is_converted": _any_is(events["event_type"], PURCHASE, order, first),
+        "session_date": dates,
+    }
+    by_date = np.argsort(dates.astype(np.int64), kind="stable")
+    kept = by_date[is_kept[by_date]]  # the sessions of the window, by day
+    lengths = (last - first + 1)[kept]
+    # The events of the kept sessions, session by session: each start repeated, and counted on.
+    ends = np.cumsum(lengths)
+    place = np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)
+    rows = pa.array(order[np.repeat(first[kept], lengths) + place])
+    of_session = pa.array(np.repeat(kept, lengths))
+    placed = {name: events[name].take(rows) for name in _CARRIED}
+    return Cut(
+        _table(SESSIONS, {name: _take(column, kept) for name, column in sessions.items()}),
+        _table(
+            SESSION_EVENTS,
+            {
+                **placed,
+                "session_id": sessions["session_id"].take(of_session),
+                "position": place + 1,
+                "session_date": np.repeat(dates[kept], lengths),
+            },
+        ),
+        continued_events=_count_new(events, order, first, dates < _day(window.start), new_from),
+    )
+
+
+def _count_new(
+    events: pa.Table, order: np.ndarray, first: np.ndarray, is_earlier: np.ndarray, new_from: date
+) -> int:
+    """How many new events the earlier sessions hold."""
+    if not is_earlier.any():
+        return 0
+    is_new = pc.greater_equal(events["ingest_date"], pa.scalar(new_from)).to_numpy()[order]
+    return int(np.add.reduceat(is_new.astype(np.int64), first)[is_earlier].sum())
+
+
+def _order(user: np.ndarray, time: np.ndarray, events: pa.Table) -> np.ndarray:
+    """The rows by user, time, event_id and ingestion day."""
+    if not len(time):
+        return np.zeros(0, dtype=np.int64)
+    since = time - time.min()
+    time_bits = int(since.max()).bit_length()
+    if int(user.max()).bit_length() + time_bits < 64:
+        order = np.argsort((user << time_bits) | since)
+    else:  # more users and years together than fit one word
+        order = np.lexsort((time, user))
+    same = (np.diff(user[order]) == 0) & (np.diff(time[order]) == 0)
+    if same.any():
+        tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+        rows = order[tied]
+        run = np.cumsum(np.append(True, ~same)[tied])
+        ties = events.select(["event_id", "ingest_date"]).take(pa.array(rows))
+        keys = [(name, "ascending") for name in ("run", "event_id", "ingest_date")]
+        by_id = pc.sort_indices(ties.append_column("run", pa.array(run)), keys)
+        order[tied] = rows[by_id.to_numpy()]
+    return order
+
+
+def _starts(user: np.ndarray, time: np.ndarray, hint: np.ndarray, gap_minutes: int) -> np.ndarray:
+    """Does this event start a session? The user's first: yes."""
+    starts = np.ones(len(time), dtype=bool)
+    silence = time[1:] - time[:-1]
+    both = (hint[1:] >= 0) & (hint[:-1] >= 0)
+    is_same = hint[1:] == hint[:-1]
+    by_hint = ~is_same | (silence > LONGEST_GAP_DAYS * 24 * 60 * _MINUTE)
+    by_gap = silence > gap_minutes * _MINUTE
+    starts[1:] = (user[1:] != user[:-1]) | np.where(both, by_hint, by_gap)
+    return starts
+
+
+def _ranks(values: pa.ChunkedArray) -> np.ndarray:
+    """(N,) int64: each value's place among the different values, sorted."""
+    encoded = values.combine_chunks().dictionary_encode()
+    by_value = pc.sort_indices(encoded.dictionary).to_numpy()
+    rank = np.empty(len(by_value), dtype=np.int64)
+    rank[by_value] = np.arange(len(by_value))
+    ranks: np.ndarray = rank[encoded.indices.to_numpy(zero_copy_only=False)]
+    return ranks
+
+
+def _codes(values: pa.ChunkedArray) -> np.ndarray:
+    """(N,) int64: equal values have equal codes; a null has -1."""
+    indices = values.combine_chunks().dictionary_encode().indices
+    codes: np.ndarray = indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes
+
+
+def _micros(values: pa.ChunkedArray) -> np.ndarray:
+    micros: np.ndarray = values.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+    return micros
+
+
+def _local_dates(micros: np.ndarray, zone: str) -> np.ndarray:
+    """(S,) int32: days since 1970-01-01 by the clocks of the zone."""
+    local = pc.local_timestamp(pa.array(micros, pa.timestamp("us", zone)))
+    days: np.ndarray = local.cast(pa.date32()).cast(pa.int32()).to_numpy()
+    return days
+
+
+def _day(day: date) -> int:
+    return int(np.datetime64(day, "D").astype(int))
+
+
+def _distinct(session: np.ndarray, code: np.ndarray, num_sessions: int) -> np.ndarray:
+    """(S,) number of different codes in each session."""
+    num_codes = int(code.max(initial=-1)) + 1
+    pairs = np.sort(session * num_codes + code)
+    is_new = np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]
+    return np.bincount(pairs[is_new] // max(num_codes, 1), minlength=num_sessions)
+
+
+def _sums(amounts: pa.ChunkedArray, order: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """(S,) float64: the sum of each session's amounts, to the ten-thousandth."""
+    values = amounts.fill_null(0.0).to_numpy()[order]
+    exact = np.rint(values * _MONEY).astype(np.int64)
+    return np.add.reduceat(exact, first) / _MONEY if len(first) else np.zeros(0)
+
+
+def _any_is(
+    values: pa.ChunkedArray, wanted: str, order: np.ndarray, first: np.ndarray
+) -> np.ndarray:
+    """(S,) bool: does the session hold an event of that type?"""
+    found = pc.equal(values, wanted).to_numpy()[order]
+    return np.logical_or.reduceat(found, first) if len(first) else np.zeros(0, dtype=bool)
+
+
+def _take(values: Any, places: np.ndarray) -> Any:
+    return values[places] if isinstance(values, np.ndarray) else values.take(pa.array(places))
+
+
+def _table(table: Table, columns: dict[str, Any]) -> pa.Table:
+    schema = arrow_schema(table)
+    arrays = [_column(columns[field.name], field.type) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _column(values: Any, kind: pa.DataType) -> Any:
+    if isinstance(values, np.ndarray):
+        values = pa.array(values)
+        if pa.types.is_date(kind):
+            values = values.cast(pa.int32())
+        elif pa.types.is_timestamp(kind):
+            values = values.cast(pa.int64())
+    return values.cast(kind)

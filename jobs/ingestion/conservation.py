@@ -1,0 +1,199 @@
+"""No line is lost: in every file, lines = events + duplicates + quarantined.
+
+Lines are counted by the numbers that the reader gave the first and the last; events, duplicates and
+refused lines by what became of them; and what was written is read back and compared with both.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F
+
+from contracts.errors import BadLinesError, ConservationError, EmptyDayError
+from contracts.windows import Window
+from jobs.ingestion.line_fates import ROBOT, identity
+from jobs.ingestion.raw_lines import RawFile
+from jobs.running.settings import Settings
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the lines of one raw file, or of several."""
+
+    lines: int = 0
+    events: int = 0
+    duplicates: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)  # of the quarantined
+
+    @property
+    def quarantined(self) -> int:
+        return sum(self.reasons.values())
+
+    @property
+    def bad(self) -> int:
+        """Quarantined for what the line says, not for who sent so many."""
+        return self.quarantined - self.reasons.get(ROBOT, 0)
+
+    @property
+    def is_whole(self) -> bool:
+        return self.lines == self.events + self.duplicates + self.quarantined
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """For the summary of a run."""
+        return {
+            "lines": self.lines,
+            "events": self.events,
+            "duplicates": self.duplicates,
+            "quarantined": self.quarantined,
+            "reasons": dict(sorted(self.reasons.items())),
+        }
+
+
+def total(parts: Iterable[Counts]) -> Counts:
+    """The counts of several files together."""
+    whole, reasons = Counts(), Counter[str]()
+    for part in parts:
+        reasons.update(part.reasons)
+        whole = Counts(
+            lines=whole.lines + part.lines,
+            events=whole.events + part.events,
+            duplicates=whole.duplicates + part.duplicates,
+        )
+    return Counts(whole.lines, whole.events, whole.duplicates, reasons)
+
+
+def count_file(rows: Sequence[Row]) -> Counts:
+    """The counts of one file, from its lines grouped by reason and ``is_duplicate``."""
+    if not rows:
+        return Counts()
+    return Counts(
+        lines=1 + max(row["last"] for row in rows) - min(row["first"] for row in rows),
+        events=sum(row["lines"] for row in rows if is_event(row)),
+        duplicates=sum(row["lines"] for row in rows if row["is_duplicate"]),
+        reasons={row["reason"]: row["lines"] for row in rows if row["reason"] is not None},
+    )
+
+
+def is_event(row: Row) -> bool:
+    return row["reason"] is None and not row["is_duplicate"]
+
+
+def tally(marked: DataFrame) -> list[Row]:
+    """The lines of each file by reason and ``is_duplicate``: one pass, a few rows for each file."""
+    return (
+        marked.groupBy("ingest_date", "source", "reason", "is_duplicate")
+        .agg(
+            F.count(F.lit(1)).alias("lines"),
+            F.min("line").alias("first"),
+            F.max("line").alias("last"),
+            F.min("broken").alias("broken"),
+            F.bit_or("present").alias("present"),
+            _sum_of(F.col("identity")).alias("ids"),
+        )
+        .collect()
+    )
+
+
+def check_whole(files: Mapping[str, Counts], *, folder: str) -> None:
+    """Raise ConservationError for the first file whose lines do not add up."""
+    for name, counts in files.items():
+        if not counts.is_whole:
+            raise ConservationError(f"{folder}/{name}", found=_spoken(counts))
+
+
+def of_day(counted: Mapping[str, Counts], files: Sequence[RawFile], day: date) -> list[Counts]:
+    """The counts of the files of one ingestion day."""
+    return [counted[file.source] for file in files if file.ingest_date == day]
+
+
+def check_days(
+    counted: Mapping[str, Counts],
+    files: Sequence[RawFile],
+    *,
+    settings: Settings,
+    window: Window,
+) -> None:
+    """Raise EmptyDayError or BadLinesError for the first day that must be refused."""
+    for day in window.days:
+        counts = total(of_day(counted, files, day))
+        where = f"{settings.raw_folder}/ingest_date={day}"
+        if not counts.lines:
+            if not settings.ingest.allow_empty_days:
+                raise EmptyDayError(where)
+        elif counts.bad > settings.ingest.max_bad_fraction * counts.lines:
+            raise BadLinesError(
+                where,
+                bad=counts.bad,
+                lines=counts.lines,
+                max_bad_fraction=settings.ingest.max_bad_fraction,
+                reasons={why: num for why, num in counts.reasons.items() if why != ROBOT},
+            )
+
+
+# ---- what was written ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Written:
+    """The events of one ingestion day: how many, and which, whatever their order."""
+
+    events: int = 0
+    ids: int = 0  # sum of the hashes of their ids
+
+
+def expected_events(rows: Iterable[Row]) -> dict[date, Written]:
+    """The events that were counted, by ingestion day."""
+    days: dict[date, Written] = {}
+    for row in rows:
+        if is_event(row):
+            before = days.get(row["ingest_date"], Written())
+            both = Written(before.events + row["lines"], before.ids + int(row["ids"]))
+            days[row["ingest_date"]] = both
+    return days
+
+
+def check_events(counted: Mapping[date, Written], written: DataFrame) -> None:
+    """Raise ConservationError unless each day's files hold the events that were counted."""
+    rows = (
+        written.groupBy("ingest_date")
+        .agg(F.count(F.lit(1)).alias("events"), _sum_of(identity()).alias("ids"))
+        .collect()
+    )
+    found = {row["ingest_date"]: Written(row["events"], int(row["ids"])) for row in rows}
+    for day in sorted({*counted, *found}):
+        was, now = counted.get(day, Written()), found.get(day, Written())
+        if was != now:
+            same = " (others)" if was.events == now.events else ""
+            raise ConservationError(
+                f"events/ingest_date={day}",
+                found=f"{was.events} events counted and {now.events} written{same}",
+            )
+
+
+def check_quarantine(counted: Mapping[str, Counts], written: DataFrame, *, folder: str) -> None:
+    """Raise ConservationError unless each file's quarantined lines were written."""
+    rows = written.groupBy("source").agg(F.count(F.lit(1)).alias("lines")).collect()
+    found = {row["source"]: row["lines"] for row in rows}
+    for name, counts in counted.items():
+        if counts.quarantined != found.get(name, 0):
+            raise ConservationError(
+                f"{folder}/{name}",
+                found=f"{counts.quarantined} lines to quarantine and {found.get(name, 0)} written",
+            )
+
+
+def _sum_of(identities: Column) -> Column:
+    """Decimal, because 64-bit words overflow when they are added up."""
+    return F.sum(F.xxhash64(identities).cast("decimal(20,0)"))
+
+
+def _spoken(counts: Counts) -> str:
+    return (
+        f"{counts.lines} lines, {counts.events} events, {counts.duplicates} duplicates "
+        f"and {counts.quarantined} quarantined"
+    )

@@ -1,0 +1,178 @@
+"""From a mapping and the files of the days to parsed rows, each kind of file in its own way.
+
+CSV files are read by their own headers and Parquet files by their own columns; JSON Lines have no
+header, so whether a column is there is known only once the lines are read.
+"""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from contracts.errors import DataError, MissingColumnsError, MissingRawError
+from jobs.ingestion.map_events import map_events
+from jobs.ingestion.parse_lines import parse_csv, parse_json, take_rows
+from jobs.ingestion.raw_lines import RawFile, read_header, read_lines, refuse_broken
+from jobs.ingestion.raw_rows import read_columns, read_rows
+from jobs.sources.mapping import ManyLogs, Source
+from jobs.sources.parts import Csv, CsvWithoutHeader, JsonLines, Parquet
+from jobs.sources.rows import Log, Rows
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the files and their mapping are, for what is said about them."""
+
+    folder: str
+    mapping: str
+
+    def missing(self, missing: list[str], present: Iterable[str]) -> MissingColumnsError:
+        return MissingColumnsError(
+            self.folder, missing=missing, present=sorted(present), mapping=self.mapping
+        )
+
+
+def share_out(files: list[RawFile], source: Source, place: Place) -> list[list[RawFile]]:
+    """The files of each of the source's logs.
+
+    Raises DataError for a file of no log, MissingRawError for a day without a log's file.
+    """
+    if not isinstance(source, ManyLogs):
+        return [files]
+    shares: dict[str, list[RawFile]] = {name: [] for name in source.logs}
+    for file in files:
+        shares[_name_of(file, source, place)].append(file)
+    for day in sorted({file.ingest_date for file in files}):
+        for name, share in shares.items():
+            if all(file.ingest_date != day for file in share):
+                pattern = source.logs[name].files
+                raise MissingRawError(f"{place.folder}/ingest_date={day}/{pattern}")
+    return [*shares.values()]
+
+
+def log_of(file: RawFile, source: Source, place: Place) -> Log:
+    """The log that a file is of. Raises DataError for a file of none."""
+    return source.logs[_name_of(file, source, place)] if isinstance(source, ManyLogs) else source
+
+
+def _name_of(file: RawFile, source: ManyLogs, place: Place) -> str:
+    name = source.name_of(file.path)
+    if name is None:
+        patterns = ", ".join(log.files for log in source.logs.values())
+        raise DataError(
+            f"{place.folder}/{file.source}",
+            found="a file of none of the logs, or of several",
+            expected=f"a name that has exactly one of the patterns {patterns}",
+            do=f"Correct `files` in {place.mapping}, or take the file out of the day's folder.",
+        )
+    return name
+
+
+def load_rows(
+    spark: SparkSession, files: list[RawFile], rows: Rows, place: Place, *, most: int | None = None
+) -> DataFrame:
+    """The files' rows, parsed; with ``most``, those up to that line of each.
+
+    Raises MissingColumnsError when no header has a column, DataError for a file without its head.
+    """
+    match rows.format:
+        case JsonLines():
+            return parse_json(read_lines(spark, files, skip=0, most=most), rows)
+        case CsvWithoutHeader(columns=columns, delimiter=delimiter):
+            lines = read_lines(spark, files, skip=0, most=most)
+            return parse_csv(lines, rows, header=[*columns], delimiter=delimiter)
+        case Csv(delimiter=delimiter):
+            heads = _by_head(files, rows, place)
+            parts = [
+                parse_csv(
+                    read_lines(spark, alike, skip=1, most=most),
+                    rows,
+                    header=[*head],
+                    delimiter=delimiter,
+                )
+                for head, alike in heads.items()
+            ]
+        case Parquet():
+            heads = _by_head(files, rows, place)
+            parts = [
+                take_rows(read_rows(spark, alike, columns=[*head], most=most), rows, known=[*head])
+                for head, alike in heads.items()
+            ]
+    present = {name for head in heads for name in head} - {""}
+    missing = [name for name in rows.columns if name not in present]
+    if missing and present:
+        raise place.missing(missing, present)
+    return reduce(DataFrame.unionByName, parts)
+
+
+def load_events(
+    spark: SparkSession, shares: list[list[RawFile]], source: Source, place: Place, *, zone: str
+) -> DataFrame:
+    """The rows of all logs, mapped. Their ``present`` bits follow one another, log by log."""
+    parts, first_bit = [], 0
+    for log, files in zip(source.all_logs, shares, strict=True):
+        parsed = load_rows(spark, files, log, place)
+        parts.append(map_events(parsed, log, zone=zone, first_bit=first_bit))
+        first_bit += len(log.columns)
+    return reduce(DataFrame.unionByName, parts)
+
+
+def require_columns(
+    spark: SparkSession,
+    shares: list[list[RawFile]],
+    source: Source,
+    place: Place,
+    *,
+    present: int,
+) -> None:
+    """Raise MissingColumnsError where JSON Lines never have a column; ``present``: bits of all.
+
+    A column without one value may be a wrong name: look at the keys of the lines themselves.
+    """
+    first_bit = 0
+    for log, files in zip(source.all_logs, shares, strict=True):
+        empty = [n for bit, n in enumerate(log.columns, first_bit) if not present >> bit & 1]
+        first_bit += len(log.columns)
+        if empty and isinstance(log.format, JsonLines):
+            keys = F.explode(F.json_object_keys("raw"))
+            found = read_lines(spark, files, skip=0).select(keys).distinct().collect()
+            known = {row[0] for row in found}
+            missing = [name for name in empty if name not in known]
+            if missing and known:
+                raise place.missing(missing, known)
+
+
+def read_head(file: RawFile, rows: Rows, place: Place) -> list[str]:
+    """The names of a file's columns; none for JSON Lines, whose lines each have their own."""
+    match rows.format:
+        case Csv(delimiter=delimiter):
+            return _header(file, delimiter, place)
+        case CsvWithoutHeader(columns=columns):
+            return [*columns]
+        case Parquet():
+            return read_columns(file, place.folder)
+        case JsonLines():
+            return []
+
+
+def _by_head(
+    files: list[RawFile], rows: Rows, place: Place
+) -> dict[tuple[str, ...], list[RawFile]]:
+    """The files whose columns are the same, in the same order, together."""
+    heads: dict[tuple[str, ...], list[RawFile]] = {}
+    for file in files:
+        heads.setdefault(tuple(read_head(file, rows, place)), []).append(file)
+    return heads
+
+
+def _header(file: RawFile, delimiter: str, place: Place) -> list[str]:
+    try:
+        line = read_header(file)
+    except (OSError, EOFError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise refuse_broken(file.source, place.folder, why) from None
+    names = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [""])
+    return [name.strip() for name in names]

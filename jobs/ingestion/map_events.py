@@ -1,0 +1,120 @@
+"""From the lines of a log to events, as its mapping says; what cannot become one gets a reason.
+
+Pure: frames in, frames out. A line keeps its place (source, line) all the way.
+"""
+
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from contracts.windows import CLOCK_DAYS
+from jobs.ingestion.parse_lines import has_unclosed_quote
+from jobs.ingestion.read_values import LARGEST, read_number, read_time, read_type
+from jobs.sources.parts import Csv, CsvWithoutHeader, IdFromColumns, NamedOrAnonymous, column_of
+from jobs.sources.rows import Log
+
+
+def map_events(parsed: DataFrame, log: Log, *, zone: str, first_bit: int = 0) -> DataFrame:
+    """Add the columns of `events`, and ``reason``: null for an event, else why it is none.
+
+    ``present`` has a bit, from ``first_bit`` on, for each of the log's columns: does the line give
+    it a value?
+    """
+    text = {name: F.col("fields").getField(name) for name in log.columns}
+    # Two selects: what is expensive to read is read once, then named many times.
+    typed = parsed.select(
+        *("source", "line", "ingest_date", "broken", "raw", "bytes", "fields"),
+        _event_id(log, text).alias("event_id"),
+        _user_id(log, text).alias("user_id"),
+        read_type(log.event_type, text).alias("event_type"),
+        read_time(log.event_time, text).alias("event_time"),
+        *(read_number(number, text).alias(name) for name, number in log.numbers.items()),
+    )
+    count = F.coalesce("quantity", F.lit(1.0))
+    price = F.when(count > 0, F.col("amount") / count) if log.price is None else F.col("price")
+    amount = F.col("price") * count if log.amount is None else F.col("amount")
+    reason = F.coalesce(
+        _reason(log, text, zone),
+        F.when(F.abs(amount) > LARGEST, F.lit("amount too large")),
+    )
+    return typed.select(
+        *("source", "line", "ingest_date", "broken"),
+        _present(text, first_bit).alias("present"),
+        reason.alias("reason"),
+        F.coalesce("bytes", F.col("raw").cast("binary")).alias("raw"),
+        "event_id",
+        "user_id",
+        text[log.item_id].alias("item_id"),
+        "event_type",
+        "event_time",
+        _optional(text, log.category).alias("category"),
+        F.when(F.abs(price) <= LARGEST, price).alias("price"),  # of a hair's breadth: none
+        "quantity",
+        amount.alias("amount"),
+        _optional(text, log.session_hint).alias("session_hint"),
+        _properties(log).alias("properties"),
+    )
+
+
+def _reason(log: Log, text: dict[str, Column], zone: str) -> Column:
+    """The first check that the line fails, in words; null when it fails none."""
+    is_csv = isinstance(log.format, Csv | CsvWithoutHeader)
+    # A day's grace for clocks and zones.
+    too_late = F.to_utc_timestamp(F.date_add("ingest_date", CLOCK_DAYS).cast("timestamp"), zone)
+    checks = [
+        ("not UTF-8", F.col("raw").isNull()),
+        *([("unclosed quote", has_unclosed_quote())] if is_csv else []),
+        ("unreadable line", F.col("fields").isNull()),
+        ("missing event_id", F.col("event_id").isNull()),
+        ("missing user_id", F.col("user_id").isNull()),
+        ("missing item_id", text[log.item_id].isNull()),
+        ("missing event_time", text[log.event_time.column].isNull()),
+        ("unreadable event_time", F.col("event_time").isNull()),
+        ("unknown event_type", F.col("event_type").isNull()),
+        *(
+            (f"unreadable {name}", text[column_of(number)].isNotNull() & F.col(name).isNull())
+            for name, number in log.numbers.items()
+            if number is not None
+        ),
+        ("event_time after its ingestion day", F.col("event_time") >= too_late),
+        ("event_time before 1970", F.unix_micros("event_time") < 0),
+    ]
+    return F.coalesce(*(F.when(is_bad, F.lit(why)) for why, is_bad in checks))
+
+
+def _present(text: dict[str, Column], first_bit: int) -> Column:
+    bits = [
+        F.when(value.isNotNull(), F.lit(1 << n)).otherwise(F.lit(0))
+        for n, value in enumerate(text.values(), first_bit)
+    ]
+    return reduce(lambda left, right: left + right, bits).cast("bigint")
+
+
+def _optional(text: dict[str, Column], name: str | None) -> Column:
+    return F.lit(None).cast("string") if name is None else text[name]
+
+
+def _event_id(log: Log, text: dict[str, Column]) -> Column:
+    if isinstance(log.event_id, IdFromColumns):
+        parts = [text[name] for name in log.event_id.columns]
+        is_whole = reduce(lambda left, right: left & right, (part.isNotNull() for part in parts))
+        return F.when(is_whole, F.concat_ws("-", *parts))
+    return F.substring(F.sha2(F.rtrim("raw", F.lit("\r")), 256), 1, 32)  # however lines end
+
+
+def _user_id(log: Log, text: dict[str, Column]) -> Column:
+    named = text[column_of(log.user_id)]
+    if not isinstance(log.user_id, NamedOrAnonymous):
+        return named
+    # concat of a null is null: who has neither a name nor a stand-in is refused.
+    return F.coalesce(named, F.concat(F.lit("anonymous-"), text[log.user_id.anonymous]))
+
+
+def _properties(log: Log) -> Column:
+    if not log.properties:
+        return F.create_map().cast("map<string,string>")
+    pairs = [
+        part for name in log.properties for part in (F.lit(name), F.col("fields").getField(name))
+    ]
+    return F.map_filter(F.create_map(*pairs), lambda _, value: value.isNotNull())

@@ -1,0 +1,77 @@
+"""What a log's words say, as column expressions: times, numbers, types.
+
+Spark's own functions only; a word that cannot be read is null, never an error.
+"""
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from jobs.sources.parts import (
+    ConstantType,
+    DecimalComma,
+    Divided,
+    EpochTime,
+    EventType,
+    IsoTime,
+    MappedType,
+    NaiveTime,
+    Number,
+    PatternTime,
+    Time,
+    column_of,
+)
+
+LARGEST = 1e12  # a number beyond it is a mistake, and would not fit sums of decimals
+_LAST_SECOND = 253_402_300_799  # of the year 9999
+_DATE_AND_TIME = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?"
+_OFFSET = r" ?(Z|UTC|[+-]\d{2}(:?\d{2})?)$"
+_WITH_COMMA = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$"
+
+
+def read_time(time: Time, text: dict[str, Column]) -> Column:
+    """The instant, in UTC."""
+    words = text[time.column]
+    match time:
+        case IsoTime():
+            return F.when(words.rlike(_DATE_AND_TIME + _OFFSET), words.try_cast("timestamp"))
+        case NaiveTime():
+            local = F.when(words.rlike(_DATE_AND_TIME + "$"), words.try_cast("timestamp"))
+            return F.to_utc_timestamp(local, time.zone)
+        case PatternTime():
+            local = F.try_to_timestamp(words, F.lit(time.pattern))
+            return F.to_utc_timestamp(local, time.zone)
+        case EpochTime():
+            return _epoch(time, words)
+
+
+def _epoch(time: EpochTime, words: Column) -> Column:
+    micros = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}[time.format]
+    number = words.try_cast("decimal(30,6)")
+    is_possible = F.abs(number) <= _LAST_SECOND * (1_000_000 // micros)
+    return F.timestamp_micros(F.when(is_possible, number * micros).cast("bigint"))
+
+
+def read_number(number: Number | None, text: dict[str, Column]) -> Column:
+    """Neither NaN nor infinite nor beyond ``LARGEST``."""
+    if number is None:
+        return F.lit(None).cast("double")
+    words = text[column_of(number)]
+    if isinstance(number, DecimalComma):
+        plain = F.translate(words, ",.", ".")  # the comma becomes a point, a point vanishes
+        words = F.when(words.rlike(_WITH_COMMA), plain)
+    value = words.try_cast("double")
+    if isinstance(number, Divided):
+        value = value / F.lit(number.divide_by)
+    return F.when(F.abs(value) <= LARGEST, value)
+
+
+def read_type(kind: EventType, text: dict[str, Column]) -> Column:
+    """Ours for the log's word."""
+    if isinstance(kind, ConstantType):
+        return F.lit(kind.constant)
+    words = text[kind.column]
+    if isinstance(kind, MappedType):
+        known = [(words == theirs, ours) for theirs, ours in kind.map.items()]
+    else:
+        known = [(words.rlike(f"^(?:{like})$"), ours) for like, ours in kind.matches.items()]
+    return F.coalesce(*(F.when(is_it, F.lit(ours)) for is_it, ours in known))

@@ -1,0 +1,94 @@
+"""Opening the Iceberg catalog: at once, or with a message that says what does not answer."""
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import NamespaceAlreadyExistsError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from contracts.errors import UnreachableError
+from jobs.running.settings import Settings
+
+NAMESPACE = "nightshift"
+_SQLITE = "sqlite:///"
+_CONNECT_SECONDS = 10
+_ATTEMPTS = 5  # at a new catalog, which other programs may be making too
+
+
+def open_catalog(settings: Settings) -> Catalog:
+    """Open the catalog and its namespace. Raises UnreachableError."""
+    properties = dict(settings.lake.catalog)
+    address = properties.get("uri", properties.get("type", ""))
+    try:
+        _prepare(address, settings)
+        if address.startswith("postgresql") and "connect_timeout" not in address:
+            separator = "&" if "?" in address else "?"
+            properties["uri"] = f"{address}{separator}connect_timeout={_CONNECT_SECONDS}"
+        return _load({**properties, "warehouse": settings.lake_location})
+    except UnreachableError:
+        raise
+    except Exception as error:  # each kind of catalog has its own tree of errors
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnreachableError(
+            "the lake's catalog",
+            address=_without_password(address),
+            reason=first_line,
+            do="Check lake.catalog in the configuration, and that its server or folder is there.",
+        ) from error
+
+
+def _load(properties: dict[str, str]) -> Catalog:
+    """Load the catalog and make what a new one lacks, whoever else is making it at the moment."""
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            catalog = load_catalog("nightshift", **properties)
+            if not catalog.namespace_exists(NAMESPACE):
+                catalog.create_namespace(NAMESPACE)
+            return catalog
+        except (NamespaceAlreadyExistsError, SQLAlchemyError) as error:
+            was_first = isinstance(error, NamespaceAlreadyExistsError | IntegrityError)
+            if not attempts_left or not (was_first or "already exists" in str(error)):
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _prepare(address: str, settings: Settings) -> None:
+    """Make the folders of a first run, but never a new catalog beside tables of an old one."""
+    location = settings.lake_location
+    lake = Path(urlsplit(location).path) if location.startswith("file:") else None
+    if lake is not None:
+        try:
+            lake.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnreachableError(
+                "the lake's folder",
+                address=str(lake),
+                reason=error.strerror or str(error),
+                do="Check lake.location in the configuration, and who may write there.",
+            ) from error
+    if not address.startswith(_SQLITE):
+        return
+    file = Path(address.removeprefix(_SQLITE))
+    if file.exists():
+        with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+        return
+    if settings.home in file.parents:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    if lake is not None and any(lake.glob("*/metadata/*.json")):
+        raise UnreachableError(
+            "the lake's catalog",
+            address=address,
+            reason=f"no such file, though {lake} holds tables",
+            do="Restore the catalog, or correct lake.catalog.uri; "
+            "a new catalog would not know these tables.",
+        )
+
+
+def _without_password(address: str) -> str:
+    parts = urlsplit(address)
+    if not parts.password:
+        return address
+    return address.replace(f":{parts.password}@", ":…@")

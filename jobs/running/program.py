@@ -1,0 +1,130 @@
+"""What every program of `jobs/` shares: arguments, one line per run, `--json`, exit codes.
+
+A program's ``main(argv)`` names itself, its own arguments and its body; the body takes the parsed
+arguments and the settings, and returns what the run says of itself (rows in, rows out, hashes).
+"""
+
+import argparse
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from contracts.errors import CutoffError, NightshiftError
+from contracts.windows import Window, parse_cutoff, refuse_future
+from jobs.running.settings import Settings, load_settings
+from jobs.running.summaries import keep_summary
+
+Body = Callable[[argparse.Namespace, Settings], Mapping[str, Any]]
+Summary = dict[str, Any]
+
+
+def run(
+    job: str,
+    body: Body,
+    argv: Sequence[str] | None,
+    *,
+    description: str,
+    arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+    is_kept: bool = True,
+) -> int:
+    """Run one program and return its exit code: 0, or that of the error that ended it.
+
+    ``--json`` prints the summary as the last line of stdout; the canonical line goes to stderr,
+    and the summary is kept under the home folder unless ``is_kept`` is false.
+    """
+    parser = argparse.ArgumentParser(prog=job, description=description)
+    parser.add_argument(
+        "--cutoff", required=True, help="first day the model may not see, YYYY-MM-DD"
+    )
+    parser.add_argument("--config", type=Path, help="default: configs/nightshift.yaml")
+    parser.add_argument("--json", action="store_true", help="print the run's summary as JSON")
+    arguments(parser)
+    options = parser.parse_args(argv)
+
+    start = time.monotonic()
+    try:
+        options.cutoff = parse_cutoff(options.cutoff)
+        settings = load_settings(options.config)
+        refuse_future(options.cutoff, now=datetime.now(UTC), zone=settings.zone)
+        found = dict(body(options, settings))
+    except NightshiftError as error:
+        return say_error(job, error, as_json=options.json)
+    summary: Summary = {
+        "job": job,
+        "cutoff": options.cutoff,
+        **found,
+        "seconds": round(time.monotonic() - start, 2),
+    }
+    if is_kept:
+        keep_summary(settings.home, options.cutoff, summary)
+    _logger().info(job, **_flat({**summary, "job": None}))
+    if options.json:
+        print(json.dumps(summary, default=str), flush=True)
+    return 0
+
+
+def add_since(parser: argparse.ArgumentParser) -> None:
+    """``--since``, of the programs that can load many days at once."""
+    parser.add_argument(
+        "--since",
+        type=date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="first ingestion day that is new; default: the day before the cutoff",
+    )
+
+
+def new_days(options: argparse.Namespace) -> Window:
+    """The ingestion days from ``--since`` up to the cutoff. Raises CutoffError."""
+    cutoff: date = options.cutoff
+    since: date = options.since or cutoff - timedelta(days=1)
+    if since >= cutoff:
+        raise CutoffError(
+            f"--since {since}",
+            found="no day before the cutoff",
+            expected=f"at most {cutoff - timedelta(days=1)}",
+            do="Choose an earlier --since or a later --cutoff.",
+        )
+    return Window(since, cutoff)
+
+
+def say_error(job: str, error: NightshiftError, *, as_json: bool) -> int:
+    """Print the message to stderr (and as JSON to stdout) and return its exit code."""
+    if as_json:
+        said: Summary = {"job": job, "error": type(error).__name__, "message": str(error)}
+        said |= {"exit_code": error.exit_code, **error.details}
+        print(json.dumps(said, default=str), flush=True)
+    print(f"{job}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    if error.__cause__ is not None:
+        cause = traceback.format_exception_only(error.__cause__)
+        print(f"{job}: because: {''.join(cause).strip()}", file=sys.stderr, flush=True)
+    return error.exit_code
+
+
+def _flat(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The canonical line keeps scalars; what is nested is only in the JSON."""
+    line: dict[str, Any] = {}
+    for key, value in summary.items():
+        if isinstance(value, date):
+            line[key] = value.isoformat()
+        elif isinstance(value, str | int | float | bool):
+            line[key] = value
+    return line
+
+
+def _logger() -> Any:
+    structlog.configure(
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.EventRenamer("job"),
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "job", "cutoff"]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )
+    return structlog.get_logger()

@@ -1,0 +1,237 @@
+"""The configuration of a deployment: `configs/nightshift.yaml`, checked once, at the edge.
+
+Environment variables override it: ``NIGHTSHIFT__SPARK__MASTER`` sets ``spark.master``.
+Raises ConfigError or UnknownKeyError, with the file and the key.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic_core import ErrorDetails
+
+from contracts.errors import ConfigError, UnknownKeyError
+
+PROJECT = Path(__file__).resolve().parents[2]
+DEFAULT_FILE = PROJECT / "configs" / "nightshift.yaml"
+PREFIX = "NIGHTSHIFT__"
+REMEMBERED = "settings"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LakeSettings(Section):
+    location: str  # folder or URI that holds the tables' files
+    catalog: dict[str, str]  # properties of the pyiceberg catalog
+    vacuum_hours: PositiveInt  # age from which a file that no snapshot names is left over
+
+
+class WarehouseSettings(Section):
+    uri: str  # path of a DuckDB file
+
+
+class MlflowSettings(Section):
+    tracking_uri: str
+    artifacts: str  # folder for artifacts where no server proxies them
+    experiment: str
+    model: str  # name in the registry
+
+
+class SparkSettings(Section):
+    master: str
+    driver_memory: str
+    partitions: PositiveInt  # of every shuffle
+
+
+class IngestSettings(Section):
+    max_bad_fraction: float = Field(ge=0, le=1)  # of a night's lines
+    dedupe_days: int = Field(ge=0)
+    max_events_per_user_day: PositiveInt  # above it, a robot's
+    allow_empty_days: bool
+
+
+class SessionSettings(Section):
+    gap_minutes: PositiveInt
+    late_days: int = Field(ge=0)
+
+
+class SequenceSettings(Section):
+    max_events: PositiveInt  # kept per user
+
+
+class SeriesSettings(Section):
+    history_days: PositiveInt
+    top_items: PositiveInt  # by days with a sale
+    excluded_categories: tuple[str, ...]
+
+
+class Horizons(Section):
+    purchase_days: PositiveInt
+    churn_days: PositiveInt
+    churn_active_days: PositiveInt  # churn is asked of users active in these days before
+    spend_days: PositiveInt
+    items_days: PositiveInt
+    demand_days: PositiveInt
+
+
+class RecommendationSettings(Section):
+    top_k: PositiveInt
+
+
+class GateSettings(Section):
+    num_bootstrap: PositiveInt  # resamples of users
+    confidence: float = Field(gt=0, lt=1)
+    max_calibration_error: PositiveFloat
+
+
+class Settings(Section):
+    file: Path  # where these settings were read
+    home: Path  # absolute
+    time_zone: str
+    source: str
+    raw: str
+    lake: LakeSettings
+    warehouse: WarehouseSettings
+    mlflow: MlflowSettings
+    spark: SparkSettings
+    ingest: IngestSettings
+    sessions: SessionSettings
+    sequences: SequenceSettings
+    series: SeriesSettings
+    horizons: Horizons
+    recommendations: RecommendationSettings
+    gate: GateSettings
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def raw_folder(self) -> Path:
+        return self.home / self.raw
+
+    @property
+    def source_file(self) -> Path:
+        return self.file.parent / "sources" / f"{self.source}.yaml"
+
+    @property
+    def warehouse_file(self) -> Path:
+        return self.home / self.warehouse.uri
+
+    @property
+    def lake_location(self) -> str:
+        location = self.lake.location
+        return location if "://" in location else (self.home / location).as_uri()
+
+    @property
+    def artifacts_uri(self) -> str:
+        location = self.mlflow.artifacts
+        return location if "://" in location else (self.home / location).as_uri()
+
+    @property
+    def runs_folder(self) -> Path:
+        return self.home / "runs"
+
+    @property
+    def reports_folder(self) -> Path:
+        return self.home / "reports"
+
+
+def remembered(settings: Settings, *names: str) -> dict[str, str]:
+    """The fact by which a commit says which settings made its rows."""
+    return {REMEMBERED: settings.model_dump_json(include={*names})}
+
+
+def recalled(settings: Settings, facts: Mapping[str, str]) -> Settings:
+    """The settings with those that a commit remembers in their place. Raises ConfigError."""
+    values = {**settings.model_dump(), **json.loads(facts.get(REMEMBERED, "{}"))}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise _config_error(Path(f"the commit's {REMEMBERED}"), error.errors()[0]) from None
+
+
+def load_settings(file: Path | None = None) -> Settings:
+    """Read the file (or ``NIGHTSHIFT_CONFIG``, or the project's own), then the environment."""
+    path = Path(file or os.environ.get("NIGHTSHIFT_CONFIG") or DEFAULT_FILE).resolve()
+    values = _overridden(_read(path), path)
+    home = (path.parent / str(values.get("home", ""))).resolve()
+    values = _fill(values, home)
+    try:
+        settings = Settings.model_validate({**values, "file": path, "home": home})
+        ZoneInfo(settings.time_zone)
+    except ValidationError as error:
+        raise _config_error(path, error.errors()[0]) from None
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ConfigError(
+            f"{path}: time_zone",
+            found=repr(values["time_zone"]),
+            expected="a name of the IANA time zone database",
+            do="Write for example Europe/Berlin or UTC.",
+        ) from None
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(
+            str(path),
+            found="no such file",
+            expected="a configuration",
+            do="Give --config, or set NIGHTSHIFT_CONFIG.",
+        ) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            str(path), found=str(error).replace("\n", " "), expected="YAML", do="Correct the file."
+        ) from None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            str(path), found=type(values).__name__, expected="a mapping", do="Correct the file."
+        )
+    return values
+
+
+def _overridden(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    for name, text in sorted(os.environ.items()):
+        if not name.startswith(PREFIX):
+            continue
+        *sections, key = name.removeprefix(PREFIX).lower().split("__")
+        place: Any = values
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise UnknownKeyError(f"environment: {name}", key=".".join(sections), known=[*values])
+        place[key] = yaml.safe_load(text)
+    return values
+
+
+def _fill(value: Any, home: Path) -> Any:
+    """Put the absolute home in place of ``{home}``."""
+    if isinstance(value, dict):
+        return {key: _fill(inner, home) for key, inner in value.items()}
+    return value.replace("{home}", str(home)) if isinstance(value, str) else value
+
+
+def _config_error(path: Path, error: ErrorDetails) -> ConfigError:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        section: Any = Settings
+        for part in error["loc"][:-1]:
+            section = section.model_fields[str(part)].annotation
+        known = [name for name in section.model_fields if name != "file"]
+        return UnknownKeyError(str(path), key=key, known=known)
+    return ConfigError(
+        f"{path}: {key}",
+        found="nothing" if error["type"] == "missing" else repr(error["input"]),
+        expected=error["msg"][0].lower() + error["msg"][1:],
+        do="Correct the value.",
+    )

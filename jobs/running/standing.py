@@ -1,0 +1,98 @@
+"""What is already there, by what was committed and never by what a task said of itself."""
+
+from datetime import date
+from functools import cached_property
+
+from contracts.errors import MissingRawError, NoChampionError, UnreachableError
+from contracts.night import INGEST, SEQUENCES, SERIES, SESSIONS, Program
+from contracts.tables import EVENTS, PUBLISH_LEDGER, Table
+from contracts.tables import SEQUENCES as SEQUENCES_TABLE
+from contracts.tables import SERIES as SERIES_TABLE
+from contracts.tables import SESSIONS as SESSIONS_TABLE
+from jobs.lake.lake import Lake, open_lake
+from jobs.running.settings import Settings
+from jobs.warehouse.warehouse import open_warehouse
+from models.registry.registry import CHAMPION, ModelVersion, Registry
+
+WRITES: dict[Program, Table] = {
+    INGEST: EVENTS,
+    SESSIONS: SESSIONS_TABLE,
+    SEQUENCES: SEQUENCES_TABLE,
+    SERIES: SERIES_TABLE,
+}
+
+
+class Standing:
+    """Reads lake, registry and warehouse of a deployment."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def _lake(self) -> Lake:
+        return open_lake(self._settings)
+
+    @cached_property
+    def _registry(self) -> Registry:
+        mlflow = self._settings.mlflow
+        return Registry(mlflow.tracking_uri, mlflow.model, self._settings.artifacts_uri)
+
+    def lake_answers(self) -> str:
+        """Raises UnreachableError."""
+        self._lake.partitions(EVENTS)
+        return f"{self._settings.lake.catalog.get('uri', 'it')} answers"
+
+    def registry_answers(self) -> str:
+        """Raises UnreachableError."""
+        self._registry.candidates()
+        return f"{self._settings.mlflow.tracking_uri} answers"
+
+    def first_raw_day(self) -> date:
+        """The oldest ingestion day that lies in the raw folder. Raises MissingRawError."""
+        folders = sorted(self._settings.raw_folder.glob("ingest_date=*"))
+        if not folders:
+            raise MissingRawError(str(self._settings.raw_folder))
+        return date.fromisoformat(folders[0].name.removeprefix("ingest_date="))
+
+    def partitions(self, table: Table) -> list[date]:
+        return self._lake.partitions(table)
+
+    def has_written(self, program: Program, day: date) -> bool:
+        """Has this program committed its partition ``day``?"""
+        return day in self.partitions(WRITES[program])
+
+    def has_trained(self, encoder: str, cutoff: date) -> bool:
+        versions = self._registry.versions(training_cutoff=cutoff.isoformat())
+        return any(version.encoder == encoder for version in versions)
+
+    def has_evaluated(self, cutoff: date) -> bool:
+        """Was every version trained at the cutoff judged there, and does the report lie here?"""
+        trained = self._registry.versions(training_cutoff=cutoff.isoformat())
+        report = self._settings.reports_folder / f"evaluation-{cutoff}.json"
+        judged = [version.tags.get("evaluated_cutoff") for version in trained]
+        return report.exists() and bool(judged) and set(judged) == {cutoff.isoformat()}
+
+    def champion(self) -> ModelVersion | None:
+        try:
+            return self._registry.resolve(CHAMPION)
+        except NoChampionError:
+            return None
+
+    def has_champion(self) -> bool:
+        return self.champion() is not None
+
+    def published(self) -> dict[str, list[str]]:
+        """Warehouse table -> cutoffs that the ledger proves, oldest first."""
+        if not self._settings.warehouse_file.exists():
+            return {}
+        statement = f"SELECT DISTINCT table_name, cutoff FROM {PUBLISH_LEDGER.name} ORDER BY 1, 2"
+        found: dict[str, list[str]] = {}
+        for row in open_warehouse(self._settings).query(statement).to_pylist():
+            found.setdefault(row["table_name"], []).append(str(row["cutoff"]))
+        return found
+
+    def has_published(self, cutoff: date) -> bool:
+        try:
+            return str(cutoff) in self.published().get("user_scores", [])
+        except UnreachableError:
+            return False

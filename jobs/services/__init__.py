@@ -1,0 +1,1 @@
+"""What runs beside the programs: Airflow, MLflow, their processes and memory."""

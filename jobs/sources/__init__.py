@@ -1,0 +1,1 @@
+"""What a mapping in `configs/sources` can say of a raw log."""

@@ -1,0 +1,129 @@
+"""The rows that a mapping reads: of a log, each an event, and of a second file about the items."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Discriminator, Tag, model_validator
+
+from jobs.sources.parts import (
+    ColumnName,
+    CsvWithoutHeader,
+    EventId,
+    EventType,
+    Format,
+    IdFromColumns,
+    MappedType,
+    MatchedType,
+    NamedOrAnonymous,
+    Number,
+    Part,
+    Time,
+    UserId,
+    column_of,
+    unfit,
+)
+
+
+class Rows(Part):
+    """Files of one format, and the columns of them that are read."""
+
+    format: Format  # a file that ends in .gz or .zst is decompressed
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column that is named, once, in a fixed order."""
+        return list(dict.fromkeys(name for name in self._named() if name is not None))
+
+    def _named(self) -> list[str | None]:
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _are_in_the_file(self) -> Self:
+        if isinstance(self.format, CsvWithoutHeader):
+            strange = [name for name in self.columns if name not in self.format.columns]
+            if strange:
+                raise unfit(found=", ".join(strange), expected="only columns that the format lists")
+        return self
+
+
+class Log(Rows):
+    """One kind of line: what each of its columns becomes."""
+
+    event_id: EventId
+    user_id: UserId
+    item_id: ColumnName
+    event_type: EventType
+    event_time: Time
+    category: ColumnName | None = None
+    price: Number | None = None  # of one unit; from amount and quantity where not mapped
+    quantity: Number | None = None
+    amount: Number | None = None  # of the line; from price and quantity where not mapped
+    session_hint: ColumnName | None = None
+    properties: tuple[ColumnName, ...] = ()  # kept as they are
+
+    @property
+    def numbers(self) -> dict[str, Number | None]:
+        return {"quantity": self.quantity, "price": self.price, "amount": self.amount}
+
+    def _named(self) -> list[str | None]:
+        names: list[str | None] = [column_of(self.user_id), self.item_id, self.event_time.column]
+        if isinstance(self.user_id, NamedOrAnonymous):
+            names.append(self.user_id.anonymous)
+        if isinstance(self.event_id, IdFromColumns):
+            names += self.event_id.columns
+        if isinstance(self.event_type, MappedType | MatchedType):
+            names.append(self.event_type.column)
+        numbers = (self.price, self.quantity, self.amount)
+        names.append(self.category)
+        names += [None if number is None else column_of(number) for number in numbers]
+        return [*names, self.session_hint, *self.properties]
+
+
+class _ItemAttributes(Rows):
+    """What a second file says of the items, joined to their events by `item_id`."""
+
+    files: ColumnName  # a pattern of file names in the raw folder, beside the days
+    item_id: ColumnName
+    since: Time | None = None  # valid for events from this instant on; without it, for all
+    category: ColumnName | None = None
+    properties: tuple[ColumnName, ...] = ()
+
+    @property
+    def attributes(self) -> list[str]:
+        """What the events are given, each once."""
+        category = [] if self.category is None else [self.category]
+        return list(dict.fromkeys([*category, *self.properties]))
+
+    @model_validator(mode="after")
+    def _give_something(self) -> Self:
+        if not self.attributes:
+            raise unfit(found="no attribute", expected="a category or properties")
+        return self
+
+
+class ColumnAttributes(_ItemAttributes):
+    """One row an item, its attributes in columns. Of several rows, the last one counts."""
+
+    def _named(self) -> list[str | None]:
+        since = None if self.since is None else self.since.column
+        return [self.item_id, since, *self.attributes]
+
+
+class RowAttributes(_ItemAttributes):
+    """One row an attribute: its name in one column, its value in another."""
+
+    attribute: ColumnName
+    value: ColumnName
+
+    def _named(self) -> list[str | None]:
+        since = None if self.since is None else self.since.column
+        return [self.item_id, since, self.attribute, self.value]
+
+
+def _attributes_form(value: Any) -> str:
+    return "<rows>" if isinstance(value, dict) and "attribute" in value else "<columns>"
+
+
+ItemAttributes = Annotated[
+    Annotated[RowAttributes, Tag("<rows>")] | Annotated[ColumnAttributes, Tag("<columns>")],
+    Discriminator(_attributes_form),
+]

@@ -1,0 +1,1 @@
+"""The SQL tables that the business reads: their rows, their audit, their switch."""

@@ -1,0 +1,206 @@
+"""What must hold of a night's rows before anyone may read them.
+
+Pure checks over Arrow tables. Each returns sentences, one for each promise that does not hold, with
+the numbers; no sentence means that it holds. `audit` runs them all and raises AuditError with every
+sentence, so that one look at a red night shows all that is wrong with it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contracts.errors import AuditError
+from contracts.tables import ITEM_DEMAND, USER_RECOMMENDATIONS, USER_SCORES, Table
+from contracts.windows import label_window
+from jobs.lake.content_hash import content_hash
+
+# What a unit of `contracts/tables.py` says of the values: the least and the greatest allowed.
+RANGES: dict[str, tuple[float, float]] = {
+    "0 to 1": (0, 1),
+    "1 to 10": (1, 10),
+    "currency": (0, np.inf),
+    "units": (0, np.inf),
+}
+DECILES = {  # of `user_scores`: the decile, and what it ranks
+    "purchase_decile": "purchase_probability_7d",
+    "churn_decile": "churn_probability_28d",
+    "spend_decile": "expected_spend_28d",
+}
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """What the lake holds for the night: what the staged rows are held against."""
+
+    cutoff: date
+    user_ids: pa.ChunkedArray  # of the sequences that the scores were made from
+    hashes: Mapping[Table, tuple[tuple[str, ...], str]]  # columns, and their hash as read
+    num_recommendations: int
+    demand_days: int
+
+
+def audit(staged: Mapping[Table, pa.Table], expected: Expectations) -> None:
+    """Raise AuditError, listing every check that failed, unless all of them hold."""
+    failures = [
+        f"{table.name}: {failure}"
+        for table, rows in staged.items()
+        for failure in failures_of(table, rows, expected)
+    ]
+    if failures:
+        raise AuditError(
+            f"the night of {expected.cutoff}",
+            found="; ".join(failures),
+            expected="every audit check to hold",
+            do="Nothing was published and the tables of the night before still answer. "
+            "Correct what made these rows, run that job again, then publish again.",
+        )
+
+
+def failures_of(table: Table, rows: pa.Table, expected: Expectations) -> list[str]:
+    """All that is wrong with one table's staged rows."""
+    failures = check_nulls(table, rows)
+    if table in expected.hashes:
+        columns, read = expected.hashes[table]
+        failures += check_hash(rows, columns, read)
+    rows = rows.drop_null()  # as no column of a nightly table is nullable, only broken rows go
+    if rows.num_rows == 0:
+        return [*failures, "0 whole rows, expected at least 1"]
+    failures += [
+        *check_key(table, rows),
+        *check_cutoff(rows, expected.cutoff),
+        *check_ranges(table, rows),
+    ]
+    if table is USER_SCORES:
+        failures += check_users(rows, expected.user_ids)
+        failures += [said for name in DECILES for said in check_decile(rows, name)]
+    if table is USER_RECOMMENDATIONS:
+        failures += check_users(rows, expected.user_ids)
+        failures += check_num_rows(rows, expected.num_recommendations)
+        failures += check_ranks(rows)
+    if table is ITEM_DEMAND:
+        failures += check_quantiles(rows)
+        failures += check_days(rows, expected.cutoff, demand_days=expected.demand_days)
+    return failures
+
+
+def check_nulls(table: Table, rows: pa.Table) -> list[str]:
+    """No null where the contract allows none."""
+    counts = {
+        column.name: rows[column.name].null_count for column in table.columns if not column.nullable
+    }
+    return [f"{count} nulls in {name}, expected 0" for name, count in counts.items() if count]
+
+
+def check_key(table: Table, rows: pa.Table) -> list[str]:
+    """No two rows with the same key."""
+    num_keys = rows.group_by(list(table.key)).aggregate([]).num_rows
+    key = ", ".join(table.key)
+    return (
+        [f"{rows.num_rows} rows for {num_keys} keys ({key})"] if num_keys != rows.num_rows else []
+    )
+
+
+def check_cutoff(rows: pa.Table, cutoff: date) -> list[str]:
+    """Every row is of this night."""
+    found = [day for day in pc.unique(rows["cutoff"]).to_pylist() if day != cutoff]
+    return [f"rows of {', '.join(map(str, found))}, expected only {cutoff}"] if found else []
+
+
+def check_ranges(table: Table, rows: pa.Table) -> list[str]:
+    """Numbers are finite and inside what their unit allows."""
+    failures = []
+    for column in table.columns:
+        if column.type not in ("float64", "int32", "int64"):
+            continue
+        values = rows[column.name].drop_null().to_numpy().astype(np.float64)
+        finite = values[np.isfinite(values)]
+        if len(finite) < len(values):
+            failures.append(f"{len(values) - len(finite)} values of {column.name} are not finite")
+        low, high = RANGES.get(column.unit, (-np.inf, np.inf))
+        outside = finite[(finite < low) | (finite > high)]
+        if len(outside):
+            failures.append(
+                f"{len(outside)} values of {column.name} from {outside.min():g} to "
+                f"{outside.max():g}, expected {low:g} to {high:g}"
+            )
+    return failures
+
+
+def check_users(rows: pa.Table, user_ids: pa.ChunkedArray) -> list[str]:
+    """The same users as in the sequences that were scored: none missing, none from elsewhere."""
+    found = pc.unique(rows["user_id"])
+    missing = pc.sum(pc.invert(pc.is_in(user_ids, value_set=found))).as_py()
+    extra = pc.sum(pc.invert(pc.is_in(found, value_set=user_ids))).as_py()
+    if not missing and not extra:
+        return []
+    return [f"{missing} of {len(user_ids)} users in sequences missing, {extra} users not in them"]
+
+
+def check_num_rows(rows: pa.Table, num_rows: int) -> list[str]:
+    return [f"{rows.num_rows} rows, expected {num_rows}"] if rows.num_rows != num_rows else []
+
+
+def check_decile(rows: pa.Table, name: str) -> list[str]:
+    """Ten groups whose sizes differ by one at most, the tenth with the highest values."""
+    deciles = rows[name].to_numpy()
+    counts = np.bincount(deciles.clip(0, 11), minlength=12)[1:11]
+    if counts.max() - counts.min() > 1 or counts.sum() != rows.num_rows:
+        sizes = f"{counts.min()} to {counts.max()}"
+        return [f"{name} has groups of {sizes} users, expected sizes that differ by 1 at most"]
+    values = rows[DECILES[name]].to_numpy()
+    by_value = np.lexsort((values, deciles))
+    falls = int((np.diff(values[by_value]) < 0).sum())
+    return [f"{falls} users in a {name} above one of higher {DECILES[name]}"] if falls else []
+
+
+def check_ranks(rows: pa.Table) -> list[str]:
+    """Each user's ranks are 1, 2, 3, … and the score never rises with the rank."""
+    rows = rows.sort_by([("user_id", "ascending"), ("rank", "ascending")])
+    users = rows["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    ranks = rows["rank"].to_numpy()
+    scores = rows["score"].to_numpy()
+    same = users[1:] == users[:-1]
+    expected = np.where(same, ranks[:-1] + 1, 1)
+    num_holes = int((ranks[1:] != expected).sum() + (ranks[0] != 1))
+    num_rises = int((same & (scores[1:] > scores[:-1])).sum())
+    failures = []
+    if num_holes:
+        failures.append(f"{num_holes} ranks do not follow the one before, expected 1, 2, 3, …")
+    if num_rises:
+        failures.append(f"{num_rises} scores are above that of the rank before")
+    return failures
+
+
+def check_quantiles(rows: pa.Table) -> list[str]:
+    """p10, p50, p90 never cross."""
+    p10, p50, p90 = (rows[f"units_p{n}"].to_numpy() for n in (10, 50, 90))
+    crossed = int(((p10 > p50) | (p50 > p90)).sum())
+    return [f"{crossed} rows whose quantiles cross"] if crossed else []
+
+
+def check_days(rows: pa.Table, cutoff: date, *, demand_days: int) -> list[str]:
+    """Every item has a forecast for every day of the horizon, and for no other day."""
+    window = label_window(cutoff, horizon_days=demand_days)
+    days = set(pc.unique(rows["target_date"]).to_pylist())
+    num_items = len(pc.unique(rows["item_id"]))
+    failures = []
+    if days != set(window.days):
+        failures.append(
+            f"target dates from {min(days)} to {max(days)} ({len(days)} days), "
+            f"expected the {demand_days} days from {cutoff} on"
+        )
+    if rows.num_rows != num_items * demand_days:
+        failures.append(
+            f"{rows.num_rows} rows for {num_items} items, expected {num_items * demand_days}"
+        )
+    return failures
+
+
+def check_hash(rows: pa.Table, columns: tuple[str, ...], read: str) -> list[str]:
+    """What is staged is what was read from the lake, to the last bit."""
+    staged = content_hash(rows, columns)
+    return [f"content hash {staged} where the lake has {read}"] if staged != read else []

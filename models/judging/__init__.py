@@ -1,0 +1,1 @@
+"""Candidate, champion and baselines on the same matured cutoffs, and the rule."""

@@ -1,0 +1,194 @@
+"""What a model must do whatever it has learnt, checked on the model itself with real sequences.
+
+Each check asks the model twice about the same users at a past cutoff, with something changed that
+must not matter, and compares the answers.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+
+from contracts.windows import instant
+from models.judging.gate import Check
+from models.registry.artifact import BaseRates
+from models.registry.predict import Predictions, Predictor
+
+NUM_USERS = 32
+TOLERANCE = 1e-4  # of probabilities; of spend relative to 1 + spend
+TOP_K = 10
+LISTS = (
+    "event_times",
+    "event_ids",
+    "item_ids",
+    "event_types",
+    "categories",
+    "quantities",
+    "amounts",
+    "session_starts",
+)
+
+Row = dict[str, Any]
+
+
+def check_behaviour(
+    predictor: Predictor, sequences: pa.Table, *, cutoff: date, zone: ZoneInfo
+) -> list[Check]:
+    """Run every behavioural test on a few users. The sequences must reach beyond the cutoff."""
+    moment = instant(cutoff, zone)
+    table = sequences.take(_spread_of_users(sequences))
+    rows = table.to_pylist()
+
+    def ask(asked: Sequence[Row]) -> Predictions:
+        return predictor.predict(
+            pa.Table.from_pylist(list(asked), schema=table.schema), cutoff=cutoff, top_k=TOP_K
+        )
+
+    usual = ask(rows)
+    return [
+        _same(
+            "a later event never changes an earlier score",
+            usual,
+            [
+                ask([_kept(row, lambda time: time < moment) for row in rows]),
+                ask(_altered(rows, moment)),
+            ],
+        ),
+        _same(
+            "the order of lines within an instant does not matter",
+            usual,
+            [ask([_reversed_within_instants(row) for row in rows])],
+        ),
+        _same(
+            "neither the batch nor its padding matters",
+            usual,
+            [_joined([ask(rows[n::4]) for n in range(4)], rows), ask(rows[:1])],
+        ),
+        _unseen(
+            ask([_kept(row, lambda time: time >= moment) for row in rows[:4]]),
+            predictor.manifest.base_rates,
+        ),
+    ]
+
+
+def _spread_of_users(sequences: pa.Table) -> list[int]:
+    """Users from the shortest history to the longest."""
+    order = np.argsort(sequences.column("lifetime_events").to_numpy(), kind="stable")
+    places = np.linspace(0, len(order) - 1, min(NUM_USERS, len(order))).round().astype(int)
+    return [int(order[place]) for place in np.unique(places)]
+
+
+def _kept(row: Row, keep: Callable[[datetime], bool]) -> Row:
+    """The row with only some of its events, and totals to match."""
+    kept = [n for n, time in enumerate(row["event_times"]) if keep(time)]
+    dropped = set(range(len(row["event_times"]))) - set(kept)
+    spend = sum(max(row["amounts"][n] or 0.0, 0.0) for n in dropped)
+    changed = {name: [row[name][n] for n in kept] for name in LISTS}
+    times = changed["event_times"]
+    if times:
+        changed["session_starts"][0] = True
+        changed["last_event_time"] = times[-1]
+        if 0 not in kept:
+            changed["first_event_time"] = times[0]
+    return {
+        **row,
+        **changed,
+        "lifetime_events": row["lifetime_events"] - len(dropped),
+        "lifetime_spend": max(row["lifetime_spend"] - spend, 0.0),
+    }
+
+
+def _altered(rows: Sequence[Row], moment: datetime) -> list[Row]:
+    """The same pasts with the future's items swapped and its amounts multiplied."""
+    altered = []
+    for row in rows:
+        future = [n for n, time in enumerate(row["event_times"]) if time >= moment]
+        items, amounts = list(row["item_ids"]), list(row["amounts"])
+        for n, other in zip(future, reversed(future), strict=True):
+            items[n], amounts[n] = row["item_ids"][other], 10 * (row["amounts"][other] or 0.0)
+        spend = sum(max(a or 0.0, 0.0) for a in amounts)
+        spend -= sum(max(a or 0.0, 0.0) for a in row["amounts"])
+        more = {"lifetime_spend": row["lifetime_spend"] + spend}
+        altered.append({**row, "item_ids": items, "amounts": amounts, **more})
+    return altered
+
+
+def _reversed_within_instants(row: Row) -> Row:
+    times = row["event_times"]
+    order = sorted(range(len(times)), key=lambda n: (times[n], -n))
+    changed = {name: [row[name][n] for n in order] for name in LISTS}
+    changed["session_starts"] = row["session_starts"]  # stays with the place, not with the line
+    return {**row, **changed}
+
+
+def _joined(parts: Sequence[Predictions], rows: Sequence[Row]) -> Predictions:
+    """Answers to shares of the rows, put back into the order of the rows."""
+    users = [user for part in parts for user in part.user_ids]
+    place = {user: n for n, user in enumerate(users)}
+    order = np.asarray([place[row["user_id"]] for row in rows])
+
+    def column(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts])[order]
+
+    return Predictions(
+        user_ids=[users[n] for n in order],
+        purchase=column("purchase"),
+        churn=column("churn"),
+        spend=column("spend"),
+        item_ids=column("item_ids"),
+        item_scores=column("item_scores"),
+        embeddings=column("embeddings"),
+    )
+
+
+def _same(name: str, usual: Predictions, others: Sequence[Predictions]) -> Check:
+    worst = max(difference(usual, other) for other in others)
+    return Check(
+        name,
+        worst <= TOLERANCE,
+        f"scores differ by at most {worst:.2g}, expected at most {TOLERANCE:g}",
+    )
+
+
+def difference(usual: Predictions, other: Predictions) -> float:
+    """The greatest difference over the users of ``other``; NaN counts as infinite."""
+    place = {user: n for n, user in enumerate(usual.user_ids)}
+    rows = np.asarray([place[user] for user in other.user_ids])
+    worst = [
+        np.abs(usual.purchase[rows] - other.purchase).max(),
+        np.abs(usual.churn[rows] - other.churn).max(),
+        (np.abs(usual.spend[rows] - other.spend) / (1 + np.abs(other.spend))).max(),
+        # Items of equal score may change places, so it is the scores by rank that are compared.
+        np.abs(usual.item_scores[rows] - other.item_scores).max(),
+        _different_items(usual, rows, other),
+    ]
+    found = float(np.max(worst))
+    return found if np.isfinite(found) else float("inf")
+
+
+def _different_items(usual: Predictions, rows: Any, other: Predictions) -> float:
+    """How far an item that only one of the two names lies above the last that both name."""
+    worst = 0.0
+    for n, row in enumerate(rows):
+        last = float(other.item_scores[n].min())
+        named = set(other.item_ids[n].tolist())
+        for item, score in zip(usual.item_ids[row], usual.item_scores[row], strict=True):
+            if item not in named:
+                worst = max(worst, float(score) - last)
+    return worst
+
+
+def _unseen(found: Predictions, rates: BaseRates) -> Check:
+    """Before the first event there is nothing to tell users apart: the base rates, for each."""
+    expected = np.asarray([rates.purchase, rates.churn, rates.spend])
+    heads = np.stack([found.purchase, found.churn, found.spend])
+    worst = float(np.abs(heads - expected[:, None]).max())
+    finite = bool(np.isfinite(heads).all() and np.isfinite(found.item_scores).all())
+    return Check(
+        "a user without history gets the base rates",
+        finite and worst <= TOLERANCE,
+        f"scores differ from them by at most {worst:.2g}, expected at most {TOLERANCE:g}",
+    )

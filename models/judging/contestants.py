@@ -1,0 +1,176 @@
+"""Everyone who answers for the same users at the same matured cutoffs: versions and baselines.
+
+P rows (a user at a cutoff), K items asked for.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.judging.baselines import HeadBaselines, PurchasedItems
+from models.judging.metrics import ndcg_at_k, recall_at_k
+from models.registry.predict import Predictions, Predictor
+from models.sequences.history import Floats, Histories, Ints
+from models.sequences.matured import HEADS, Head, Matured, Plan
+
+T = TypeVar("T")
+TOP_K = 10
+POPULAR_DAYS = (28, 90)  # the better one on validation is kept
+SEED = 20171129  # of LightGBM and of the bootstrap: the same evaluation twice is the same
+
+
+@dataclass(frozen=True)
+class HeadRows:
+    """What one head's contestants said, beside what came true."""
+
+    head: str
+    users: Ints  # (P,)
+    num_instants: Ints  # (P,)
+    labels: Floats  # (P,) of next_item: how many items were bought
+    scores: Mapping[str, Floats]  # contestant → (P,); of next_item: measure/contestant → (P,)
+    cutoffs: Sequence[date]
+
+    @property
+    def contestants(self) -> list[str]:
+        names = self.scores if self.head != "next_item" else (n.split("/")[1] for n in self.scores)
+        return list(dict.fromkeys(names))
+
+    def only(self, rows: NDArray[np.bool_]) -> "HeadRows":
+        return HeadRows(
+            self.head,
+            self.users[rows],
+            self.num_instants[rows],
+            self.labels[rows],
+            {name: scores[rows] for name, scores in self.scores.items()},
+            self.cutoffs,
+        )
+
+
+Answers = Mapping[str, Mapping[date, Predictions]]  # version → cutoff → what it said
+
+
+def side_by_side(
+    ask: Callable[[Predictor], T], predictors: Mapping[str, Predictor]
+) -> dict[str, T]:
+    """What ``ask`` finds of every predictor, as many at a time as there are cores.
+
+    Each runs on one thread: threads inside one network wait for each other at every layer, which
+    costs more than the work itself where the machine is busy.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
+            return dict(zip(predictors, pool.map(ask, predictors.values()), strict=True))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def collect(
+    matured: Matured, plans: Mapping[str, Plan], answers: Answers
+) -> tuple[dict[str, HeadRows], dict[str, str]]:
+    """The rows of every head, and in words which baselines were chosen."""
+    rows: dict[str, HeadRows] = {}
+    chosen: dict[str, str] = {}
+    for head in HEADS:
+        rows[head], chosen[head] = _head_rows(matured, head, plans[head], answers)
+    rows["next_item"], chosen["next_item"] = _item_rows(matured, plans["next_item"], answers)
+    return rows, chosen
+
+
+def _head_rows(matured: Matured, head: Head, plan: Plan, answers: Answers) -> tuple[HeadRows, str]:
+    baselines = HeadBaselines(
+        head,
+        train=matured.rows(head, plan.train),
+        validation=matured.rows(head, plan.validation),
+        seed=SEED,
+    )
+    parts = [matured.rows(head, [cutoff]) for cutoff in plan.test]
+    scores = {
+        version: np.concatenate(
+            [
+                _of_users(getattr(said[cutoff], head), said[cutoff], matured.histories)[part.users]
+                for cutoff, part in zip(plan.test, parts, strict=True)
+            ]
+        )
+        for version, said in answers.items()
+    }
+    test = matured.rows(head, plan.test)
+    rows = HeadRows(
+        head,
+        test.users,
+        test.num_instants,
+        test.labels,
+        {**scores, **baselines.predict(test)},
+        plan.test,
+    )
+    return rows, f"LightGBM: {baselines.strongest.name}"
+
+
+def _item_rows(matured: Matured, plan: Plan, answers: Answers) -> tuple[HeadRows, str]:
+    histories, purchased = matured.histories, PurchasedItems(matured.histories)
+    days = max(POPULAR_DAYS, key=lambda days: _popular_ndcg(matured, purchased, plan, days))
+    users: list[Ints] = []
+    counts: list[Ints] = []
+    labels: list[Floats] = []
+    values: dict[str, list[Floats]] = {}
+    for cutoff in plan.test:
+        buyers, bought = matured.bought_items(cutoff)
+        end = matured.moment(cutoff)
+        popular = purchased.popular(days=days, end=end, top_k=TOP_K)
+        personal = purchased.personal(padding=popular, end=end, top_k=TOP_K)
+        ranked: dict[str, Sequence[Any]] = {
+            version: list(_of_users(said[cutoff].item_ids, said[cutoff], histories)[buyers])
+            for version, said in answers.items()
+        }
+        ranked["popularity"] = [_items(histories, popular)] * len(buyers)
+        ranked["personal_frequency"] = [_items(histories, personal[user]) for user in buyers]
+        for name, lists in ranked.items():
+            found = {
+                "ndcg@10": ndcg_at_k(bought, lists, k=TOP_K),
+                "recall@10": recall_at_k(bought, lists, k=TOP_K),
+            }
+            for measure, per_row in found.items():
+                values.setdefault(f"{measure}/{name}", []).append(per_row)
+        users.append(buyers)
+        counts.append(matured.num_instants(buyers, cutoff))
+        labels.append(np.asarray([len(items) for items in bought], dtype=np.float64))
+    rows = HeadRows(
+        "next_item",
+        np.concatenate(users),
+        np.concatenate(counts),
+        np.concatenate(labels),
+        {name: np.concatenate(parts) for name, parts in values.items()},
+        plan.test,
+    )
+    return rows, f"popularity: most bought in {days} days"
+
+
+def _popular_ndcg(matured: Matured, purchased: PurchasedItems, plan: Plan, days: int) -> float:
+    found = []
+    for cutoff in plan.validation:
+        _, bought = matured.bought_items(cutoff)
+        popular = purchased.popular(days=days, end=matured.moment(cutoff), top_k=TOP_K)
+        lists = [_items(matured.histories, popular)] * len(bought)
+        found.append(ndcg_at_k(bought, lists, k=TOP_K))
+    every = np.concatenate(found)
+    return float(every.mean()) if len(every) else 0.0
+
+
+def _items(histories: Histories, codes: Ints) -> NDArray[np.object_]:
+    return histories.item_ids[codes[codes >= 0]]
+
+
+def _of_users(values: NDArray[Any], predictions: Predictions, histories: Histories) -> NDArray[Any]:
+    """The values in the order of ``histories``: a model may answer in another."""
+    if list(predictions.user_ids) == histories.user_ids.tolist():
+        return np.asarray(values)
+    place = {user: n for n, user in enumerate(predictions.user_ids)}
+    return np.asarray(values)[[place[user] for user in histories.user_ids]]

@@ -1,0 +1,1 @@
+"""One encoder, many heads; nothing here knows of training."""

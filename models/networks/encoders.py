@@ -1,0 +1,23 @@
+"""The encoder of a configuration.
+
+An encoder maps tokens (B, T, D), is_query (B, T) and lengths (B,) to states (B, T, D). All promise:
+a later token never changes an earlier state, a query sees every instant before it, nothing sees a
+query, padding and the other users of the batch change nothing.
+"""
+
+from torch import nn
+
+from models.networks.gru import GRUEncoder
+from models.networks.lstm import LSTMEncoder
+from models.networks.transformer import TransformerEncoder
+from models.training.config import EncoderConfig, GRUConfig, LSTMConfig, TransformerConfig
+
+
+def build_encoder(config: EncoderConfig) -> nn.Module:
+    match config:
+        case LSTMConfig():
+            return LSTMEncoder(config)
+        case GRUConfig():
+            return GRUEncoder(config)
+        case TransformerConfig():
+            return TransformerEncoder(config)

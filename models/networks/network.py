@@ -1,0 +1,155 @@
+"""The network: one encoder, many heads. It knows nothing of training.
+
+B batch, T tokens of the longest sequence, D dim, I instants, Q queries, R of which rank items,
+F features, V items of the catalogue and the unknown one (index 0).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.networks import copying
+from models.networks.encoders import build_encoder
+from models.networks.heads import MAX_LOG_MEAN, CopyHead, ItemHead, ScalarHead
+from models.sequences.batch import NUM_INSTANT_FEATURES, SequenceBatch
+from models.sequences.features import FEATURE_NAMES
+from models.sequences.vocabulary import Vocabulary
+from models.training.config import EncoderConfig
+
+NUM_FEATURES = len(FEATURE_NAMES)
+
+
+@dataclass(frozen=True)
+class QueryOutputs:
+    states: Tensor  # (Q, D)
+    purchase: Tensor  # (Q,) logit
+    churn: Tensor  # (Q,) logit
+    spend: Tensor  # (Q,) log of the mean, in units of `Network.spend_scale`
+
+
+class Network(nn.Module):
+    item_categories: Tensor
+    feature_mean: Tensor
+    feature_std: Tensor
+    copy_mean: Tensor
+    copy_std: Tensor
+    spend_scale: Tensor
+    item_popularity: Tensor
+
+    def __init__(self, config: EncoderConfig, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        dim, dropout = config.dim, config.dropout
+        self.items = nn.Embedding(vocabulary.num_items + 1, dim)
+        self.categories = nn.Embedding(len(vocabulary.categories) + 1, dim)
+        self.event_types = nn.Embedding(len(vocabulary.event_types) + 1, dim)
+        self.amounts = nn.Embedding(len(vocabulary.amount_edges) + 1, dim)
+        for table in (self.items, self.categories, self.event_types, self.amounts):
+            nn.init.normal_(table.weight, std=dim**-0.5)
+        self.instant = nn.Linear(NUM_INSTANT_FEATURES, dim)
+        self.query = nn.Sequential(
+            nn.Linear(NUM_FEATURES, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
+        )
+        self.weekdays = nn.Embedding(7, dim)
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+        self.encoder = build_encoder(config)
+        self.purchase = ScalarHead(dim, NUM_FEATURES, dropout=dropout)
+        self.churn = ScalarHead(dim, NUM_FEATURES, dropout=dropout)
+        self.spend = ScalarHead(dim, NUM_FEATURES, dropout=dropout)
+        self.item_head = ItemHead(dim, vocabulary.num_items)
+        self.copy_head = CopyHead(copying.NUM_FEATURES)
+        categories = torch.tensor([0, *vocabulary.item_categories])
+        self.register_buffer("item_categories", categories)  # (V,)
+        self.register_buffer("feature_mean", torch.zeros(NUM_FEATURES))
+        self.register_buffer("feature_std", torch.ones(NUM_FEATURES))
+        self.register_buffer("copy_mean", torch.zeros(copying.NUM_FEATURES))
+        self.register_buffer("copy_std", torch.ones(copying.NUM_FEATURES))
+        self.register_buffer("spend_scale", torch.ones(()))
+        self.register_buffer("item_popularity", torch.zeros(vocabulary.num_items + 1))  # (V,)
+
+    def forward(self, batch: SequenceBatch) -> Tensor:
+        """-> (B, T, D)"""
+        B, T = batch.is_query.shape
+        instants, queries = self.embed_instants(batch), self.embed_queries(batch)
+        tokens = instants.new_zeros(B * T, instants.size(1))  # (B * T, D)
+        tokens = tokens.index_copy(0, batch.instant_slots, instants)
+        tokens = tokens.index_copy(0, batch.query_slots, queries.to(tokens.dtype)).view(B, T, -1)
+        tokens = self.dropout(self.norm(tokens))  # (B, T, D)
+        states: Tensor = self.encoder(tokens, batch.is_query, batch.lengths)
+        return states
+
+    def embed_instants(self, batch: SequenceBatch) -> Tensor:
+        """-> (I, D): the mean of an instant's events, whose order is none, and what it was like."""
+        tables = (
+            (self.items, batch.event_items),
+            (self.categories, batch.event_categories),
+            (self.event_types, batch.event_types),
+            (self.amounts, batch.event_amounts),
+        )
+        pooled = [
+            F.embedding_bag(ids, table.weight, batch.event_offsets, mode="mean")
+            for table, ids in tables
+        ]
+        features: Tensor = self.instant(batch.instant_features)
+        return torch.stack(pooled).sum(dim=0) + features
+
+    def embed_queries(self, batch: SequenceBatch) -> Tensor:
+        """-> (Q, D)"""
+        asked: Tensor = self.query(self.standardised(batch))
+        weekdays: Tensor = self.weekdays(batch.query_weekdays)
+        return asked + weekdays
+
+    def standardised(self, batch: SequenceBatch) -> Tensor:
+        """-> (Q, F)"""
+        scaled = (batch.query_features - self.feature_mean) / self.feature_std
+        clamped: Tensor = scaled.clamp(-5.0, 5.0)
+        return clamped
+
+    def ask(self, states: Tensor, batch: SequenceBatch) -> QueryOutputs:
+        """(B, T, D) -> the business heads at every query."""
+        asked = states.flatten(0, 1)[batch.query_slots]  # (Q, D)
+        features = self.standardised(batch)  # (Q, F)
+        return QueryOutputs(
+            states=asked,
+            purchase=self.purchase(asked, features),
+            churn=self.churn(asked, features),
+            spend=self.spend(asked, features),
+        )
+
+    def currency(self, log_mean: Tensor) -> Tensor:
+        """(Q,) the spend head's output -> (Q,) float64, expected spend before calibration"""
+        return torch.exp(log_mean.double().clamp(max=MAX_LOG_MEAN)) * self.spend_scale
+
+    def item_vectors(self) -> Tensor:
+        """-> (V, D): an item is itself and its category."""
+        categories: Tensor = self.categories(self.item_categories)
+        return self.items.weight + categories
+
+    def item_weights(self, asked: Tensor, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
+        """(R, D) -> (R, V), (C,): log weights of the catalogue, and of each user's own past items.
+
+        An item's probability is its share of both together: the sum of exp of the two, over the
+        sum of all. Index 0, the unknown item, has no weight.
+        """
+        catalogue = self.item_head(asked, self.item_vectors()).float()  # (R, V)
+        features = (batch.copy_features - self.copy_mean) / self.copy_std
+        share = batch.copy_features[:, copying.LOG_SHARE]
+        own = self.copy_head(share, features, self.item_popularity[batch.copy_items])  # (C,)
+        return catalogue, own.float()
+
+    def item_probabilities(self, asked: Tensor, batch: SequenceBatch) -> Tensor:
+        """(R, D) -> (R, V)"""
+        logits, own = self.item_weights(asked, batch)
+        places = (batch.copy_queries, batch.copy_items)
+        logits = logits.index_put(places, torch.logaddexp(logits[places], own))
+        return logits.softmax(dim=1)
+
+
+def build_network(config: EncoderConfig, vocabulary: Vocabulary, state: dict[str, Any]) -> Network:
+    """A network with the weights of ``state``, ready to score."""
+    network = Network(config, vocabulary)
+    network.load_state_dict(state)
+    return network.eval()

@@ -1,0 +1,83 @@
+"""Causal Transformer encoder over instants and as-of queries.
+
+SASRec, https://arxiv.org/abs/1808.09781, with pre-norm blocks, https://arxiv.org/abs/2002.04745,
+and attention that fades with distance instead of positions, so that where a history was cut does
+not matter: ALiBi, https://arxiv.org/abs/2108.12409.
+
+B batch, T tokens of the longest sequence, D dim, H heads. Sequences are right-padded.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.training.config import TransformerConfig
+
+
+class TransformerEncoder(nn.Module):
+    """Encode every token from itself and the instants before it."""
+
+    slopes: Tensor
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        self.norm = nn.LayerNorm(config.dim)
+        steps = torch.arange(1, config.num_heads + 1) * (8.0 / config.num_heads)
+        self.register_buffer("slopes", 2.0**-steps, persistent=False)  # (H,)
+
+    def forward(self, tokens: Tensor, is_query: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, D), (B, T) bool, (B,) -> (B, T, D). States at padding are not meaningful."""
+        bias = attention_bias(is_query, lengths, self.slopes).to(tokens.dtype)  # (B, H, T, T)
+        states = tokens
+        for block in self.blocks:
+            states = block(states, bias)
+        normed: Tensor = self.norm(states)
+        return normed
+
+
+class Block(nn.Module):
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.num_heads, self.dropout = config.num_heads, config.dropout
+        self.norm_attention = nn.LayerNorm(config.dim)
+        self.project_in = nn.Linear(config.dim, 3 * config.dim)
+        self.project_out = nn.Linear(config.dim, config.dim)
+        self.norm_feedforward = nn.LayerNorm(config.dim)
+        self.feedforward = nn.Sequential(
+            nn.Linear(config.dim, 4 * config.dim),
+            nn.GELU(),
+            nn.Linear(4 * config.dim, config.dim),
+            nn.Dropout(config.dropout),
+        )
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """(B, T, D), (B, H, T, T) -> (B, T, D)"""
+        B, T, D = x.shape
+        projected = self.project_in(self.norm_attention(x)).view(B, T, 3, self.num_heads, -1)
+        query, key, value = projected.permute(2, 0, 3, 1, 4)  # (B, H, T, D / H) each
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        attended = self.project_out(attended.transpose(1, 2).reshape(B, T, D))  # (B, T, D)
+        x = x + F.dropout(attended, self.dropout, self.training)
+        fed: Tensor = self.feedforward(self.norm_feedforward(x))
+        return x + fed
+
+
+def attention_bias(is_query: Tensor, lengths: Tensor, slopes: Tensor) -> Tensor:
+    """(B, T) bool, (B,), (H,) -> (B, H, T, T): what is added to attention, -inf where hidden.
+
+    A token sees itself and the instants before it. No token sees another one's query, and
+    distance counts instants only, so that asking changes nothing.
+    """
+    T = is_query.size(1)
+    places = torch.arange(T, device=is_query.device)
+    causal = places[:, None] >= places  # (T, T)
+    is_self = places[:, None] == places  # (T, T)
+    is_key = ~is_query & (places < lengths[:, None])  # (B, T)
+    seen = (causal & is_key[:, None, :]) | is_self  # (B, T, T)
+    rank = torch.cumsum(~is_query, dim=1)  # (B, T) instants up to here
+    # A query stands one step after the last instant before it, as the next instant would.
+    rank = (rank + is_query.long()).to(slopes.dtype)
+    distance = (rank[:, :, None] - rank[:, None, :]).clamp(min=0.0)  # (B, T, T)
+    bias = -slopes[:, None, None] * distance[:, None]  # (B, H, T, T)
+    return bias.masked_fill(~seen[:, None], float("-inf"))

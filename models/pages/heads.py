@@ -1,0 +1,220 @@
+"""The report's section on each head: in a sentence, in a table, in plots."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from models.judging.gate import HIGHER_IS_BETTER, RULE
+from models.pages import plots
+from models.pages.parts import figure, number, scroll
+from models.sequences.matured import SLICES
+
+QUESTIONS = {
+    "purchase": "Will the user buy within {purchase_days} days?",
+    "churn": "Will a user who was active lately stay away for {churn_days} days?",
+    "spend": "How much will the user spend in {spend_days} days?",
+    "next_item": "Which items will the user buy within {items_days} days?",
+}
+ABOUT = {
+    "auroc": "of one who did and one who did not, how often the former scores higher",
+    "average_precision": "how right the names at the top of the list are",
+    "brier": "squared distance of the probability from what came true",
+    "log_loss": "surprise at what came true",
+    "ece": "how far what was said lies from the share that came true",
+    "mae": "distance from what was spent, mean over users",
+    "rmse": "the same, large misses counting more",
+    "total_bias": "what was said in all, above or below what was spent",
+    "ndcg@10": "how high in a list of ten the bought items stand; 1 is all on top",
+    "recall@10": "share of the bought items that are in the list of ten",
+}
+CAPTIONS = {
+    "roc": ("ROC", "The higher above the diagonal, the better the ranking."),
+    "precision_recall": (
+        "Precision and recall",
+        "Contact more users and find more of the positives; the height is how many were right.",
+    ),
+    "calibration": (
+        "Calibration",
+        "On the diagonal, what was said came true. Each point is a tenth of the rows.",
+    ),
+    "gains": (
+        "Lift",
+        "Taking users from the top of the list: how much of the total they hold. "
+        "The diagonal is a list in random order.",
+    ),
+    "distribution": ("Scores given", "Scores far apart mean users told apart."),
+}
+
+
+def heads(evaluation: Mapping[str, Any]) -> str:
+    """Every head of the evaluation."""
+    weeks = (
+        "<p>Every contestant answered as of past days, knowing only what came before them, and is "
+        "measured on what then happened. Baselines were fitted on exactly what the models could "
+        "learn from. Small figures are the interval in which the value lies with "
+        f"{evaluation['gate']['confidence']:.0%} confidence, users drawn again and again.</p>"
+    )
+    return weeks + "".join(_head(head, evaluation) for head in RULE)
+
+
+def _head(head: str, evaluation: Mapping[str, Any]) -> str:
+    rows = [row for row in evaluation["table"] if row["head"] == head]
+    if not rows:
+        return ""
+    question = QUESTIONS[head].format(**evaluation["horizons"])
+    return (
+        f"<h3>{escape(question)}</h3><p class='said'>{_sentence(head, evaluation)}</p>"
+        + _table(rows, evaluation)
+        + figure(
+            plots.differences(head, evaluation),
+            f"{head}-differences",
+            "Who is better, and how surely",
+            "A version less a strong contestant, on the same users; the line is the interval. "
+            "Right of zero the version is better; a line across zero is a draw.",
+            wide=True,
+        )
+        + _curves(head, evaluation)
+        + _slices(head, evaluation)
+    )
+
+
+def _sentence(head: str, evaluation: Mapping[str, Any]) -> str:
+    """The version that matters against the strong baseline, in words."""
+    version = evaluation["champion"] or max(
+        evaluation["verdicts"], key=lambda v: evaluation["verdicts"][v]["gain"] or float("-inf")
+    )
+    rule, versions = RULE[head], evaluation["versions"]
+    found = next(
+        c
+        for c in evaluation["comparisons"][version]
+        if (c["head"], c["against"], c["measure"]) == (head, rule.strong, rule.measure)
+    )
+    row = next(r for r in evaluation["table"] if (r["head"], r["metric"]) == (head, rule.measure))
+    title = plots.MEASURES[rule.measure]
+    said = (
+        f"{escape(plots.label_of(version, versions))} reaches {escape(title)} "
+        f"<b>{number(found['value'])}</b>, {escape(plots.label_of(rule.strong, versions))}, the "
+        f"strong baseline, {number(found['against_value'])}: {_outcome(found)}. "
+    )
+    base = {
+        "purchase": f"{row['base_rate']:.0%} of them bought",
+        "churn": f"{row['base_rate']:.0%} of them stayed away",
+        "spend": f"they spent {number(row['base_rate'])} on average",
+        "next_item": f"they bought {number(row['base_rate'])} different items on average",
+    }
+    whom = "buyers" if head == "next_item" else "users"
+    times = f", as of {len(row['cutoffs'])} days" if len(row["cutoffs"]) > 1 else ""
+    return said + f"Measured on {row['users']:,} {whom}{times}; {base[head]}."
+
+
+def _outcome(found: Mapping[str, Any]) -> str:
+    if found["low"] is None:
+        return "too little is known to compare them"
+    if found["low"] > 0:
+        return "better, and not by luck"
+    if found["high"] < 0:
+        return "worse, and not by luck"
+    return "no difference that luck could not explain"
+
+
+def _order(row: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list[str]:
+    """Versions, then the strong baselines, then the naive ones."""
+    versions, rule = evaluation["versions"], RULE[row["head"]]
+
+    def place(name: str) -> tuple[int, str]:
+        if name in versions:
+            return 0, name.zfill(9)
+        return (1 if name.startswith(rule.strong) else 2), name
+
+    return sorted(row["values"], key=place)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], evaluation: Mapping[str, Any]) -> str:
+    names = _order(rows[0], evaluation)
+    head = "".join(
+        f"<th scope='col'>{escape(plots.label_of(name, evaluation['versions']))}</th>"
+        for name in names
+    )
+    body = []
+    for row in rows:
+        title, about = plots.MEASURES[row["metric"]], ABOUT[row["metric"]]
+        arrow = "higher is better" if row["higher_is_better"] else "lower is better"
+        if row["metric"] == "total_bias":
+            arrow = "nearer 0 is better"
+        best = _best(row)
+        cells = "".join(_cell(row, name, is_best=name == best) for name in names)
+        body.append(
+            f"<tr><th scope='row' class='measure'>{title}"
+            f"<small>{escape(about)}; {arrow}</small></th>{cells}</tr>"
+        )
+    return scroll(
+        f"<thead><tr><th scope='col'>Measure</th>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
+    )
+
+
+def _best(row: Mapping[str, Any]) -> str | None:
+    known = {name: value for name, value in row["values"].items() if value is not None}
+    if not known:
+        return None
+    sign = 1 if HIGHER_IS_BETTER[row["metric"]] else -1
+    # A bias is best when it is small, above or below.
+    size = abs if row["metric"] == "total_bias" else float
+    best: str = max(known, key=lambda name: sign * size(known[name]))
+    return best
+
+
+def _cell(row: Mapping[str, Any], name: str, *, is_best: bool) -> str:
+    value, interval = row["values"][name], row["intervals"].get(name)
+    shown = (
+        f"{value:+.1%}" if row["metric"] == "total_bias" and value is not None else number(value)
+    )
+    small = ""
+    if interval and None not in interval and interval[0] != interval[1]:
+        small = f"<small>{number(interval[0])} to {number(interval[1])}</small>"
+    kind = " class='best'" if is_best else ""
+    return f"<td{kind}>{shown}{small}</td>"
+
+
+def _curves(head: str, evaluation: Mapping[str, Any]) -> str:
+    drawn = []
+    for name, draw in plots.CURVES.items():
+        found = evaluation["curves"].get(head, {})
+        curves = {who: points[name] for who, points in found.items() if points.get(name)}
+        if curves:
+            title, text = CAPTIONS[name]
+            picture = draw(head, curves, evaluation["versions"])
+            drawn.append(figure(picture, f"{head}-{name.replace('_', '-')}", title, text))
+    return f"<div class='plots three'>{''.join(drawn)}</div>" if drawn else ""
+
+
+def _slices(head: str, evaluation: Mapping[str, Any]) -> str:
+    """New, occasional and frequent users apart: a mean can hide who is served badly."""
+    rows = [row for row in evaluation["slices"] if row["head"] == head]
+    if not rows:
+        return ""
+    names = _order(rows[0], evaluation)
+    title = plots.MEASURES[rows[0]["metric"]]
+    columns = "".join(
+        f"<th scope='col'>{escape(plots.label_of(name, evaluation['versions']))}</th>"
+        for name in names
+    )
+    body = "".join(
+        f"<tr><th scope='row'>{row['slice'].capitalize()}, {_span(row['slice'])}</th>"
+        f"<td>{row['rows']:,}</td>"
+        + "".join(f"<td>{number(row['values'][name])}</td>" for name in names)
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f"<details><summary>{escape(title)} for new, occasional and frequent users</summary>"
+        + scroll(
+            "<thead><tr><th scope='col'>Users</th><th scope='col'>Rows</th>"
+            f"{columns}</tr></thead><tbody>{body}</tbody>"
+        )
+        + "</details>"
+    )
+
+
+def _span(name: str) -> str:
+    low, high = SLICES[name]
+    return f"{low} to {high - 1} visits" if high < 1 << 59 else f"{low} visits or more"

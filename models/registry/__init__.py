@@ -1,0 +1,1 @@
+"""Versions in MLflow: saved without code, loaded, asked, served."""

@@ -1,0 +1,88 @@
+"""A trained model as a folder: safetensors and JSON, so that loading it runs no code of its own.
+
+weights.safetensors   every parameter and buffer of `models.networks.network.Network`
+manifest.json         what was trained, on what, until when, and how well
+item_index.json       what the network's numbers for items and categories mean
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from contracts.errors import ConfigError
+from models.networks.network import Network, build_network
+from models.sequences.features import FEATURE_NAMES
+from models.sequences.vocabulary import FILE as ITEM_INDEX
+from models.sequences.vocabulary import Vocabulary
+from models.training.calibration import Calibration
+from models.training.config import Config, LabelHorizons, TrainConfig
+
+WEIGHTS = "weights.safetensors"
+MANIFEST = "manifest.json"
+
+
+class BaseRates(Config):
+    """What is said of a user who was never seen before the cutoff."""
+
+    purchase: float
+    churn: float
+    spend: float
+
+
+class Manifest(Config):
+    config: TrainConfig
+    horizons: LabelHorizons
+    time_zone: str
+    training_cutoff: date  # events and labels were used before it, and only before it
+    label_limit: date  # training saw nothing from this day on; validation did
+    snapshot_ids: dict[str, int]
+    feature_names: tuple[str, ...] = FEATURE_NAMES
+    base_rates: BaseRates
+    calibration: Calibration
+    metrics: dict[str, float]
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+
+class Artifact(NamedTuple):
+    manifest: Manifest
+    vocabulary: Vocabulary
+    network: Network
+
+
+def save_artifact(
+    directory: Path, manifest: Manifest, vocabulary: Vocabulary, state: dict[str, Tensor]
+) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous() for name, value in state.items()}, directory / WEIGHTS)
+    vocabulary.save(directory)
+    (directory / MANIFEST).write_text(manifest.model_dump_json(indent=2))
+
+
+def load_artifact(directory: Path) -> Artifact:
+    """Raises ConfigError when the folder is no model of this version of the code."""
+    missing = [name for name in (WEIGHTS, MANIFEST, ITEM_INDEX) if not (directory / name).is_file()]
+    if missing:
+        raise ConfigError(
+            str(directory),
+            found=f"no {', '.join(missing)}",
+            expected=f"{WEIGHTS}, {MANIFEST} and {ITEM_INDEX}",
+            do="Give the folder of a trained model.",
+        )
+    manifest = Manifest.model_validate_json((directory / MANIFEST).read_text())
+    if manifest.feature_names != FEATURE_NAMES:
+        raise ConfigError(
+            str(directory / MANIFEST),
+            found=f"the features {', '.join(manifest.feature_names)}",
+            expected=", ".join(FEATURE_NAMES),
+            do="The model is of another version of the code: train again.",
+        )
+    vocabulary = Vocabulary.load(directory)
+    state = load_file(directory / WEIGHTS)
+    return Artifact(manifest, vocabulary, build_network(manifest.config.encoder, vocabulary, state))

@@ -1,0 +1,1 @@
+"""What a network reads and what it is asked: histories, features, labels, batches."""

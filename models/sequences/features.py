@@ -1,0 +1,124 @@
+"""What a user looks like as of a moment: recency, frequency, spend and rhythm.
+
+The same numbers feed the query token, the business heads and the LightGBM baseline, so that a
+difference between them is a difference of model, never of data.
+
+Spans are of 24 hours back from the moment. Counts and sums are log1p, being heavy-tailed.
+N users, P pairs of a user and a moment, F features.
+"""
+
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.sequences.history import Floats, Histories, Ints, microseconds
+from models.sequences.instants import DAY, Instants, running
+
+WINDOW_DAYS = (7, 14, 28, 56, 90)
+HISTORY_DAYS = max(WINDOW_DAYS)  # features need this many days of whole history, and no more
+LONGEST_DAYS = 365.0  # stands for "never": a user without the event that is asked about
+
+FEATURE_NAMES = (
+    "recency_days",
+    "tenure_days",
+    *(f"instants_{days}d" for days in WINDOW_DAYS),
+    *(f"events_{days}d" for days in WINDOW_DAYS),
+    *(f"spend_{days}d" for days in WINDOW_DAYS),
+    "lifetime_events",
+    "lifetime_spend",
+    "sessions_90d",
+    "gap_mean_90d",
+    "gap_std_90d",
+    "recency_over_gap",
+    "spend_per_session_90d",
+    "spend_share_28d",
+)
+
+
+def as_of_features(histories: Histories, instant: datetime) -> NDArray[np.float32]:
+    """(N, F) of every user as of one moment: only events strictly before it count."""
+    users = np.arange(len(histories), dtype=np.int64)
+    moments = np.full(len(histories), microseconds(instant), dtype=np.int64)
+    return AsOfFeatures(histories, Instants.of(histories)).at(users, moments)
+
+
+class AsOfFeatures:
+    """Features of any user at any moment, from running totals built once."""
+
+    def __init__(self, histories: Histories, instants: Instants) -> None:
+        self.histories, self.instants = histories, instants
+        self.event_totals = running(instants.num_events)
+        self.spend_totals = running(instants.spend)
+        # A gap belongs to the session that ends it; a user's first session ends none.
+        opens = np.flatnonzero(instants.session_starts)
+        follows = np.zeros(len(opens), dtype=bool)
+        follows[1:] = instants.users[opens[1:]] == instants.users[opens[:-1]]
+        gaps = np.zeros(len(instants))
+        gaps[opens[1:]] = np.diff(instants.times[opens]) / DAY
+        has_gap = np.zeros(len(instants), dtype=bool)
+        has_gap[opens[follows]] = True
+        gaps = np.where(has_gap, gaps, 0.0)
+        self.session_totals = running(instants.session_starts)
+        self.gap_totals, self.gap_square_totals = running(gaps), running(gaps**2)
+        self.gap_counts = running(has_gap)
+
+    def exact_from(self) -> Ints:
+        """(N,) the first microsecond from which a user's stored history is all that features need.
+
+        Where the oldest events were cut off, that is the longest window after what is left.
+        """
+        histories = self.histories
+        moments = np.full(len(histories), np.iinfo(np.int64).max)  # of users without an event
+        stored = histories.num_events > 0
+        moments[stored] = histories.times[histories.offsets[:-1][stored]]
+        moments[stored & ~histories.is_whole] += HISTORY_DAYS * DAY
+        return moments
+
+    def at(self, users: Ints, moments: Ints) -> NDArray[np.float32]:
+        """(P,), (P,) microseconds -> (P, F)."""
+        begin, last = self.instants.offsets[users], self.instants.offsets[users + 1]
+        end = self.instants.first_from(users, moments)
+        recency, tenure = self._recency_and_tenure(users, moments, begin, end)
+        starts = [self.instants.first_from(users, moments - days * DAY) for days in WINDOW_DAYS]
+        num_instants = [end - start for start in starts]
+        num_events = [self.event_totals[end] - self.event_totals[start] for start in starts]
+        spend = [self.spend_totals[end] - self.spend_totals[start] for start in starts]
+        later_events = self.event_totals[last] - self.event_totals[end]
+        later_spend = self.spend_totals[last] - self.spend_totals[end]
+        sessions = self.session_totals[end] - self.session_totals[starts[-1]]
+        gap_mean, gap_std = self._rhythm(starts[-1], end)
+        columns = [
+            np.log1p(recency),
+            np.log1p(tenure),
+            *(np.log1p(np.maximum(values, 0.0)) for values in num_instants + num_events + spend),
+            np.log1p(np.maximum(self.histories.lifetime_events[users] - later_events, 0)),
+            np.log1p(np.maximum(self.histories.lifetime_spend[users] - later_spend, 0.0)),
+            np.log1p(sessions),
+            np.log1p(gap_mean),
+            np.log1p(gap_std),
+            np.log1p(recency / np.maximum(gap_mean, 0.25)),
+            np.log1p(np.maximum(spend[-1], 0.0) / np.maximum(sessions, 1.0)),
+            np.maximum(spend[2], 0.0) / np.maximum(spend[-1], 0.01),
+        ]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    def _recency_and_tenure(
+        self, users: Ints, moments: Ints, begin: Ints, end: Ints
+    ) -> tuple[Floats, Floats]:
+        seen = end > begin
+        times = np.append(self.instants.times, 0)
+        latest = times[np.maximum(end - 1, 0)]
+        recency = np.where(seen, (moments - latest) / DAY, LONGEST_DAYS)
+        age = (moments - self.histories.first_times[users]) / DAY
+        known = seen | ((age > 0) & ~self.histories.is_whole[users])
+        return np.minimum(recency, LONGEST_DAYS), np.where(known, np.maximum(age, 0.0), 0.0)
+
+    def _rhythm(self, start: Ints, end: Ints) -> tuple[Floats, Floats]:
+        """Mean and spread of the gaps that ended in the longest window, in days."""
+        count = self.gap_counts[end] - self.gap_counts[start]
+        some = np.maximum(count, 1.0)
+        mean = (self.gap_totals[end] - self.gap_totals[start]) / some
+        square = (self.gap_square_totals[end] - self.gap_square_totals[start]) / some
+        spread = np.sqrt(np.maximum(square - mean**2, 0.0))
+        return np.where(count > 0, mean, float(HISTORY_DAYS)), np.where(count > 1, spread, 0.0)

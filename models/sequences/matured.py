@@ -1,0 +1,155 @@
+"""Matured cutoffs: users at past cutoffs, what was known of them, and what came true.
+
+Everything that is evaluated, the baselines too, is fitted and tested on rows made here, in one
+order of time. With H the longest label window and C the cutoff: tests start at C - H, validation
+starts at C - 2H, and training uses windows that closed by C - 2H.
+
+P rows (a user at a cutoff), F features, N users.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.windows import instant
+from models.sequences.features import AsOfFeatures
+from models.sequences.history import Bools, Floats, Histories, Ints, microseconds
+from models.sequences.instants import Instants
+from models.sequences.labels import LabelMaker, labels
+from models.training.config import LabelHorizons
+
+Head = Literal["purchase", "churn", "spend"]
+HEADS: tuple[Head, ...] = ("purchase", "churn", "spend")
+NUM_TRAINING_CUTOFFS = 12
+TRAINING_STEP_DAYS = 14
+
+# A user is new, occasional or frequent by the number of instants (baskets) before the cutoff.
+SLICES: Mapping[str, tuple[int, int]] = {
+    "new": (1, 10),
+    "occasional": (10, 50),
+    "frequent": (50, 1 << 60),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cutoffs of one head."""
+
+    train: Sequence[date]
+    validation: Sequence[date]
+    test: Sequence[date]
+
+
+def plan(cutoff: date, *, horizon_days: int, longest_days: int) -> Plan:
+    """Windows of test, and of validation, follow one another without overlap, all closed."""
+    test_start = cutoff - timedelta(days=longest_days)
+    validation_start = cutoff - timedelta(days=2 * longest_days)
+    latest = validation_start - timedelta(days=horizon_days)
+    train = [
+        latest - timedelta(days=TRAINING_STEP_DAYS * step) for step in range(NUM_TRAINING_CUTOFFS)
+    ]
+    return Plan(
+        train=train[::-1],
+        validation=_back_to_back(validation_start, test_start, horizon_days),
+        test=_back_to_back(test_start, cutoff, horizon_days),
+    )
+
+
+def plans(cutoff: date, horizons: LabelHorizons) -> dict[str, Plan]:
+    """One plan for each head."""
+    days = {
+        "purchase": horizons.purchase_days,
+        "churn": horizons.churn_days,
+        "spend": horizons.spend_days,
+        "next_item": horizons.items_days,
+    }
+    return {
+        head: plan(cutoff, horizon_days=length, longest_days=horizons.longest_days)
+        for head, length in days.items()
+    }
+
+
+def _back_to_back(start: date, end: date, days: int) -> list[date]:
+    count = (end - start).days // days
+    return [start + timedelta(days=days * n) for n in range(count)]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The users whom one head is asked about, at one or more cutoffs."""
+
+    users: Ints  # (P,)
+    features: NDArray[np.float32]  # (P, F)
+    labels: Floats  # (P,)
+    before: Floats  # (P,) the spend of the window just before the cutoff
+    num_instants: Ints  # (P,) of the user before the cutoff
+
+    @classmethod
+    def concatenated(cls, parts: Sequence["Rows"]) -> "Rows":
+        return cls(
+            np.concatenate([part.users for part in parts]),
+            np.concatenate([part.features for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.before for part in parts]),
+            np.concatenate([part.num_instants for part in parts]),
+        )
+
+
+class Matured:
+    """Rows of any head at any past cutoff, from running totals built once."""
+
+    def __init__(self, histories: Histories, *, horizons: LabelHorizons, zone: ZoneInfo) -> None:
+        self.histories, self.horizons, self.zone = histories, horizons, zone
+        self.instants = Instants.of(histories)
+        self.features = AsOfFeatures(histories, self.instants)
+        self.labels = LabelMaker(histories, self.instants, horizons, zone)
+
+    def rows(self, head: Head, cutoffs: Sequence[date]) -> Rows:
+        """Users with history before each cutoff; of churn, those active shortly before it."""
+        return Rows.concatenated([self._rows(head, cutoff) for cutoff in cutoffs])
+
+    def moment(self, cutoff: date) -> int:
+        return microseconds(instant(cutoff, self.zone))
+
+    def has_history(self, cutoff: date) -> Bools:
+        """(N,) was the user seen before the cutoff?"""
+        histories = self.histories
+        return histories.has_history & (histories.first_times < self.moment(cutoff))
+
+    def num_instants(self, users: Ints, cutoff: date) -> Ints:
+        """(P,) instants stored before the cutoff."""
+        moments = np.full(len(users), self.moment(cutoff), dtype=np.int64)
+        return self.instants.first_from(users, moments) - self.instants.offsets[users]
+
+    def bought_items(self, cutoff: date) -> tuple[Ints, list[NDArray[np.object_]]]:
+        """Users with history who bought in the items window, and what each bought."""
+        found = labels(self.histories, cutoff, self.horizons, self.zone).item_ids
+        bought = np.asarray([len(items) > 0 for items in found], dtype=bool)
+        users = np.flatnonzero(bought & self.has_history(cutoff))
+        return users, [found[user] for user in users]
+
+    def _rows(self, head: Head, cutoff: date) -> Rows:
+        users = np.flatnonzero(self.has_history(cutoff))
+        purchase, churn, spend = self.labels.at(users, _days(users, cutoff))
+        truth = {"purchase": purchase, "churn": churn, "spend": spend}[head]
+        earlier = cutoff - timedelta(days=self.horizons.spend_days)
+        _, _, before = self.labels.at(users, _days(users, earlier))
+        asked = np.isfinite(truth)
+        users = users[asked]
+        moments = np.full(len(users), self.moment(cutoff), dtype=np.int64)
+        return Rows(
+            users=users,
+            features=self.features.at(users, moments),
+            labels=truth[asked],
+            before=before[asked],
+            num_instants=self.num_instants(users, cutoff),
+        )
+
+
+def _days(users: Ints, cutoff: date) -> Ints:
+    return np.full(len(users), cutoff.toordinal(), dtype=np.int64)

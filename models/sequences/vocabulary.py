@@ -1,0 +1,98 @@
+"""What the network calls items, categories, event types and amounts: small whole numbers.
+
+0 is padding and whatever was not in the catalogue at training: an unknown item keeps its category.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.sequences.history import Floats, Histories, Ints
+
+FILE = "item_index.json"
+NUM_AMOUNT_BUCKETS = 16
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    item_ids: tuple[str, ...]  # item n is item_ids[n - 1]
+    item_categories: tuple[int, ...]  # the category of each, as an index
+    categories: tuple[str, ...]
+    event_types: tuple[str, ...]
+    amount_edges: tuple[float, ...]  # ascending; a bucket lies below each and above the last
+
+    @property
+    def num_items(self) -> int:
+        return len(self.item_ids)
+
+    @classmethod
+    def of(cls, histories: Histories, *, min_item_count: int) -> "Vocabulary":
+        """Items with at least ``min_item_count`` events, the commonest first; ties by id."""
+        counts = np.bincount(histories.item_codes, minlength=len(histories.item_ids))
+        wanted = np.flatnonzero(counts >= min_item_count)
+        wanted = wanted[np.lexsort((histories.item_ids[wanted], -counts[wanted]))]
+        categories = sorted({str(name) for name in histories.categories} - {""})
+        index = _index(categories)
+        of_item = np.zeros(len(histories.item_ids), dtype=np.int64)
+        of_item[histories.item_codes] = _lookup(histories.categories, index)[
+            histories.category_codes
+        ]
+        amounts = histories.amounts[histories.amounts > 0]
+        shares = np.linspace(0, 1, NUM_AMOUNT_BUCKETS - 1)[1:-1]
+        edges = np.unique(np.quantile(amounts, shares)) if len(amounts) else np.zeros(0)
+        return cls(
+            item_ids=tuple(histories.item_ids[wanted].tolist()),
+            item_categories=tuple(of_item[wanted].tolist()),
+            categories=tuple(categories),
+            event_types=tuple(sorted({str(name) for name in histories.event_types})),
+            amount_edges=(1e-9, *edges.tolist()),
+        )
+
+    def save(self, directory: Path) -> None:
+        (directory / FILE).write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, directory: Path) -> "Vocabulary":
+        values = json.loads((directory / FILE).read_text())
+        return cls(**{name: tuple(value) for name, value in values.items()})
+
+
+@dataclass(frozen=True)
+class EncodedEvents:
+    """(E,) each: the events of `Histories` as the network's numbers."""
+
+    items: Ints
+    categories: Ints
+    event_types: Ints
+    amounts: Ints
+
+
+class Encoder:
+    """Turns many `Histories` into numbers with one set of look-up tables."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.items = _index(vocabulary.item_ids)
+        self.categories = _index(vocabulary.categories)
+        self.event_types = _index(vocabulary.event_types)
+        self.edges: Floats = np.asarray(vocabulary.amount_edges)
+
+    def encode(self, histories: Histories) -> EncodedEvents:
+        return EncodedEvents(
+            items=_lookup(histories.item_ids, self.items)[histories.item_codes],
+            categories=_lookup(histories.categories, self.categories)[histories.category_codes],
+            event_types=_lookup(histories.event_types, self.event_types)[
+                histories.event_type_codes
+            ],
+            amounts=np.searchsorted(self.edges, histories.amounts, side="right").astype(np.int64),
+        )
+
+
+def _index(names: tuple[str, ...] | list[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(names, start=1)}
+
+
+def _lookup(names: NDArray[np.object_], index: dict[str, int]) -> Ints:
+    return np.asarray([index.get(str(name), 0) for name in names] or [0], dtype=np.int64)

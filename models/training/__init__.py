@@ -1,0 +1,1 @@
+"""Fitting a network: configuration, losses, the loop, validation, calibration."""

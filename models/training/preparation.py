@@ -1,0 +1,41 @@
+"""What a network starts from before its first step: scales and frequencies of the training data."""
+
+import numpy as np
+import torch
+
+from models.networks.network import Network
+from models.sequences.dataset import TrainingData
+from models.sequences.labels import midnights
+
+NUM_SAMPLED = 4096  # queries that means and spreads are taken from
+
+
+def prepare(network: Network, data: TrainingData) -> None:
+    """Set the network's standardisation, spend scale and item frequencies, the same on any rank."""
+    rng = np.random.default_rng([data.config.seed, 0, 0])
+    users = rng.choice(data.users, size=min(NUM_SAMPLED, 8 * len(data.users)))
+    days = data.earliest[users] + (
+        rng.random(len(users)) * (data.latest - data.earliest + 1)[users]
+    ).astype(np.int64)
+    moments = midnights(days, data.zone)
+    features = data.builder.features.at(users, moments)
+    _standardise(network.feature_mean, network.feature_std, features)
+    some = slice(0, 512)
+    copies = data.builder.candidates.at(users[some], moments[some])
+    _standardise(network.copy_mean, network.copy_std, copies.features)
+    _, _, spend = data.labels.at(users, days)
+    spend = spend[days + data.horizons.spend_days <= data.limit]
+    network.spend_scale.fill_(max(float(spend.mean()) if len(spend) else 1.0, 0.01))
+    counts = data.item_counts.astype(np.float64) + 1.0
+    frequency = np.log(counts / counts.sum())
+    known = frequency[1:] if len(frequency) > 1 else frequency
+    popularity = (frequency - known.mean()) / max(float(known.std()), 1e-3)
+    network.item_popularity.copy_(torch.from_numpy(popularity.astype(np.float32)))
+    with torch.no_grad():
+        network.item_head.bias.copy_(torch.from_numpy(frequency.astype(np.float32)))
+
+
+def _standardise(mean: torch.Tensor, std: torch.Tensor, values: np.ndarray) -> None:  # type: ignore[type-arg]
+    if len(values):
+        mean.copy_(torch.from_numpy(values.mean(axis=0)))
+        std.copy_(torch.from_numpy(np.maximum(values.std(axis=0), 1e-3)))

@@ -1,0 +1,117 @@
+"""How well a network answers at the validation cutoffs: what picks the best epoch.
+
+C cutoffs, N users, k items.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed
+from numpy.typing import NDArray
+
+from models.judging.metrics import auroc, log_loss, mae, ndcg_at_k, tweedie_deviance
+from models.sequences.history import Floats, Ints
+from models.training.calibration import Calibration, fit_factor, fit_platt, sigmoid
+from models.training.validation_data import ValidationData
+
+TOP_K = 10
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the network said of each user at each cutoff; 0 where it was not asked."""
+
+    purchase: Floats  # (C, N) logit
+    churn: Floats  # (C, N) logit
+    spend: Floats  # (C, N) currency
+    best_items: Floats  # (C, N, k)
+
+    @classmethod
+    def empty(cls, data: ValidationData) -> "Answers":
+        shape = (len(data.cutoffs), data.num_users)
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros((*shape, TOP_K)))
+
+    def put(
+        self,
+        place: int,
+        users: Ints,
+        *,
+        purchase: NDArray[Any],
+        churn: NDArray[Any],
+        spend: NDArray[Any],
+        best_items: NDArray[Any],
+    ) -> None:
+        self.purchase[place, users] = purchase
+        self.churn[place, users] = churn
+        self.spend[place, users] = spend
+        self.best_items[place, users, : best_items.shape[1]] = best_items
+
+    def of_all_ranks(self) -> "Answers":
+        """Each user was asked by one rank, so the sum over ranks has everyone's answer."""
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return self
+        parts = [self.purchase[..., None], self.churn[..., None], self.spend[..., None]]
+        together = torch.from_numpy(np.concatenate([*parts, self.best_items], axis=-1))
+        if torch.distributed.get_backend() == "nccl":
+            together = together.cuda()
+        torch.distributed.all_reduce(together)
+        summed = together.cpu().numpy()
+        return Answers(summed[..., 0], summed[..., 1], summed[..., 2], summed[..., 3:])
+
+
+def validation_metrics(data: ValidationData, answers: Answers) -> dict[str, float]:
+    """Metrics by name; ``val/score`` is the mean over heads of what each gains on knowing nothing.
+
+    1 - loss / (loss of the base rate) for purchase and churn, 1 - deviance / (deviance of the
+    mean) for spend, NDCG@10 for items.
+    """
+    metrics: dict[str, float] = {}
+    gains: list[float] = []
+    for name, truth, logits in (
+        ("purchase", data.purchase, answers.purchase),
+        ("churn", data.churn, answers.churn),
+    ):
+        asked = np.isfinite(truth)
+        if not asked.any():
+            continue
+        labels, probability = truth[asked], sigmoid(logits[asked])
+        loss = log_loss(labels, probability)
+        base = log_loss(labels, np.full(len(labels), labels.mean()))
+        metrics[f"val/{name}_auroc"] = auroc(labels, probability)
+        metrics[f"val/{name}_log_loss"] = loss
+        gains.append(1 - loss / max(base, 1e-6))
+    asked = np.isfinite(data.spend)
+    if asked.any():
+        values, said = data.spend[asked], answers.spend[asked]
+        deviance = tweedie_deviance(values, said)
+        base = tweedie_deviance(values, np.full(len(values), values.mean()))
+        metrics["val/spend_mae"] = mae(values, said)
+        metrics["val/spend_deviance"] = deviance
+        gains.append(1 - deviance / max(base, 1e-6))
+    ndcg = [
+        ndcg_at_k(bought, answers.best_items[place].astype(np.int64), k=TOP_K)
+        for place, bought in enumerate(data.bought)
+    ]
+    metrics["val/next_item_ndcg"] = mean_of_known(np.concatenate(ndcg))
+    gains.append(metrics["val/next_item_ndcg"])
+    metrics["val/score"] = float(np.mean(gains))
+    return metrics
+
+
+def fit_calibration(data: ValidationData, answers: Answers) -> Calibration:
+    """From validation cutoffs alone."""
+    bought, left = np.isfinite(data.purchase), np.isfinite(data.churn)
+    spent = np.isfinite(data.spend)
+    return Calibration(
+        purchase=fit_platt(answers.purchase[bought], data.purchase[bought]),
+        churn=fit_platt(answers.churn[left], data.churn[left]),
+        spend=fit_factor(answers.spend[spent], data.spend[spent]),
+    )
+
+
+def mean_of_known(values: Floats) -> float:
+    """The mean of what is not nan; 0 where nothing is known."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else 0.0

@@ -1,0 +1,49 @@
+"""Events dealt by user: every row goes to one bucket, and a user's rows to the same."""
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from jobs.histories.user_blocks import blocks_of, buckets_of, gather
+
+
+def rows_of(users):
+    return pa.table({"user_id": pa.array(users, pa.string()), "n": np.arange(len(users))})
+
+
+@examples(deadline=None, max_examples=50)
+@given(
+    users=st.lists(st.text(max_size=4), min_size=1, max_size=60),
+    num_buckets=st.integers(1, 300),
+)
+def test_rows_in_are_rows_out(users, num_buckets):
+    """In any number of blocks; a bucket holds all of its users and keeps their order."""
+    table = rows_of(users)
+    halves = [*blocks_of(table[: len(users) // 2], num_buckets)] if len(users) > 1 else []
+    halves += [*blocks_of(table[len(users) // 2 :], num_buckets)] if len(users) > 1 else []
+    found: dict[str, list[tuple[int, int]]] = {}
+    for block in halves or blocks_of(table, num_buckets):
+        rows = gather(iter([block])).to_pylist()
+        for row in rows:
+            bucket = block.column("bucket")[0].as_py()
+            found.setdefault(row["user_id"], []).append((bucket, row["n"]))
+
+    for user, places in found.items():
+        assert len({bucket for bucket, _ in places}) == 1
+        assert [n for _, n in places] == [n for n, each in enumerate(users) if each == user]
+    assert sum(map(len, found.values())) == len(users)
+
+
+def test_a_bucket_is_the_same_on_every_machine():
+    """It follows from the user's own letters, not from who came first."""
+    users = pa.chunked_array([["ann", "bob", "cy"]])
+    turned = pa.chunked_array([["cy", "ann"], ["bob", "ann"]])
+
+    ann, bob, cy = buckets_of(users, 1000).tolist()
+    assert buckets_of(turned, 1000).tolist() == [cy, ann, bob, ann]
+
+
+def test_a_bucket_without_blocks_has_no_rows():
+    assert gather(iter([])) is None

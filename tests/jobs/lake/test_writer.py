@@ -1,0 +1,57 @@
+"""Executors write files; only those that the driver names become rows."""
+
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from contracts.tables import SESSIONS
+from contracts.windows import Window
+from jobs.lake.column_types import arrow_schema
+from jobs.lake.lake import open_lake
+
+DAYS = [date(2017, 7, 4), date(2017, 7, 4), date(2017, 7, 6)]
+WINDOW = Window(date(2017, 7, 4), date(2017, 7, 7))
+
+
+def sessions(days):
+    columns = {
+        "session_id": [f"s{n}" for n in range(len(days))],
+        "user_id": ["u"] * len(days),
+        "start_time": [0] * len(days),
+        "end_time": [0] * len(days),
+        "num_events": [1] * len(days),
+        "num_items": [1] * len(days),
+        "spend": [0.5] * len(days),
+        "is_converted": [True] * len(days),
+        "session_date": days,
+    }
+    schema = arrow_schema(SESSIONS)
+    return pa.Table.from_arrays(
+        [pa.array(columns[field.name], field.type) for field in schema], schema=schema
+    )
+
+
+def test_a_file_holds_one_partition(settings):
+    """As a commit needs it; no rows make no file."""
+    writer = open_lake(settings).writer(SESSIONS, run_key="run")
+    paths = [*writer.write(sessions(DAYS))]
+    found = [set(pq.read_table(path)["session_date"].to_pylist()) for path in paths]
+
+    assert found == [{DAYS[0]}, {DAYS[2]}]
+    assert [*writer.write(sessions([]))] == []
+
+
+@pytest.mark.spark
+def test_what_another_attempt_has_written_is_no_part_of_the_commit(spark, settings):
+    """A task that is tried again, or twice at once, writes again; the first file stays unnamed."""
+    lake = open_lake(settings)
+    writer = lake.writer(SESSIONS, run_key="run")
+    lost, kept = ([*writer.write(sessions(DAYS))] for _ in range(2))
+    staged = lake.stage_files(spark, kept, SESSIONS, window=WINDOW, run_key="run")
+    lake.commit(staged, reads={})
+    committed = {f"s{n}" for n in range(len(DAYS))}
+
+    assert set(lost).isdisjoint(kept)
+    assert sorted(lake.read_arrow(SESSIONS)["session_id"].to_pylist()) == sorted(committed)

@@ -1,0 +1,65 @@
+"""Airflow and MLflow: how they are configured, and whom a taken port belongs to.
+
+That they start, answer and leave nothing behind is shown in `tests/end_to_end`.
+"""
+
+import json
+import socket
+import stat
+
+import pytest
+
+from contracts.errors import BusyError
+from jobs.services.services import Running, _password, airflow_environment, start, stop
+
+RUNNING = Running("http://127.0.0.1:1", "http://127.0.0.1:2", "admin", "secret")
+
+
+def test_airflows_tasks_find_this_deployment(settings):
+    """The same configuration, MLflow by its server, Spark by its connection."""
+    found = airflow_environment(settings, RUNNING)
+
+    assert found["NIGHTSHIFT_CONFIG"] == str(settings.file)
+    assert found["NIGHTSHIFT__MLFLOW__TRACKING_URI"] == "http://127.0.0.1:2"
+    assert json.loads(found["AIRFLOW_CONN_SPARK_DEFAULT"]) == {
+        "conn_type": "spark",
+        "host": "local[1]",
+    }
+
+
+def test_another_port_is_told_to_every_part_of_airflow(settings):
+    """A task reports to the server's address: both names of it move together."""
+    found = airflow_environment(settings, RUNNING)
+
+    assert found["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:1"
+    assert found["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:1/execution/"
+
+
+def test_a_taken_port_says_who_holds_it_and_which_flag_to_give(settings):
+    """Nothing was started."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(BusyError) as raised:
+            start(settings, airflow_port=port, mlflow_port=2)
+
+    assert str(raised.value).startswith(f"port {port}: found process ")
+    assert str(raised.value).endswith(
+        ", expected nobody. Stop it, or choose another port with --airflow-port."
+    )
+
+
+def test_the_password_is_made_once_and_readable_by_its_owner_only(tmp_path):
+    """The login that was printed goes on working."""
+    file = tmp_path / "airflow" / "passwords.json"
+    first = _password(file)
+
+    assert len(first) >= 16
+    assert _password(file) == first
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert json.loads(file.read_text()) == {"admin": first}
+
+
+def test_stopping_what_was_never_started_is_no_error(settings):
+    """A second `nightshift down` is fine."""
+    assert stop(settings) == 0
+    assert stop(settings) == 0

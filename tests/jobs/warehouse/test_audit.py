@@ -1,0 +1,234 @@
+"""The audit: what a night must be, and what each broken night is told."""
+
+from datetime import date, timedelta
+
+import pyarrow as pa
+import pytest
+
+from contracts.errors import AuditError
+from contracts.tables import ITEM_DEMAND, USER_RECOMMENDATIONS, USER_SCORES, Table
+from jobs.lake.content_hash import content_hash
+from jobs.warehouse.audit import DECILES, RANGES, Expectations, audit, failures_of
+
+CUTOFF = date(2017, 11, 29)
+NUM_USERS = 12
+USERS = [f"u{n:02d}" for n in range(NUM_USERS)]
+
+
+def user_scores(**changes: list[object]) -> pa.Table:
+    shares = [(n + 1) / 20 for n in range(NUM_USERS)]
+    deciles = pa.array([(10 * (n + 1) + NUM_USERS - 1) // NUM_USERS for n in range(NUM_USERS)])
+    columns: dict[str, object] = {
+        "cutoff": [CUTOFF] * NUM_USERS,
+        "user_id": USERS,
+        "purchase_probability_7d": shares,
+        "purchase_decile": deciles.cast(pa.int32()),
+        "churn_probability_28d": shares,
+        "churn_decile": deciles.cast(pa.int32()),
+        "expected_spend_28d": [100 * share for share in shares],
+        "spend_decile": deciles.cast(pa.int32()),
+        "model_name": ["nightshift"] * NUM_USERS,
+        "model_version": ["3"] * NUM_USERS,
+        "run_id": ["abc"] * NUM_USERS,
+        "scored_at": pa.array([0] * NUM_USERS, pa.timestamp("us", "UTC")),
+    }
+    return pa.table({**columns, **changes})
+
+
+def recommendations(**changes: list[object]) -> pa.Table:
+    columns: dict[str, object] = {
+        "cutoff": [CUTOFF] * 2 * NUM_USERS,
+        "user_id": [user for user in USERS for _ in range(2)],
+        "rank": pa.array([1, 2] * NUM_USERS, pa.int32()),
+        "item_id": ["milk", "bread"] * NUM_USERS,
+        "score": [0.2, 0.1] * NUM_USERS,
+    }
+    return pa.table({**columns, **changes})
+
+
+def item_demand(**changes: list[object]) -> pa.Table:
+    days = [CUTOFF + timedelta(days=n) for n in range(2)]
+    columns: dict[str, object] = {
+        "cutoff": [CUTOFF] * 4,
+        "item_id": ["milk", "milk", "bread", "bread"],
+        "target_date": days * 2,
+        "units_p10": [1.0] * 4,
+        "units_p50": [2.0] * 4,
+        "units_p90": [3.0] * 4,
+        "expected_units": [2.0] * 4,
+        "model_version": ["weekday-mean-8w"] * 4,
+    }
+    return pa.table({**columns, **changes})
+
+
+EXPECTED = Expectations(
+    cutoff=CUTOFF,
+    user_ids=pa.chunked_array([USERS]),
+    hashes={},
+    num_recommendations=2 * NUM_USERS,
+    demand_days=2,
+)
+SOUND = {
+    USER_SCORES: user_scores(),
+    USER_RECOMMENDATIONS: recommendations(),
+    ITEM_DEMAND: item_demand(),
+}
+
+
+def test_a_sound_night_passes():
+    """The audit has nothing to say of rows that keep every promise."""
+    audit(SOUND, EXPECTED)
+
+
+def shares(first: float) -> list[float]:
+    return [first, *user_scores()["purchase_probability_7d"].to_pylist()[1:]]
+
+
+@pytest.mark.parametrize(
+    ("table", "rows", "said"),
+    [
+        (
+            USER_SCORES,
+            user_scores(purchase_probability_7d=[None, *shares(0)[1:]]),
+            ["1 nulls in purchase_probability_7d, expected 0"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(user_id=[*USERS[:-1], USERS[0]]),
+            ["12 rows for 11 keys (cutoff, user_id)", "1 of 12 users in sequences missing"],
+        ),
+        (
+            USER_SCORES,
+            user_scores().slice(1),
+            ["1 of 12 users in sequences missing, 0 users not in them"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(user_id=["stranger", *USERS[1:]]),
+            ["1 of 12 users in sequences missing, 1 users not in them"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(cutoff=[CUTOFF - timedelta(days=1), *[CUTOFF] * 11]),
+            ["rows of 2017-11-28, expected only 2017-11-29"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(purchase_probability_7d=shares(-0.5)),
+            ["1 values of purchase_probability_7d from -0.5 to -0.5, expected 0 to 1"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(churn_probability_28d=shares(float("nan"))),
+            ["1 values of churn_probability_28d are not finite"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(expected_spend_28d=[-1.0, *[2.0] * 11]),
+            ["1 values of expected_spend_28d from -1 to -1, expected 0 to inf"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(spend_decile=pa.array([1] * 12, pa.int32())),
+            ["spend_decile has groups of 0 to 12 users, expected sizes that differ by 1 at most"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(purchase_probability_7d=shares(0.99)),
+            ["1 users in a purchase_decile above one of higher purchase_probability_7d"],
+        ),
+        (
+            USER_RECOMMENDATIONS,
+            recommendations(rank=pa.array([1, 3] * 12, pa.int32())),
+            ["12 ranks do not follow the one before, expected 1, 2, 3, …"],
+        ),
+        (
+            USER_RECOMMENDATIONS,
+            recommendations(rank=pa.array([0, 1] * 12, pa.int32())),
+            ["12 ranks do not follow the one before, expected 1, 2, 3, …"],
+        ),
+        (
+            USER_RECOMMENDATIONS,
+            recommendations(score=[0.1, 0.2] * 12),
+            ["12 scores are above that of the rank before"],
+        ),
+        (
+            USER_RECOMMENDATIONS,
+            recommendations().slice(0, 23),
+            ["23 rows, expected 24"],
+        ),
+        (ITEM_DEMAND, item_demand(units_p10=[9.0] * 4), ["4 rows whose quantiles cross"]),
+        (
+            ITEM_DEMAND,
+            item_demand(target_date=[CUTOFF - timedelta(days=1), CUTOFF] * 2),
+            [
+                "target dates from 2017-11-28 to 2017-11-29 (2 days), "
+                "expected the 2 days from 2017-11-29 on"
+            ],
+        ),
+        (ITEM_DEMAND, item_demand().slice(1), ["3 rows for 2 items, expected 4"]),
+        (ITEM_DEMAND, item_demand().slice(4), ["0 whole rows, expected at least 1"]),
+    ],
+)
+def test_each_broken_promise_is_named_with_its_numbers(
+    table: Table, rows: pa.Table, said: list[str]
+) -> None:
+    """A red night says which promise broke, in which table, and by how much."""
+    failures = "; ".join(failures_of(table, rows, EXPECTED))
+
+    for sentence in said:
+        assert sentence in failures
+
+
+def test_one_changed_bit_on_the_way_is_seen():
+    """What is staged must be what the lake holds, not only as many rows."""
+    columns = tuple(USER_SCORES.column_names[:3])
+    lake = content_hash(user_scores(), columns)
+    changed = user_scores(purchase_probability_7d=shares(0.05 + 1e-17 + 7e-18))
+    expected = Expectations(
+        cutoff=CUTOFF,
+        user_ids=EXPECTED.user_ids,
+        hashes={USER_SCORES: (columns, lake)},
+        num_recommendations=24,
+        demand_days=2,
+    )
+
+    assert failures_of(USER_SCORES, user_scores(), expected) == []
+    assert failures_of(USER_SCORES, changed, expected) == [
+        f"content hash {content_hash(changed, columns)} where the lake has {lake}"
+    ]
+
+
+def test_fewer_than_ten_users_have_deciles_too():
+    """Three users fall into three of the ten groups; the best is still in the tenth."""
+    few = user_scores().slice(0, 3)
+    for name in DECILES:
+        few = few.set_column(few.column_names.index(name), name, pa.array([4, 7, 10], pa.int32()))
+    expected = Expectations(CUTOFF, pa.chunked_array([USERS[:3]]), {}, 6, 2)
+
+    assert failures_of(USER_SCORES, few, expected) == []
+
+
+def test_the_error_lists_every_failure_and_says_that_nothing_was_published():
+    """One look at a red night shows all that is wrong with it, in every table."""
+    broken = {
+        USER_SCORES: user_scores(purchase_probability_7d=shares(-0.5)),
+        ITEM_DEMAND: item_demand(units_p10=[9.0] * 4),
+    }
+    with pytest.raises(AuditError) as caught:
+        audit(broken, EXPECTED)
+
+    assert caught.value.exit_code == 3
+    assert str(caught.value) == (
+        "the night of 2017-11-29: found user_scores: 1 values of purchase_probability_7d from "
+        "-0.5 to -0.5, expected 0 to 1; item_demand: 4 rows whose quantiles cross, "
+        "expected every audit check to hold. "
+        "Nothing was published and the tables of the night before still answer. "
+        "Correct what made these rows, run that job again, then publish again."
+    )
+
+
+def test_every_decile_and_bounded_unit_of_the_contract_is_checked():
+    """A new column of such a unit cannot slip past the audit."""
+    assert {c.name for c in USER_SCORES.columns if c.unit == "1 to 10"} == set(DECILES)
+    assert {c.unit for t in SOUND for c in t.columns if c.unit} <= set(RANGES)

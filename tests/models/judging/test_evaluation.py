@@ -1,0 +1,114 @@
+"""Measures, verdicts and tables over the same rows."""
+
+import numpy as np
+import pytest
+
+from models.judging.contestants import HeadRows
+from models.judging.evaluation import GateOptions, compare_all, evaluate, point
+from models.judging.gate import RULE, Check
+
+OPTIONS = GateOptions(num_bootstrap=200, confidence=0.95, max_calibration_error=0.05)
+SOUND = [Check("sound", True, "scores differ by at most 0")]
+NUM_USERS = 400  # of the fixture, with two rows each
+
+
+def judged(rows: dict[str, HeadRows], champion: str | None = None, **checks):
+    return evaluate(rows, checks, champion=champion, options=OPTIONS)
+
+
+def test_a_candidate_as_good_as_the_strong_baselines_is_admitted(head_rows):
+    """As good is not significantly worse."""
+    document = judged(head_rows({"1": 1.0}), **{"1": SOUND})
+
+    assert document["verdicts"]["1"]["admitted"]
+    assert document["verdicts"]["1"]["gain"] == pytest.approx(0.0)
+
+
+def test_a_worse_candidate_is_refused_beside_a_good_one(head_rows):
+    """Each version is judged by itself, on the same rows."""
+    document = judged(head_rows({"1": 1.0, "2": 0.2}), **{"1": SOUND, "2": SOUND})
+
+    assert document["verdicts"]["1"]["admitted"]
+    assert not document["verdicts"]["2"]["admitted"]
+
+
+def test_one_broken_head_refuses_the_candidate_with_its_reason(head_rows):
+    """A candidate whose churn head says the same of everyone is refused for churn alone."""
+    rows = head_rows({"1": 1.0})
+    broken = dict(rows["churn"].scores)
+    broken["1"] = np.full(2 * NUM_USERS, rows["churn"].labels.mean())
+    churn = rows["churn"]
+    rows["churn"] = HeadRows(
+        "churn", churn.users, churn.num_instants, churn.labels, broken, churn.cutoffs
+    )
+
+    verdict = judged(rows, **{"1": SOUND})["verdicts"]["1"]
+
+    assert not verdict["admitted"]
+    assert {reason.split(":")[0] for reason in verdict["reasons"]} == {"churn"}
+    assert any("auroc 0.5 against" in reason for reason in verdict["reasons"])
+
+
+def test_a_probability_that_is_too_sure_is_refused(head_rows):
+    """The same ranking, with probabilities pushed to the ends, is not calibrated."""
+    rows = head_rows({"1": 1.0})
+    purchase = rows["purchase"]
+    sure = {**purchase.scores, "1": (purchase.scores["1"] > 0.5) * 0.9 + 0.1 * purchase.scores["1"]}
+    rows["purchase"] = HeadRows(
+        "purchase", purchase.users, purchase.num_instants, purchase.labels, sure, purchase.cutoffs
+    )
+
+    reasons = judged(rows, **{"1": SOUND})["verdicts"]["1"]["reasons"]
+
+    assert any(reason.startswith("purchase: expected calibration error 0.") for reason in reasons)
+
+
+def test_the_champion_compared_with_itself_differs_by_nothing(head_rows):
+    """It is judged like any other, and is never worse than itself."""
+    document = judged(head_rows({"1": 1.0}), champion="1", **{"1": SOUND})
+    against = [c for c in document["comparisons"]["1"] if c["against"] == "champion"]
+
+    assert {(c["difference"], c["low"], c["high"]) for c in against} == {(0.0, 0.0, 0.0)}
+    assert document["verdicts"]["1"]["admitted"]
+
+
+def test_every_measure_of_the_table_has_every_contestant(head_rows):
+    """One line a measure; the measure that decides has an interval for each contestant."""
+    rows = head_rows({"1": 1.0})
+    table = judged(rows, **{"1": SOUND})["table"]
+
+    assert [line["head"] for line in table if line["decides"]] == list(RULE)
+    for line in table:
+        assert set(line["values"]) == set(rows[line["head"]].contestants)
+        if line["decides"]:
+            assert all(
+                low <= line["values"][name] <= high
+                for name, (low, high) in line["intervals"].items()
+            )
+
+
+def test_slices_share_out_all_rows(head_rows):
+    """New, occasional and frequent users are all the users."""
+    rows = head_rows({"1": 1.0})
+    found = [line for line in judged(rows, **{"1": SOUND})["slices"] if line["head"] == "spend"]
+
+    assert [line["slice"] for line in found] == ["new", "occasional", "frequent"]
+    assert sum(line["rows"] for line in found) == len(rows["spend"].users)
+
+
+def test_the_same_evaluation_twice_says_the_same(head_rows):
+    """No draw is left to chance."""
+    rows = head_rows({"1": 0.9})
+    first, second = (
+        compare_all(rows["spend"], ["1"], champion=None, num_bootstrap=50, confidence=0.9)
+        for _ in range(2)
+    )
+
+    assert first == second
+
+
+def test_no_rows_have_no_value(head_rows):
+    """An empty slice is not a perfect one."""
+    rows = head_rows({"1": 1.0})["purchase"]
+
+    assert np.isnan(point(rows.only(rows.num_instants > 10**6), "auroc", "1"))

@@ -1,0 +1,161 @@
+"""A saved model: the same answers after loading, deaf to the future, indifferent to company."""
+
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from contracts.errors import ConfigError
+from models.registry.artifact import load_artifact
+from models.registry.predict import Predictor
+
+pytestmark = pytest.mark.torch
+
+CUTOFF = date(2017, 3, 10)
+EVENTS = [
+    ("u", "2017-03-01T10:00:00", "apple", 1.0),
+    ("u", "2017-03-01T10:00:00", "bread", 2.0),
+    ("u", "2017-03-01T10:00:00", "cream", 4.0),
+    ("u", "2017-03-07T10:00:00", "apple", 1.0),
+    ("v", "2017-02-11T18:00:00", "dates", 3.0),
+]
+
+
+def numbers(predictions):
+    return np.column_stack(
+        [predictions.purchase, predictions.churn, predictions.spend, predictions.embeddings]
+    )
+
+
+def test_every_answer_is_in_its_range(artifact, sequences):
+    """Probabilities are in [0, 1], spend is no debt, items are of the catalogue and differ."""
+    found = Predictor.load(artifact).predict(sequences(EVENTS), cutoff=CUTOFF, top_k=3)
+
+    assert found.user_ids == ["u", "v"]
+    assert ((found.purchase >= 0) & (found.purchase <= 1)).all()
+    assert ((found.churn >= 0) & (found.churn <= 1)).all()
+    assert (found.spend >= 0).all()
+    assert all(len(set(row)) == 3 for row in found.item_ids)
+    assert (np.diff(found.item_scores, axis=1) <= 0).all()
+    assert found.embeddings.shape == (2, 8)
+
+
+def test_an_event_at_the_cutoff_is_not_seen(artifact, sequences):
+    """Rows of a later night, asked about a past cutoff, answer as they would have then."""
+    predictor = Predictor.load(artifact)
+    later = [("u", "2017-03-10T00:00:00", "dates", 9.0), ("u", "2017-04-01", "dates", 9.0)]
+
+    then = predictor.predict(sequences(EVENTS), cutoff=CUTOFF, top_k=3)
+    now = predictor.predict(sequences(EVENTS + later), cutoff=CUTOFF, top_k=3)
+
+    np.testing.assert_allclose(numbers(now), numbers(then), rtol=1e-5, atol=1e-6)
+    assert now.item_ids.tolist() == then.item_ids.tolist()
+
+
+def test_the_event_just_before_the_cutoff_is_seen(artifact, sequences):
+    """One second earlier, the same event changes the answer."""
+    predictor = Predictor.load(artifact)
+    last = ("u", "2017-03-09T23:59:59", "dates", 9.0)
+
+    without = predictor.predict(sequences(EVENTS), cutoff=CUTOFF, top_k=3)
+    given = predictor.predict(sequences([*EVENTS, last]), cutoff=CUTOFF, top_k=3)
+
+    assert not np.allclose(numbers(given)[0], numbers(without)[0], atol=1e-4)
+    np.testing.assert_allclose(numbers(given)[1], numbers(without)[1], rtol=1e-5, atol=1e-6)
+
+
+def test_the_order_of_a_baskets_lines_changes_nothing(artifact, sequences):
+    """Lines of one instant have no order of their own."""
+    predictor = Predictor.load(artifact)
+    turned = [EVENTS[2], EVENTS[0], EVENTS[1], *EVENTS[3:]]
+
+    found = predictor.predict(sequences(turned), cutoff=CUTOFF, top_k=3)
+    plain = predictor.predict(sequences(EVENTS), cutoff=CUTOFF, top_k=3)
+
+    np.testing.assert_allclose(numbers(found), numbers(plain), rtol=1e-5, atol=1e-6)
+
+
+def test_a_users_answer_does_not_depend_on_the_other_users(artifact, sequences):
+    """Alone, or in another order and longer company: the same to 1e-5."""
+    predictor = Predictor.load(artifact)
+    crowd = [("w", f"2017-02-{day:02d}T10:00:00", "bread", 1.0) for day in range(1, 20)]
+
+    alone = predictor.predict(sequences(EVENTS[-1:]), cutoff=CUTOFF, top_k=4)
+    among = predictor.predict(sequences([*crowd, *EVENTS]), cutoff=CUTOFF, top_k=4)
+
+    place = among.user_ids.index("v")
+    np.testing.assert_allclose(numbers(among)[place], numbers(alone)[0], rtol=1e-5, atol=1e-5)
+    assert among.item_ids[place].tolist() == alone.item_ids[0].tolist()
+
+
+def test_a_user_who_was_never_seen_gets_the_base_rates(artifact, sequences):
+    """Nobody falls out of the answer, and nothing is made up about a stranger."""
+    stranger = ("new", "2017-03-15T10:00:00", "apple", 1.0)
+
+    found = Predictor.load(artifact).predict(sequences([*EVENTS, stranger]), cutoff=CUTOFF, top_k=2)
+
+    place = found.user_ids.index("new")
+    assert found.purchase[place] == 0.5
+    assert found.churn[place] == 0.25
+    assert found.spend[place] == 30.0
+    assert not found.embeddings[place].any()
+
+
+def test_no_user_is_no_row(artifact, sequences):
+    """An empty partition of an executor is answered with nothing."""
+    found = Predictor.load(artifact).predict(sequences(EVENTS).slice(0, 0), cutoff=CUTOFF, top_k=2)
+
+    assert found.user_ids == []
+    assert found.item_ids.shape == (0, 2)
+
+
+def test_record_batches_are_answered_as_tables_are(artifact, sequences):
+    """Executors stream record batches."""
+    predictor, table = Predictor.load(artifact), sequences(EVENTS)
+    (batch,) = table.to_batches()
+
+    assert isinstance(batch, pa.RecordBatch)
+    np.testing.assert_allclose(
+        numbers(predictor.predict(batch, cutoff=CUTOFF, top_k=2)),
+        numbers(predictor.predict(table, cutoff=CUTOFF, top_k=2)),
+    )
+
+
+def test_loading_gives_the_weights_that_were_saved_and_nothing_is_pickled(artifact):
+    """The folder is safetensors and JSON, whose first bytes are not a pickle's or a zip's."""
+    files = {file.name: file.read_bytes() for file in artifact.iterdir()}
+    first, second = load_artifact(artifact).network, load_artifact(artifact).network
+
+    assert sorted(files) == ["item_index.json", "manifest.json", "weights.safetensors"]
+    assert not any(content.startswith((b"\x80", b"PK")) for content in files.values())
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(value, second.state_dict()[name])
+
+
+def test_a_folder_that_is_no_model_says_what_is_missing(tmp_path):
+    """A wrong path ends in one clear error."""
+    with pytest.raises(ConfigError) as error:
+        load_artifact(tmp_path)
+
+    assert str(error.value) == (
+        f"{tmp_path}: found no weights.safetensors, manifest.json, item_index.json, expected "
+        "weights.safetensors, manifest.json and item_index.json. "
+        "Give the folder of a trained model."
+    )
+
+
+def test_predicting_loads_neither_lightning_nor_mlflow():
+    """Executors must stay light."""
+    import subprocess
+    import sys
+
+    program = (
+        "import sys, models.registry.predict; "
+        "print([name for name in ('lightning', 'mlflow', 'pyspark', 'pandas', 'sklearn') "
+        "if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert said.stdout.strip() == "[]", said.stderr

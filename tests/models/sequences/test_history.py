@@ -1,0 +1,49 @@
+"""`Histories`: what is kept before an instant, and the totals that go with it."""
+
+from datetime import date
+
+from contracts.windows import instant
+from models.sequences.history import Histories
+
+
+def test_only_events_strictly_before_an_instant_are_kept(sequences, zone):
+    """An event at the instant itself is not seen, and totals are those of what is."""
+    table = sequences(
+        [
+            ("u", "2017-03-01T23:59:59", "apple", 2.0),
+            ("u", "2017-03-02T00:00:00", "bread", 3.0),
+            ("v", "2017-03-05T10:00:00", "apple", 1.0),
+        ]
+    )
+
+    before = Histories.from_arrow(table).before(instant(date(2017, 3, 2), zone))
+
+    assert before.item_ids[before.item_codes].tolist() == ["apple"]
+    assert before.lifetime_events.tolist() == [1, 0]
+    assert before.lifetime_spend.tolist() == [2.0, 0.0]
+    assert before.has_history.tolist() == [True, False]
+    assert len(before) == 2
+
+
+def test_lifetime_totals_of_a_cut_row_lose_only_what_came_later(sequences, zone):
+    """Events that were cut off at the old end still count in what was ever seen."""
+    events = [("u", f"2017-03-{day:02d}T10:00:00", "apple", 1.0) for day in range(1, 11)]
+    cut = Histories.from_arrow(sequences(events, max_events=4))
+
+    before = cut.before(instant(date(2017, 3, 9), zone))
+
+    assert before.lifetime_events.tolist() == [8]
+    assert before.lifetime_spend.tolist() == [8.0]
+    assert not before.is_whole[0]
+
+
+def test_a_record_batch_reads_as_the_table(sequences):
+    """Executors get record batches, programs get tables: both are the same rows."""
+    table = sequences([("u", "2017-03-01T10:00:00", "apple", 1.0), ("v", "2017-03-01", "b", 1.0)])
+    (batch,) = table.slice(1).to_batches()
+
+    from_batch, from_table = Histories.from_arrow(batch), Histories.from_arrow(table.slice(1))
+
+    assert from_batch.user_ids.tolist() == from_table.user_ids.tolist() == ["v"]
+    assert from_batch.times.tolist() == from_table.times.tolist()
+    assert from_batch.item_ids[from_batch.item_codes].tolist() == ["b"]

@@ -1,0 +1,76 @@
+"""Labels: half-open windows of whole local days, and who is asked."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from models.sequences.history import Histories
+from models.sequences.labels import labels
+
+CUTOFF = date(2017, 6, 1)
+BEFORE = ("u", "2017-05-20T10:00:00", "apple", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("time", "inside"),
+    [
+        ("2017-05-31T23:59:59", False),  # still history
+        ("2017-06-01T00:00:00", True),  # the cutoff's first instant
+        ("2017-06-07T23:59:59", True),  # the last second of the seventh day
+        ("2017-06-08T00:00:00", False),  # the first instant after the window
+    ],
+)
+def test_the_purchase_window_is_half_open(sequences, horizons, zone, time, inside):
+    """Labels begin at the cutoff, where features end, and stop before the horizon's end."""
+    table = sequences([BEFORE, ("u", time, "bread", 2.0)])
+
+    found = labels(Histories.from_arrow(table), CUTOFF, horizons, zone)
+
+    assert found.purchase[0] == float(inside)
+    assert found.item_ids[0].tolist() == (["bread"] if inside else [])
+
+
+def test_a_window_over_the_change_of_clocks_has_whole_local_days(sequences, horizons, zone):
+    """28 days from 2017-10-20 are 28 local days and one hour."""
+    table = sequences([BEFORE, ("u", "2017-11-16T23:30:00", "bread", 2.0)])
+
+    found = labels(Histories.from_arrow(table), date(2017, 10, 20), horizons, zone)
+
+    assert found.spend[0] == 2.0
+
+
+def test_churn_is_asked_only_of_users_who_were_active(sequences, horizons, zone):
+    """Who was silent for 60 days is not asked; who then stays away has churned."""
+    table = sequences(
+        [
+            ("silent", "2017-04-01T23:59:59", "apple", 1.0),  # 61 days before
+            ("leaves", "2017-04-02T00:00:00", "apple", 1.0),  # 60 days before
+            ("stays", "2017-05-30T10:00:00", "apple", 1.0),
+            ("stays", "2017-06-28T10:00:00", "apple", -1.0),  # any event is life
+        ]
+    )
+
+    found = labels(Histories.from_arrow(table), CUTOFF, horizons, zone)
+
+    np.testing.assert_array_equal(found.churn, [np.nan, 1.0, 0.0])
+
+
+def test_returns_are_neither_purchases_nor_spend(sequences, horizons, zone):
+    """A return in the window leaves purchase at 0 and spend at what was paid."""
+    table = sequences([BEFORE, ("u", "2017-06-02T10:00:00", "apple", -3.0)])
+
+    found = labels(Histories.from_arrow(table), CUTOFF, horizons, zone)
+
+    assert found.purchase[0] == 0.0
+    assert found.spend[0] == 0.0
+    assert found.item_ids[0].tolist() == []
+
+
+def test_who_was_first_seen_after_the_cutoff_is_outside_the_population(sequences, horizons, zone):
+    """A new user has labels and no history, so no evaluation asks about them."""
+    table = sequences([BEFORE, ("new", "2017-06-03T10:00:00", "apple", 1.0)])
+
+    found = labels(Histories.from_arrow(table), CUTOFF, horizons, zone)
+
+    assert found.has_history.tolist() == [True, False]

@@ -1,0 +1,97 @@
+"""A training's configuration: what is refused, and in which words."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from contracts.errors import ConfigError, UnknownKeyError
+from models.training.config import load_train_config
+
+PROJECT = Path(__file__).resolve().parents[3]
+FILES = sorted((PROJECT / "configs" / "models").glob("*.yaml"))
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """A copy of the Transformer's file with some keys changed: `encoder__dim=3`."""
+
+    def change(**values) -> Path:
+        config = yaml.safe_load((PROJECT / "configs/models/transformer.yaml").read_text())
+        for name, value in values.items():
+            *sections, key = name.split("__")
+            place = config
+            for section in sections:
+                place = place[section]
+            place[key] = value
+        file = tmp_path / "changed.yaml"
+        file.write_text(yaml.safe_dump(config))
+        return file
+
+    return change
+
+
+def test_every_file_is_of_the_encoder_it_is_named_after():
+    """Each file of configs/models is valid, and there is one for each encoder."""
+    kinds = {file.stem: load_train_config(file).encoder.kind for file in FILES}
+
+    assert kinds == {"lstm": "lstm", "gru": "gru", "transformer": "transformer"}
+
+
+def test_a_flag_overrides_the_file_and_nothing_does_not():
+    """`--epochs 2` wins over the file; a flag that was not given changes nothing."""
+    plain = load_train_config(FILES[0])
+    changed = load_train_config(FILES[0], epochs=2, seed=None)
+
+    assert changed.epochs == 2
+    assert changed.seed == plain.seed
+
+
+def test_a_setting_without_effect_cannot_be_written(changed):
+    """A full softmax draws no negatives, so it has no number of them."""
+    file = changed(next_item_loss={"kind": "full", "num_negatives": 5})
+
+    with pytest.raises(UnknownKeyError) as error:
+        load_train_config(file)
+
+    assert str(error.value) == (
+        f"{file}: found the key 'next_item_loss.full.num_negatives', expected one of kind. "
+        "Correct the spelling or remove the key."
+    )
+
+
+def test_an_unknown_key_names_its_neighbours(changed):
+    """A misspelt key is an error that lists what is known in its section."""
+    file = changed(loss_weights__purchse=1.0)
+
+    with pytest.raises(UnknownKeyError) as error:
+        load_train_config(file)
+
+    assert str(error.value) == (
+        f"{file}: found the key 'loss_weights.purchse', "
+        "expected one of churn, items, next_item, purchase, spend. "
+        "Correct the spelling or remove the key."
+    )
+
+
+def test_heads_share_the_width_evenly(changed):
+    """A width that the heads cannot divide is refused before anything is read."""
+    file = changed(encoder__dim=30, encoder__num_heads=4)
+
+    with pytest.raises(ConfigError) as error:
+        load_train_config(file)
+
+    assert "dim (30) must be a multiple of num_heads (4)" in str(error.value)
+
+
+def test_a_missing_file_names_those_that_are_there():
+    """A wrong encoder's name is answered with the right ones."""
+    file = PROJECT / "configs" / "models" / "rnn.yaml"
+
+    with pytest.raises(ConfigError) as error:
+        load_train_config(file)
+
+    assert str(error.value) == (
+        f"{file}: found no such file, expected the configuration of a training. "
+        "Choose one of gru, lstm, transformer."
+    )

@@ -1,0 +1,125 @@
+"""Losses agree with plain sums in float64."""
+
+import math
+
+import pytest
+import torch
+
+from models.training.losses import (
+    binary_loss,
+    mixture_loss,
+    sampled_softmax_loss,
+    softmax_loss,
+    tweedie_loss,
+)
+
+pytestmark = pytest.mark.torch
+
+GENERATOR = torch.Generator().manual_seed(0)
+LOGITS = torch.randn(3, 6, generator=GENERATOR, dtype=torch.float64)
+ROWS, ITEMS = torch.tensor([0, 0, 2]), torch.tensor([1, 4, 5])  # row 1 has no target
+
+
+def chance(weights: list[float], item: int) -> float:
+    return weights[item] / sum(weights)
+
+
+def test_softmax_is_the_mean_over_rows_of_the_mean_over_their_items():
+    """Row 0 has two targets, row 1 none, row 2 one: rows count alike."""
+    weights = LOGITS.exp().tolist()
+    first = -(math.log(chance(weights[0], 1)) + math.log(chance(weights[0], 4))) / 2
+    last = -math.log(chance(weights[2], 5))
+
+    loss = softmax_loss(LOGITS, ROWS, ITEMS)
+
+    assert loss.item() == pytest.approx((first + last) / 2)
+
+
+def test_mixture_adds_a_users_own_items_to_the_catalogue():
+    """An item weighs exp(catalogue) + exp(own), whether it is a target or not."""
+    own = torch.tensor([0.5, -0.3, 1.2], dtype=torch.float64)
+    own_rows, own_items = torch.tensor([0, 0, 2]), [4, 2, 1]
+    weights = LOGITS.exp().tolist()
+    for value, row, item in zip(own.tolist(), own_rows.tolist(), own_items, strict=True):
+        weights[row][item] += math.exp(value)
+    first = -(math.log(chance(weights[0], 1)) + math.log(chance(weights[0], 4))) / 2
+    last = -math.log(chance(weights[2], 5))
+
+    loss = mixture_loss(
+        LOGITS, own, own_rows, rows=ROWS, items=ITEMS, copies=torch.tensor([-1, 0, -1])
+    )
+
+    assert loss.item() == pytest.approx((first + last) / 2)
+
+
+def test_mixture_without_own_items_is_softmax():
+    """Nobody has bought anything yet: the catalogue alone is left."""
+    nothing = torch.zeros(0, dtype=torch.float64)
+    none = torch.zeros(0, dtype=torch.int64)
+
+    loss = mixture_loss(LOGITS, nothing, none, rows=ROWS, items=ITEMS, copies=torch.full((3,), -1))
+
+    assert loss.item() == pytest.approx(softmax_loss(LOGITS, ROWS, ITEMS).item())
+
+
+def test_sampling_the_whole_catalogue_is_softmax_with_its_other_targets_left_out():
+    """With every item surely in the sample, only a row's own targets differ from the full sum."""
+    everything = torch.arange(6)
+    weights = LOGITS.exp()
+    row_0 = [
+        -math.log(weights[0, item] / (weights[0].sum() - weights[0, other]))
+        for item, other in ((1, 4), (4, 1))
+    ]
+    last = -math.log(chance(weights[2].tolist(), 5))
+
+    loss = sampled_softmax_loss(
+        positive=LOGITS[ROWS, ITEMS],
+        rows=ROWS,
+        items=ITEMS,
+        negative=LOGITS,
+        negative_items=everything,
+        log_inclusion=torch.zeros(6, dtype=torch.float64),
+    )
+
+    assert loss.item() == pytest.approx((sum(row_0) / 2 + last) / 2)
+
+
+def test_a_rarely_drawn_negative_stands_for_many():
+    """A negative drawn with probability 1/4 weighs as four."""
+    loss = sampled_softmax_loss(
+        positive=torch.tensor([0.0]),
+        rows=torch.tensor([0]),
+        items=torch.tensor([9]),
+        negative=torch.tensor([[0.0]]),
+        negative_items=torch.tensor([3]),
+        log_inclusion=torch.tensor([math.log(0.25)]),
+    )
+
+    assert loss.item() == pytest.approx(math.log(1 + 4))
+
+
+def test_unknown_labels_count_in_no_mean():
+    """A window that has not closed is nan, and neither adds to the loss nor to its count."""
+    logits, labels = torch.tensor([0.3, -0.2, 5.0]), torch.tensor([1.0, 0.0, math.nan])
+    expected = (math.log1p(math.exp(-0.3)) + math.log1p(math.exp(-0.2))) / 2
+
+    assert binary_loss(logits, labels).item() == pytest.approx(expected)
+
+
+def test_tweedie_by_hand():
+    """y = 0 and y = 2 with means 1 and e, power 1.5."""
+    log_mean, values = torch.tensor([0.0, 1.0]), torch.tensor([0.0, 2.0])
+    expected = (2.0 + 2 * 2 * math.exp(-0.5) + 2 * math.exp(0.5)) / 2
+
+    assert tweedie_loss(log_mean, values).item() == pytest.approx(expected)
+
+
+def test_a_loss_over_nothing_is_zero_and_still_has_a_gradient():
+    """A batch whose windows are all open must not stop a distributed step."""
+    logits = torch.zeros(2, requires_grad=True)
+
+    loss = binary_loss(logits, torch.full((2,), math.nan))
+    loss.backward()
+
+    assert loss.item() == 0.0
+    assert logits.grad.tolist() == [0.0, 0.0]
