@@ -12,8 +12,8 @@ from typing import Any
 from contracts.errors import NightshiftError
 from jobs.running import console
 from jobs.running.settings import Settings
-from jobs.running.standing import Standing
 from jobs.services.processes import listener_of, started_for
+from jobs.standing import Standing
 
 FREE_GIB = 5  # the demo's data, with room to spare
 JAVA = 17

@@ -26,6 +26,7 @@ from contracts.windows import one_day
 from jobs.lake.lake import open_lake
 from jobs.running.program import run
 from jobs.running.settings import Settings
+from models.config import LabelHorizons
 from models.judging.behaviour import check_behaviour
 from models.judging.contestants import TOP_K, collect, side_by_side
 from models.judging.evaluation import GateOptions, evaluate
@@ -35,7 +36,6 @@ from models.registry.predict import Predictions, Predictor
 from models.registry.registry import CHAMPION, ModelVersion, Registry
 from models.sequences.history import Histories
 from models.sequences.matured import Matured, Plan, plans
-from models.training.config import LabelHorizons
 
 SET_ASIDE = ("rolled_back", "retired")  # statuses of versions that are judged only when asked for
 

@@ -7,8 +7,8 @@ from typing import Any
 from contracts.errors import NightshiftError
 from contracts.tables import LAKE, Table
 from jobs.running.settings import Settings
-from jobs.running.standing import Standing
 from jobs.services.processes import started_for
+from jobs.standing import Standing
 
 
 def read_status(settings: Settings) -> dict[str, Any]:

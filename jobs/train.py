@@ -36,8 +36,8 @@ from contracts.windows import one_day
 from jobs.lake.lake import open_lake
 from jobs.running.program import run
 from jobs.running.settings import PROJECT, Settings
+from models.config import LabelHorizons, TrainConfig, load_train_config
 from models.sequences.history import Histories
-from models.training.config import LabelHorizons, TrainConfig, load_train_config
 from models.training.fit import fit, prepare_data
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from datetime import date
 from pathlib import Path
 
 from jobs.running.settings import Settings
+from models.config import LabelHorizons, TrainConfig
 from models.registry.artifact import Manifest, save_artifact
 from models.registry.registry import Registry
-from models.training.config import LabelHorizons, TrainConfig
 from models.training.fit import Fitted
 
 RUN_ID = "mlflow_run_id"

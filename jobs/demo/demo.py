@@ -28,10 +28,10 @@ from contracts.night import (
 from jobs.demo.page import show_end
 from jobs.running import console
 from jobs.running.settings import Settings
-from jobs.running.standing import Standing
 from jobs.services.airflow_run import follow
 from jobs.services.memory import PeakMemory, deployment
 from jobs.services.services import start, stop
+from jobs.standing import Standing
 
 HISTORY = date(2017, 11, 27)  # loaded in bulk: every day before it
 TRAINING = date(2017, 11, 28)  # one night by hand, and the cutoff of the training

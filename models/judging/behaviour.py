@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from contracts.windows import instant
 from models.judging.gate import Check
-from models.registry.artifact import BaseRates
 from models.registry.predict import Predictions, Predictor
+from models.training.calibration import BaseRates
 
 NUM_USERS = 32
 TOLERANCE = 1e-4  # of probabilities; of spend relative to 1 + spend

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.judging.baselines import HeadBaselines, PurchasedItems
-from models.judging.metrics import ndcg_at_k, recall_at_k
+from models.metrics import ndcg_at_k, recall_at_k
 from models.registry.predict import Predictions, Predictor
 from models.sequences.history import Floats, Histories, Ints
 from models.sequences.matured import HEADS, Head, Matured, Plan

@@ -23,7 +23,7 @@ from models.judging.gate import (
     judge,
     rule_text,
 )
-from models.judging.metrics import expected_calibration_error
+from models.metrics import expected_calibration_error
 from models.sequences.matured import SLICES
 
 MEASURES: Mapping[str, Sequence[str]] = {

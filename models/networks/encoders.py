@@ -7,10 +7,10 @@ query, padding and the other users of the batch change nothing.
 
 from torch import nn
 
+from models.config import EncoderConfig, GRUConfig, LSTMConfig, TransformerConfig
 from models.networks.gru import GRUEncoder
 from models.networks.lstm import LSTMEncoder
 from models.networks.transformer import TransformerEncoder
-from models.training.config import EncoderConfig, GRUConfig, LSTMConfig, TransformerConfig
 
 
 def build_encoder(config: EncoderConfig) -> nn.Module:

@@ -7,8 +7,8 @@ B batch, T tokens of the longest sequence, D dim. Sequences are right-padded.
 
 from torch import Tensor, nn
 
+from models.config import LSTMConfig
 from models.networks.recurrence import QueryStep, instants_first
-from models.training.config import LSTMConfig
 
 
 class LSTMEncoder(nn.Module):

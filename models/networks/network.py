@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.networks import copying
+from models.config import EncoderConfig
 from models.networks.encoders import build_encoder
 from models.networks.heads import MAX_LOG_MEAN, CopyHead, ItemHead, ScalarHead
+from models.sequences import copying
 from models.sequences.batch import NUM_INSTANT_FEATURES, SequenceBatch
 from models.sequences.features import FEATURE_NAMES
 from models.sequences.vocabulary import Vocabulary
-from models.training.config import EncoderConfig
 
 NUM_FEATURES = len(FEATURE_NAMES)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.training.config import TransformerConfig
+from models.config import TransformerConfig
 
 
 class TransformerEncoder(nn.Module):

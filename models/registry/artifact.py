@@ -14,23 +14,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from contracts.errors import ConfigError
+from models.config import Config, LabelHorizons, TrainConfig
 from models.networks.network import Network, build_network
 from models.sequences.features import FEATURE_NAMES
 from models.sequences.vocabulary import FILE as ITEM_INDEX
 from models.sequences.vocabulary import Vocabulary
-from models.training.calibration import Calibration
-from models.training.config import Config, LabelHorizons, TrainConfig
+from models.training.calibration import BaseRates, Calibration
 
 WEIGHTS = "weights.safetensors"
 MANIFEST = "manifest.json"
-
-
-class BaseRates(Config):
-    """What is said of a user who was never seen before the cutoff."""
-
-    purchase: float
-    churn: float
-    spend: float
 
 
 class Manifest(Config):

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.networks.copying import CopyCandidates
+from models.sequences.copying import CopyCandidates
 from models.sequences.features import AsOfFeatures
 from models.sequences.history import Floats, Histories, Ints
 from models.sequences.instants import DAY, SECOND, Instants

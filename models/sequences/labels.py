@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.windows import Window, instant, label_window
+from models.config import LabelHorizons
 from models.sequences.history import Bools, Floats, Histories, Ints, microseconds
 from models.sequences.instants import Instants, running
-from models.training.config import LabelHorizons
 
 
 @dataclass(frozen=True)

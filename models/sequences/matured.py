@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.windows import instant
+from models.config import LabelHorizons
 from models.sequences.features import AsOfFeatures
 from models.sequences.history import Bools, Floats, Histories, Ints, microseconds
 from models.sequences.instants import Instants
 from models.sequences.labels import LabelMaker, labels
-from models.training.config import LabelHorizons
 
 Head = Literal["purchase", "churn", "spend"]
 HEADS: tuple[Head, ...] = ("purchase", "churn", "spend")

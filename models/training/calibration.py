@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import PositiveFloat
 
-from models.training.config import Config
+from models.config import Config
 
 MIN_SLOPE = 0.05  # a calibration never turns a ranking round
 RIDGE = 1e-3  # pulls towards "already calibrated", for validation sets of a few users
@@ -27,6 +27,14 @@ class Calibration(Config):
     purchase: Platt
     churn: Platt
     spend: PositiveFloat  # factor
+
+
+class BaseRates(Config):
+    """What is said of a user who was never seen before the cutoff."""
+
+    purchase: float
+    churn: float
+    spend: float
 
 
 IDENTITY = Platt(slope=1.0, offset=0.0)

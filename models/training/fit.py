@@ -22,13 +22,12 @@ from torch import Tensor
 
 from contracts.errors import CutoffError
 from contracts.windows import instant, is_matured
+from models.config import LabelHorizons, TrainConfig
 from models.networks.network import Network
-from models.registry.artifact import BaseRates
-from models.sequences.dataset import TrainingData
 from models.sequences.history import Histories
 from models.sequences.vocabulary import Vocabulary
-from models.training.calibration import Calibration
-from models.training.config import LabelHorizons, TrainConfig
+from models.training.calibration import BaseRates, Calibration
+from models.training.dataset import TrainingData
 from models.training.module import Nightshift
 from models.training.preparation import prepare
 from models.training.validation import Answers, fit_calibration, validation_metrics

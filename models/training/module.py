@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.config import FullSoftmax, TrainConfig
 from models.networks.network import Network
-from models.sequences.dataset import TrainingBatch, TrainingBatches, TrainingData
-from models.training.config import FullSoftmax, TrainConfig
+from models.training.dataset import TrainingBatch, TrainingBatches, TrainingData
 from models.training.losses import (
     binary_loss,
     mixture_loss,

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from models.networks.network import Network
-from models.sequences.dataset import TrainingData
 from models.sequences.labels import midnights
+from models.training.dataset import TrainingData
 
 NUM_SAMPLED = 4096  # queries that means and spreads are taken from
 

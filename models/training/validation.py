@@ -11,7 +11,7 @@ import torch
 import torch.distributed
 from numpy.typing import NDArray
 
-from models.judging.metrics import auroc, log_loss, mae, ndcg_at_k, tweedie_deviance
+from models.metrics import auroc, log_loss, mae, ndcg_at_k, tweedie_deviance
 from models.sequences.history import Floats, Ints
 from models.training.calibration import Calibration, fit_factor, fit_platt, sigmoid
 from models.training.validation_data import ValidationData

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from models.config import LabelHorizons, TrainConfig
 from models.sequences.batch import BatchBuilder, SequenceBatch
 from models.sequences.history import Histories, Ints
 from models.sequences.labels import LabelMaker, midnights
 from models.sequences.vocabulary import Encoder, Vocabulary
-from models.training.config import LabelHorizons, TrainConfig
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ from jobs import score, score_batches
 from jobs.lake.column_types import arrow_schema, spark_schema
 from jobs.lake.lake import Lake, open_lake
 from jobs.running.settings import PROJECT, Settings, load_settings
+from models.config import GRUConfig, LabelHorizons, load_train_config
 from models.networks.network import Network
-from models.registry.artifact import BaseRates, Manifest, save_artifact
+from models.registry.artifact import Manifest, save_artifact
 from models.registry.predict import Predictor
 from models.registry.registry import Registry
 from models.sequences.history import Histories
 from models.sequences.vocabulary import Vocabulary
-from models.training.calibration import IDENTITY, Calibration
-from models.training.config import GRUConfig, LabelHorizons, load_train_config
+from models.training.calibration import IDENTITY, BaseRates, Calibration
 
 pytestmark = [pytest.mark.spark, pytest.mark.torch]
 

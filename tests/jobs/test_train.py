@@ -21,10 +21,10 @@ from jobs.lake.commits import Staged
 from jobs.lake.lake import open_lake
 from jobs.running.settings import PROJECT, Settings
 from jobs.train import main, models_folder, run_key
+from models.config import LabelHorizons, load_train_config
 from models.registry.predict import Predictor
 from models.registry.registry import Registry
 from models.sequences.history import Histories
-from models.training.config import LabelHorizons, load_train_config
 from models.training.fit import prepare_data
 
 pytestmark = pytest.mark.torch

@@ -12,12 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from models.judging.contestants import HeadRows
-from models.networks.network import Network
-from models.registry.artifact import BaseRates, Manifest, save_artifact
-from models.sequences.vocabulary import Vocabulary
-from models.training.calibration import Calibration, Platt
-from models.training.config import (
+from models.config import (
     EncoderConfig,
     GRUConfig,
     LabelHorizons,
@@ -27,6 +22,11 @@ from models.training.config import (
     TrainConfig,
     TransformerConfig,
 )
+from models.judging.contestants import HeadRows
+from models.networks.network import Network
+from models.registry.artifact import Manifest, save_artifact
+from models.sequences.vocabulary import Vocabulary
+from models.training.calibration import BaseRates, Calibration, Platt
 
 Event = tuple[str, str, str, float]  # user, local time, item, amount
 ZONE = ZoneInfo("America/New_York")

@@ -10,9 +10,9 @@ from contracts.night import INGEST, SESSIONS, Program
 from jobs.demo.demo import Demo, run_data_night
 from jobs.demo.page import show_metrics, show_seconds
 from jobs.running import console
-from jobs.running.standing import Standing
 from jobs.running.steps import Result
 from jobs.services.memory import PeakMemory, deployment
+from jobs.standing import Standing
 
 
 class Done(Standing):

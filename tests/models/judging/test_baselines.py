@@ -7,7 +7,7 @@ import pytest
 
 from contracts.windows import instant
 from models.judging.baselines import RECENCY, HeadBaselines, PurchasedItems
-from models.judging.metrics import auroc
+from models.metrics import auroc
 from models.sequences.features import FEATURE_NAMES
 from models.sequences.history import Histories
 from models.sequences.matured import Matured, Rows

@@ -8,14 +8,14 @@ import pyarrow as pa
 import pytest
 import torch
 
+from models.config import load_train_config
 from models.judging.behaviour import check_behaviour
 from models.networks.network import Network
-from models.registry.artifact import BaseRates, Manifest, save_artifact
+from models.registry.artifact import Manifest, save_artifact
 from models.registry.predict import Predictions, Predictor
 from models.sequences.history import Histories
 from models.sequences.vocabulary import Vocabulary
-from models.training.calibration import IDENTITY, Calibration
-from models.training.config import load_train_config
+from models.training.calibration import IDENTITY, BaseRates, Calibration
 
 pytestmark = pytest.mark.torch
 CUTOFF = date(2017, 10, 31)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.judging.comparison import Resamples, compare
-from models.judging.metrics import auroc, average_precision
+from models.metrics import auroc, average_precision
 
 
 def drawn(seed: int, *, users: int, rows_each: int):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.config import GRUConfig, LSTMConfig, TransformerConfig
 from models.networks.encoders import build_encoder
-from models.training.config import GRUConfig, LSTMConfig, TransformerConfig
 
 pytestmark = pytest.mark.torch
 

@@ -24,7 +24,7 @@ def registry(tmp_path_factory) -> Registry:
 
 @pytest.fixture
 def encoder_config():
-    from models.training.config import GRUConfig
+    from models.config import GRUConfig
 
     return GRUConfig(max_length=16, dim=8, num_layers=1, dropout=0.0)
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from contracts.windows import instant
-from models.sequences.dataset import TrainingBatches
+from models.config import SampledSoftmax
 from models.sequences.history import Histories, microseconds
-from models.training.config import SampledSoftmax
+from models.training.dataset import TrainingBatches
 from models.training.fit import fit, newest_checkpoint, prepare_data
 
 pytestmark = pytest.mark.torch
@@ -19,7 +19,7 @@ CUTOFF = date(2017, 9, 1)
 
 @pytest.fixture
 def encoder_config():
-    from models.training.config import LSTMConfig
+    from models.config import LSTMConfig
 
     return LSTMConfig(max_length=16, dim=8, num_layers=1, dropout=0.1)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from models.judging.metrics import (
+from models.metrics import (
     auroc,
     average_precision,
     brier,

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from contracts.errors import ConfigError, UnknownKeyError
-from models.training.config import load_train_config
+from models.config import load_train_config
 
-PROJECT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted((PROJECT / "configs" / "models").glob("*.yaml"))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contracts.windows import instant
-from models.networks.copying import LOG_SHARE, CopyCandidates
+from models.sequences.copying import LOG_SHARE, CopyCandidates
 from models.sequences.features import AsOfFeatures
 from models.sequences.history import Histories, microseconds
 from models.sequences.instants import Instants

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.config import LabelHorizons, SampledSoftmax, TrainConfig
 from models.sequences.batch import BatchBuilder, Layout, SequenceBatch, ranges
 from models.sequences.history import Floats, Histories, Ints
 from models.sequences.labels import LabelMaker, midnights
 from models.sequences.vocabulary import Encoder, Vocabulary
-from models.training.config import LabelHorizons, SampledSoftmax, TrainConfig
 
 SAMPLING_POWER = 0.75  # of an item's count: word2vec's, https://arxiv.org/abs/1310.4546
 _ITEMS = 1 << 32  # more than any catalogue has
