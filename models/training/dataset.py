@@ -167,26 +167,36 @@ class TrainingData:
 
 
 class TrainingBatches(torch.utils.data.IterableDataset[TrainingBatch]):
-    """One epoch of one rank."""
+    """One epoch of one rank, from its batch ``start`` on.
 
-    def __init__(self, data: TrainingData, *, epoch: int, rank: int, num_ranks: int) -> None:
+    A batch is drawn from its own number, so a training that goes on in the middle of an epoch draws
+    what an unbroken one would have drawn.
+    """
+
+    def __init__(
+        self, data: TrainingData, *, epoch: int, rank: int, num_ranks: int, start: int = 0
+    ) -> None:
         super().__init__()
         self.data, self.epoch, self.rank, self.num_ranks = data, epoch, rank, num_ranks
+        self.start = start
 
     def __len__(self) -> int:
-        size = self.data.config.batch_size * self.num_ranks
-        return -(-len(self.data.users) // size)
+        return batches_per_epoch(self.data, num_ranks=self.num_ranks) - self.start
 
     def __iter__(self) -> Iterator[TrainingBatch]:
-        seed = self.data.config.seed
-        shared = np.random.default_rng([seed, self.epoch])  # the same on every rank
-        own = np.random.default_rng([seed, self.epoch, self.rank])
-        for users in self._plan(shared)[self.rank :: self.num_ranks]:
-            yield self.data.batch(users, self.data.draw(own, users), own)
+        for number, users in enumerate(self.users()[self.start :], self.start):
+            rng = np.random.default_rng([self.data.config.seed, self.epoch, self.rank, number])
+            yield self.data.batch(users, self.data.draw(rng, users), rng)
+
+    def users(self) -> list[Ints]:
+        """The users of each of this rank's batches, those before ``start`` too."""
+        shared = np.random.default_rng([self.data.config.seed, self.epoch])  # alike on every rank
+        return self._plan(shared)[self.rank :: self.num_ranks]
 
     def _plan(self, rng: np.random.Generator) -> list[Ints]:
         """Every user once, a few twice to fill the last batches; like lengths together."""
-        size, count = self.data.config.batch_size, len(self) * self.num_ranks
+        size = self.data.config.batch_size
+        count = batches_per_epoch(self.data, num_ranks=self.num_ranks) * self.num_ranks
         users = rng.permutation(self.data.users)
         users = np.resize(users, count * size) if len(users) < count * size else users
         lengths = np.diff(self.data.builder.instants.offsets)
@@ -196,6 +206,11 @@ class TrainingBatches(torch.utils.data.IterableDataset[TrainingBatch]):
             group = group[np.argsort(lengths[group], kind="stable")]
             batches += [group[n : n + size] for n in range(0, len(group), size)]
         return [batches[n] for n in rng.permutation(len(batches))]
+
+
+def batches_per_epoch(data: TrainingData, *, num_ranks: int) -> int:
+    """Batches that each rank trains on in an epoch."""
+    return -(-len(data.users) // (data.config.batch_size * num_ranks))
 
 
 def _copies(sequences: SequenceBatch, queries: Ints, items: Ints) -> Ints:

@@ -86,14 +86,17 @@ class ValidationData:
         return [np.unique(part) for part in parts[: len(histories)]]
 
     def batches(self, places: Sequence[int], *, rank: int, num_ranks: int) -> list[Asked]:
-        """This rank's share of the users at some cutoffs; shares may differ in length."""
+        """This rank's share of the batches; shares may differ in length.
+
+        Who is in a batch does not depend on the number of ranks, so neither does any answer.
+        """
         made: list[Asked] = []
         lengths = np.diff(self.builder.instants.offsets)
         size = 4 * self.config.batch_size
         for place in places:
             users = np.flatnonzero(np.isfinite(self.purchase[place]))
-            users = users[np.argsort(lengths[users], kind="stable")][rank::num_ranks]
-            for start in range(0, len(users), size):
+            users = users[np.argsort(lengths[users], kind="stable")]
+            for start in range(rank * size, len(users), num_ranks * size):
                 some = users[start : start + size]
                 days = np.full(len(some), self.cutoffs[place].toordinal(), dtype=np.int64)
                 owners = np.arange(len(some), dtype=np.int64)

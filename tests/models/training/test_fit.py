@@ -71,13 +71,39 @@ def test_every_rank_gets_as_many_batches_and_together_they_have_everyone(prepare
     """Ranks that cannot share users evenly still end an epoch at the same step."""
     data = prepared.training
     ranks = [TrainingBatches(data, epoch=1, rank=rank, num_ranks=4) for rank in range(4)]
-    plans = [ranks[0]._plan(np.random.default_rng([0, 1]))[rank::4] for rank in range(4)]
+    plans = [batches.users() for batches in ranks]
 
     counts = [len(list(batches)) for batches in ranks]
 
     assert len(set(counts)) == 1
     seen = np.concatenate([np.concatenate(plan) for plan in plans])
     assert set(seen.tolist()) == set(data.users.tolist())
+
+
+def test_an_epoch_begun_in_the_middle_draws_what_is_left_of_the_whole(prepared):
+    """A batch depends on its own number only, not on those drawn before it."""
+    data = prepared.training
+    whole = list(TrainingBatches(data, epoch=1, rank=1, num_ranks=2))
+    rest = TrainingBatches(data, epoch=1, rank=1, num_ranks=2, start=1)
+
+    assert len(rest) == len(whole) - 1
+    for left, right in zip(list(rest), whole[1:], strict=True):
+        for field in ("purchase", "item_queries", "negatives"):
+            assert torch.equal(getattr(left, field), getattr(right, field))
+        assert torch.equal(left.sequences.event_items, right.sequences.event_items)
+
+
+def test_users_are_asked_in_the_same_batches_by_any_number_of_ranks(prepared):
+    """Padding and company never depend on how many processes share the validation."""
+
+    def asked(num_ranks: int) -> list[list[int]]:
+        ranks = [
+            prepared.validation.batches([0], rank=r, num_ranks=num_ranks) for r in range(num_ranks)
+        ]
+        return sorted(batch.users.tolist() for batches in ranks for batch in batches)
+
+    assert len(asked(1)) > 1
+    assert asked(1) == asked(2) == asked(3)
 
 
 def test_the_same_seed_gives_the_same_weights(prepared, train_config, tmp_path):
