@@ -128,21 +128,22 @@ class Network(nn.Module):
         categories: Tensor = self.categories(self.item_categories)
         return self.items.weight + categories
 
-    def item_weights(self, asked: Tensor, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
-        """(R, D) -> (R, V), (C,): log weights of the catalogue, and of each user's own past items.
-
-        An item's probability is its share of both together: the sum of exp of the two, over the
-        sum of all. Index 0, the unknown item, has no weight.
-        """
-        catalogue = self.item_head(asked, self.item_vectors()).float()  # (R, V)
+    def own_weights(self, batch: SequenceBatch) -> Tensor:
+        """-> (C,) log weights of each user's own past items, beside the catalogue's."""
         features = (batch.copy_features - self.copy_mean) / self.copy_std
         share = batch.copy_features[:, copying.LOG_SHARE]
-        own = self.copy_head(share, features, self.item_popularity[batch.copy_items])  # (C,)
-        return catalogue, own.float()
+        own: Tensor = self.copy_head(share, features, self.item_popularity[batch.copy_items])
+        return own.float()
 
     def item_probabilities(self, asked: Tensor, batch: SequenceBatch) -> Tensor:
-        """(R, D) -> (R, V)"""
-        logits, own = self.item_weights(asked, batch)
+        """(R, D) -> (R, V)
+
+        An item's probability is its share of the catalogue's and of its user's own past items'
+        weights together: the sum of exp of the two, over the sum of all. Index 0, the unknown
+        item, has none.
+        """
+        logits: Tensor = self.item_head(asked, self.item_vectors()).float()  # (R, V)
+        own = self.own_weights(batch)  # (C,)
         places = (batch.copy_queries, batch.copy_items)
         logits = logits.index_put(places, torch.logaddexp(logits[places], own))
         return logits.softmax(dim=1)

@@ -9,48 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def softmax_loss(logits: Tensor, rows: Tensor, items: Tensor) -> Tensor:
-    """(N, V), (M,), (M,) -> (): mean over rows of the mean over their items of -log softmax.
-
-    The multi-target softmax of https://arxiv.org/abs/1706.07881, section 3.2's multinomial form.
-    """
-    chosen = logits[rows, items] - logits.logsumexp(dim=1)[rows]  # (M,)
-    return _mean_by_row(-chosen, rows, logits.size(0))
-
-
-def mixture_loss(
-    catalogue: Tensor,
-    own: Tensor,
-    own_rows: Tensor,
-    *,
-    rows: Tensor,
-    items: Tensor,
-    copies: Tensor,
-) -> Tensor:
-    """(N, V), (C,), (C,), (M,), (M,), (M,) -> (): `softmax_loss` of the catalogue and own items.
-
-    An item weighs exp(catalogue) + exp(own); ``copies`` says which own item a target is, -1 for
-    none. Neither sum is written back into the (N, V) weights, which would cost the most memory.
-    RepeatNet's mixture of repeating and exploring: https://arxiv.org/abs/1812.02646
-    """
-    total = torch.logaddexp(
-        catalogue.logsumexp(dim=1), logsumexp_by_row(own, own_rows, catalogue.size(0))
-    )  # (N,)
-    target = catalogue[rows, items]  # (M,)
-    if len(own):
-        again = torch.logaddexp(target, own[copies.clamp(min=0)])
-        target = torch.where(copies >= 0, again, target)
-    return _mean_by_row(total[rows] - target, rows, catalogue.size(0))
-
-
-def logsumexp_by_row(values: Tensor, rows: Tensor, num_rows: int) -> Tensor:
-    """(C,), (C,) -> (N,): a very small number where a row has no value."""
-    floor = torch.full((num_rows,), -1e4, dtype=values.dtype, device=values.device)
-    largest = floor.scatter_reduce(0, rows, values.detach(), "amax")  # (N,)
-    sums = torch.zeros_like(floor).index_add(0, rows, (values - largest[rows]).exp())
-    return largest + sums.clamp(min=1e-30).log()
-
-
 def sampled_softmax_loss(
     positive: Tensor,
     rows: Tensor,

@@ -11,14 +11,9 @@ from torch import Tensor
 
 from models.config import FullSoftmax, TrainConfig
 from models.networks.network import Network
+from models.training.block_softmax import mixture_loss, softmax_loss
 from models.training.dataset import TrainingBatch, TrainingBatches, TrainingData
-from models.training.losses import (
-    binary_loss,
-    mixture_loss,
-    sampled_softmax_loss,
-    softmax_loss,
-    tweedie_loss,
-)
+from models.training.losses import binary_loss, sampled_softmax_loss, tweedie_loss
 from models.training.validation import TOP_K, Answers
 from models.training.validation_data import Asked, ValidationData
 
@@ -87,15 +82,16 @@ class Nightshift(L.LightningModule):
         states = network(sequences)  # (B, T, D)
         outputs = network.ask(states, sequences)
         ranked = outputs.states[sequences.ranked_queries]  # (R, D)
-        catalogue, own = network.item_weights(ranked, sequences)  # (R, V), (C,)
         instants = states.flatten(0, 1)[sequences.instant_slots]  # (I, D)
         return {
             "purchase": binary_loss(outputs.purchase.float(), batch.purchase),
             "churn": binary_loss(outputs.churn.float(), batch.churn),
             "spend": tweedie_loss(outputs.spend.float(), batch.spend / network.spend_scale),
             "items": mixture_loss(
-                catalogue,
-                own,
+                network.item_head.project(ranked),
+                network.item_vectors(),
+                network.item_head.biases(),
+                network.own_weights(sequences),
                 sequences.copy_queries,
                 rows=batch.item_queries,
                 items=batch.items,
@@ -107,10 +103,10 @@ class Nightshift(L.LightningModule):
     def next_item_loss(self, instants: Tensor, batch: TrainingBatch) -> Tensor:
         """(I, D) -> (): at every instant, the items of the next one."""
         head, vectors = self.network.item_head, self.network.item_vectors()
-        if isinstance(self.config.next_item_loss, FullSoftmax):
-            return softmax_loss(head(instants, vectors), batch.next_instants, batch.next_items)
         projected = head.project(instants)  # (I, D)
         targets, negatives = batch.next_items, batch.negatives
+        if isinstance(self.config.next_item_loss, FullSoftmax):
+            return softmax_loss(projected, vectors, head.biases(), batch.next_instants, targets)
         positive = (projected[batch.next_instants] * vectors[targets]).sum(dim=1)  # (S,)
         return sampled_softmax_loss(
             positive=(positive + head.biases()[targets]).float(),

@@ -5,13 +5,7 @@ import math
 import pytest
 import torch
 
-from models.training.losses import (
-    binary_loss,
-    mixture_loss,
-    sampled_softmax_loss,
-    softmax_loss,
-    tweedie_loss,
-)
+from models.training.losses import binary_loss, sampled_softmax_loss, tweedie_loss
 
 pytestmark = pytest.mark.torch
 
@@ -22,44 +16,6 @@ ROWS, ITEMS = torch.tensor([0, 0, 2]), torch.tensor([1, 4, 5])  # row 1 has no t
 
 def chance(weights: list[float], item: int) -> float:
     return weights[item] / sum(weights)
-
-
-def test_softmax_is_the_mean_over_rows_of_the_mean_over_their_items():
-    """Row 0 has two targets, row 1 none, row 2 one: rows count alike."""
-    weights = LOGITS.exp().tolist()
-    first = -(math.log(chance(weights[0], 1)) + math.log(chance(weights[0], 4))) / 2
-    last = -math.log(chance(weights[2], 5))
-
-    loss = softmax_loss(LOGITS, ROWS, ITEMS)
-
-    assert loss.item() == pytest.approx((first + last) / 2)
-
-
-def test_mixture_adds_a_users_own_items_to_the_catalogue():
-    """An item weighs exp(catalogue) + exp(own), whether it is a target or not."""
-    own = torch.tensor([0.5, -0.3, 1.2], dtype=torch.float64)
-    own_rows, own_items = torch.tensor([0, 0, 2]), [4, 2, 1]
-    weights = LOGITS.exp().tolist()
-    for value, row, item in zip(own.tolist(), own_rows.tolist(), own_items, strict=True):
-        weights[row][item] += math.exp(value)
-    first = -(math.log(chance(weights[0], 1)) + math.log(chance(weights[0], 4))) / 2
-    last = -math.log(chance(weights[2], 5))
-
-    loss = mixture_loss(
-        LOGITS, own, own_rows, rows=ROWS, items=ITEMS, copies=torch.tensor([-1, 0, -1])
-    )
-
-    assert loss.item() == pytest.approx((first + last) / 2)
-
-
-def test_mixture_without_own_items_is_softmax():
-    """Nobody has bought anything yet: the catalogue alone is left."""
-    nothing = torch.zeros(0, dtype=torch.float64)
-    none = torch.zeros(0, dtype=torch.int64)
-
-    loss = mixture_loss(LOGITS, nothing, none, rows=ROWS, items=ITEMS, copies=torch.full((3,), -1))
-
-    assert loss.item() == pytest.approx(softmax_loss(LOGITS, ROWS, ITEMS).item())
 
 
 def test_sampling_the_whole_catalogue_is_softmax_with_its_other_targets_left_out():
