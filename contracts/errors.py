@@ -20,6 +20,7 @@ NightshiftError (Exception)       exit 1  anything else that went wrong, said cl
 |       +-- NoPreviousChampionError       no champion before this one to go back to
 +-- BusyError                     exit 1  another run holds this night
 +-- UnreachableError              exit 1  a server or folder that must answer does not
++-- UnknownOutcomeError           exit 1  a commit was sent, and what came of it cannot be asked
 
 A message says where, what was found, what was expected, and what to do next.
 """
@@ -208,3 +209,15 @@ class BusyError(NightshiftError):
 class UnreachableError(NightshiftError):
     def __init__(self, what: str, *, address: str, reason: str, do: str) -> None:
         super().__init__(f"{what} at {address}", found=reason, expected="an answer", do=do)
+
+
+class UnknownOutcomeError(NightshiftError):
+    def __init__(self, where: str, *, run_key: str, reason: str) -> None:
+        super().__init__(
+            where,
+            found=f"no answer to the commit of {run_key}, and then {reason}",
+            expected="the commit's answer, or the ledger's",
+            do="The night is published whole or not at all, and the ledger knows which: "
+            f"`SELECT * FROM publish_ledger WHERE run_key = '{run_key}'`. "
+            "Once the warehouse answers, run this again: a night that is there is replaced whole.",
+        )

@@ -43,6 +43,7 @@ _CUTOFF = Column("cutoff", "date", "the first day that the model did not see")
 _MODEL_VERSION = Column("model_version", "string", "version in the MLflow registry")
 
 PURCHASE = "purchase"  # the event_type that buys
+PUBLISHED, REFUSED = "published", "refused"  # outcomes in the ledger
 
 # ---- the lake ------------------------------------------------------------------------------------
 
@@ -283,15 +284,17 @@ PUBLISH_LEDGER = Table(
     key=("table_name", "cutoff", "run_key"),
     partition="cutoff",
     readers="operators",
-    meaning="One row for each table that a night switched: proof of what was published.",
+    meaning="One row for each table of each run: what was published, or refused, and why.",
     columns=(
-        Column("table_name", "string", "the table that was switched"),
+        Column("table_name", "string", "the table that was to be switched"),
         _CUTOFF,
-        Column("run_key", "string", "the run that published it"),
-        Column("num_rows", "int64", "rows published", "rows"),
+        Column("run_key", "string", "the run"),
+        Column("outcome", "string", "published, or refused: then the table did not change"),
+        Column("reason", "string", "why it was refused", nullable=True),
+        Column("num_rows", "int64", "rows of the night in this table", "rows"),
         Column("content_hash", "string", "the same rows give the same hash, in whatever order"),
         Column("snapshot_ids", "string", "JSON: lake table → Iceberg snapshot read"),
-        Column("published_at", "timestamp", "when the switch was committed", in_hash=False),
+        Column("published_at", "timestamp", "when the run came to publish", in_hash=False),
     ),
 )
 

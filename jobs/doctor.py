@@ -33,7 +33,7 @@ def examine(settings: Settings) -> tuple[int, dict[str, Any]]:
     """Look at everything, print each finding, and return 1 where something is not well."""
     checks: list[Callable[[Settings], Finding]] = [
         look_at_java, look_at_pyspark, look_at_raw, look_at_catalog,
-        look_at_registry, look_at_ports, look_at_disk,
+        look_at_registry, look_at_warehouse, look_at_ports, look_at_disk,
     ]  # fmt: skip
     findings = [check(settings) for check in checks]
     for finding in findings:
@@ -81,6 +81,10 @@ def look_at_catalog(settings: Settings) -> Finding:
 
 def look_at_registry(settings: Settings) -> Finding:
     return _answers("MLflow", lambda: Standing(settings).registry_answers())
+
+
+def look_at_warehouse(settings: Settings) -> Finding:
+    return _answers("warehouse", lambda: Standing(settings).warehouse_answers())
 
 
 def look_at_ports(settings: Settings) -> Finding:

@@ -23,8 +23,10 @@ known up to the end of 28 November, and speak of 29 November and the days after 
 
 # Warehouse
 
-What marketing and inventory read. Connect to the DuckDB file with `read_only`; a connection sees
-one whole night until it connects again.
+What marketing and inventory read: a DuckDB file or a PostgreSQL database, the same tables in both.
+Connect to the file with `read_only`; a connection sees one whole night until it connects again. On
+the server each statement sees one whole night, and so does each `REPEATABLE READ` transaction;
+`warehouse.reader_role` may read and nothing else. `warehouse.keep_nights` cutoffs are kept.
 An older night that is published later never replaces a newer one in the `_latest` views.
 
 | view | holds |

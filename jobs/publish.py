@@ -7,7 +7,8 @@ writes  user_scores, user_recommendations, item_demand      the rows of this cut
 
     python -m jobs.publish --cutoff 2017-11-29
 
-A red audit publishes nothing: the tables of the night before go on answering.
+A red audit publishes nothing: the tables of the night before go on answering. Its reason is entered
+in the ledger and shown on the night's page, which is written at once.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.errors import AuditError
+from contracts.night import REPORT, night_arguments
 from contracts.tables import (
     DEMAND,
     ITEM_DEMAND,
@@ -37,9 +40,10 @@ from jobs.lake.lake import Lake, open_lake
 from jobs.published_models import published_models
 from jobs.running.program import run
 from jobs.running.settings import Settings
+from jobs.running.steps import run_program
 from jobs.warehouse.audit import Expectations, audit
-from jobs.warehouse.night import Publication
 from jobs.warehouse.night_rows import item_demand, user_recommendations, user_scores
+from jobs.warehouse.publication import Publication
 from jobs.warehouse.warehouse import open_warehouse
 from models.registry.registry import Registry
 
@@ -124,12 +128,16 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         snapshot_ids=night.snapshot_ids,
         published_at=datetime.now(UTC),
     )
-    published = open_warehouse(settings).publish(
-        publication, check=lambda staged: audit(staged, expected)
-    )
+    warehouse = open_warehouse(settings)
+    try:
+        published = warehouse.publish(publication, check=lambda rows: audit(rows, expected))
+    except AuditError as refusal:
+        report = run_program(REPORT, night_arguments(str(cutoff)), settings)
+        refusal.details["report"] = report.summary.get("report", report.message)
+        raise
     return {
         "run_key": publication.run_key,
-        "warehouse": str(settings.warehouse_file),
+        "warehouse": warehouse.address,
         "rows": sum(table.num_rows for table in published.values()),
         "tables": {
             name: {"rows": table.num_rows, "content_hash": table.content_hash}

@@ -16,7 +16,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from contracts.errors import NightshiftError
 from contracts.night import NIGHT
-from contracts.tables import SERIES, SESSIONS
+from contracts.tables import PUBLISHED, REFUSED, SERIES, SESSIONS
 from contracts.windows import history_window, one_day
 from jobs.evaluate import open_registry
 from jobs.lake.lake import open_lake
@@ -86,23 +86,32 @@ def part(read: Callable[[], T | Missing]) -> T | Missing:
 
 
 def read_ledger(warehouse: Warehouse, cutoff: date) -> list[dict[str, Any]] | Missing:
+    """The last entry of each table: what is there, and what was refused after it, if anything."""
     rows = warehouse.query(
-        "SELECT table_name, num_rows, content_hash, run_key, "
-        "strftime(published_at, '%Y-%m-%d %H:%M:%S') AS published_at "
-        f"FROM publish_ledger WHERE cutoff = DATE '{cutoff}' "
-        "QUALIFY row_number() OVER (PARTITION BY table_name ORDER BY published_at DESC) = 1 "
-        "ORDER BY table_name DESC"
+        "SELECT table_name, outcome, reason, num_rows, content_hash, run_key, published_at "
+        "FROM publish_ledger WHERE cutoff = $1 ORDER BY published_at, run_key",
+        cutoff,
     ).to_pylist()
-    return rows or Missing(f"the ledger has no row for {cutoff}.")
+    last: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        if row["outcome"] == PUBLISHED:
+            last.pop((row["table_name"], REFUSED), None)
+        last[row["table_name"], row["outcome"]] = {
+            **row,
+            "published_at": row["published_at"].astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        }
+    found = [last[key] for key in sorted(last, reverse=True)]
+    return found or Missing(f"the ledger has no row for {cutoff}.")
 
 
 def read_scores(warehouse: Warehouse, cutoff: date) -> Scores | Missing:
-    where = f"FROM user_scores WHERE cutoff = DATE '{cutoff}'"
     (total,) = warehouse.query(
         "SELECT count(*) AS users, coalesce(sum(purchase_probability_7d), 0) AS buyers, "
         "count(*) FILTER (WHERE churn_probability_28d > 0.5) AS leavers, "
         "coalesce(sum(expected_spend_28d), 0) AS spend, "
-        f"coalesce(quantile_cont(expected_spend_28d, 0.99), 0) AS high {where}"
+        "coalesce(percentile_cont(0.99) WITHIN GROUP (ORDER BY expected_spend_28d), 0) AS high "
+        "FROM user_scores WHERE cutoff = $1",
+        cutoff,
     ).to_pylist()
     if not total["users"]:
         return Missing(f"user_scores has no row for {cutoff}.")
@@ -114,8 +123,9 @@ def read_scores(warehouse: Warehouse, cutoff: date) -> Scores | Missing:
     distributions = {}
     for column, upper in uppers.items():
         bars = warehouse.query(
-            f"SELECT least(floor({column} / {upper} * {NUM_BARS}), {NUM_BARS - 1})::INT AS bar, "
-            f"count(*) AS users {where} GROUP BY ALL"
+            f"SELECT CAST(least(floor({column} / {upper} * {NUM_BARS}), {NUM_BARS - 1}) "
+            "AS INTEGER) AS bar, count(*) AS users FROM user_scores WHERE cutoff = $1 GROUP BY 1",
+            cutoff,
         ).to_pylist()
         counts = {row["bar"]: row["users"] for row in bars}
         distributions[column] = [
@@ -162,17 +172,23 @@ def read_demand(
     settings: Settings, warehouse: Warehouse, cutoff: date
 ) -> list[ItemDemand] | Missing:
     rows = warehouse.query(
-        "SELECT item_id, strftime(target_date, '%Y-%m-%d') AS day, units_p10, expected_units, "
-        f"units_p90 FROM item_demand WHERE cutoff = DATE '{cutoff}' AND item_id IN ("
-        f"SELECT item_id FROM item_demand WHERE cutoff = DATE '{cutoff}' GROUP BY item_id "
-        f"ORDER BY sum(expected_units) DESC, item_id LIMIT {NUM_ITEMS}) ORDER BY target_date"
+        "SELECT item_id, target_date, units_p10, expected_units, units_p90 "
+        "FROM item_demand WHERE cutoff = $1 AND item_id IN ("
+        "SELECT item_id FROM item_demand WHERE cutoff = $1 GROUP BY item_id "
+        f"ORDER BY sum(expected_units) DESC, item_id LIMIT {NUM_ITEMS}) ORDER BY target_date",
+        cutoff,
     ).to_pylist()
     if not rows:
         return Missing(f"item_demand has no row for {cutoff}.")
     expected: dict[str, list[tuple[str, float, float, float]]] = {}
     for row in rows:
         expected.setdefault(row["item_id"], []).append(
-            (row["day"], row["units_p10"], row["expected_units"], row["units_p90"])
+            (
+                row["target_date"].isoformat(),
+                row["units_p10"],
+                row["expected_units"],
+                row["units_p90"],
+            )
         )
     past = part(lambda: read_past(settings, cutoff, expected))
     known = {} if isinstance(past, Missing) else past

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from contracts.errors import MissingRawError, NoChampionError, UnreachableError
 from contracts.night import INGEST, SEQUENCES, SERIES, SESSIONS, Program
-from contracts.tables import EVENTS, PUBLISH_LEDGER, Table
+from contracts.tables import EVENTS, PUBLISH_LEDGER, PUBLISHED, Table
 from contracts.tables import SEQUENCES as SEQUENCES_TABLE
 from contracts.tables import SERIES as SERIES_TABLE
 from contracts.tables import SESSIONS as SESSIONS_TABLE
@@ -47,6 +47,11 @@ class Standing:
         self._registry.candidates()
         return f"{self._settings.mlflow.tracking_uri} answers"
 
+    def warehouse_answers(self) -> str:
+        """Raises UnreachableError."""
+        warehouse = open_warehouse(self._settings)
+        return f"{warehouse.address} " + ("answers" if warehouse.is_made() else "is empty yet")
+
     def first_raw_day(self) -> date:
         """The oldest ingestion day that lies in the raw folder. Raises MissingRawError."""
         folders = sorted(self._settings.raw_folder.glob("ingest_date=*"))
@@ -83,11 +88,15 @@ class Standing:
 
     def published(self) -> dict[str, list[str]]:
         """Warehouse table -> cutoffs that the ledger proves, oldest first."""
-        if not self._settings.warehouse_file.exists():
+        warehouse = open_warehouse(self._settings)
+        if not warehouse.is_made():
             return {}
-        statement = f"SELECT DISTINCT table_name, cutoff FROM {PUBLISH_LEDGER.name} ORDER BY 1, 2"
+        statement = (
+            f"SELECT DISTINCT table_name, cutoff FROM {PUBLISH_LEDGER.name} "
+            "WHERE outcome = $1 ORDER BY 1, 2"
+        )
         found: dict[str, list[str]] = {}
-        for row in open_warehouse(self._settings).query(statement).to_pylist():
+        for row in warehouse.query(statement, PUBLISHED).to_pylist():
             found.setdefault(row["table_name"], []).append(str(row["cutoff"]))
         return found
 

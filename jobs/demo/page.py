@@ -8,7 +8,7 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table as RichTable
 
-from contracts.tables import NIGHTLY
+from contracts.tables import NIGHTLY, Table
 from jobs.running import console
 from jobs.running.settings import Settings
 from jobs.warehouse.warehouse import Warehouse, open_warehouse
@@ -22,22 +22,23 @@ def show_end(
 ) -> dict[str, Any]:
     """Print it, and return its numbers."""
     warehouse = open_warehouse(settings)
-    rows = {table.name: show_table(warehouse, table.name, published) for table in NIGHTLY}
+    rows = {table.name: show_table(warehouse, table, published) for table in NIGHTLY}
     report = settings.reports_folder / str(published) / "index.html"
     metrics = show_metrics(settings, evaluated)
     show_seconds(facts)
-    console.out.print(f"\n[bold]Warehouse[/]  {settings.warehouse_file}")
+    console.out.print(f"\n[bold]Warehouse[/]  {warehouse.address}")
     console.out.print(f"[bold]Report[/]     {report}")
     console.out.print("`make up` brings the pages of Airflow and MLflow back.")
     return {"rows": rows, "metrics": metrics, "report": str(report)}
 
 
-def show_table(warehouse: Warehouse, name: str, cutoff: date) -> int:
+def show_table(warehouse: Warehouse, table: Table, cutoff: date) -> int:
     """The number of rows of a night, and the first of them."""
-    where = f"FROM {name} WHERE cutoff = DATE '{cutoff}'"
-    count = int(warehouse.query(f"SELECT count(*) AS n {where}").to_pylist()[0]["n"])
-    first = warehouse.query(f"SELECT * {where} ORDER BY ALL LIMIT {FIRST_ROWS}")
-    console.out.print(f"\n[bold]{name}[/]: {count:,} rows for {cutoff}")
+    where = f"FROM {table.name} WHERE cutoff = $1"
+    count = int(warehouse.query(f"SELECT count(*) AS n {where}", cutoff).to_pylist()[0]["n"])
+    order = f"ORDER BY {', '.join(table.key)} LIMIT {FIRST_ROWS}"
+    first = warehouse.query(f"SELECT {', '.join(table.column_names)} {where} {order}", cutoff)
+    console.out.print(f"\n[bold]{table.name}[/]: {count:,} rows for {cutoff}")
     shown = RichTable(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     columns = [column for column in first.column_names if column not in NOT_SHOWN]
     for column in columns:

@@ -8,11 +8,20 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 
 from contracts.errors import ConfigError, UnknownKeyError
@@ -33,8 +42,27 @@ class LakeSettings(Section):
     vacuum_hours: PositiveInt  # age from which a file that no snapshot names is left over
 
 
-class WarehouseSettings(Section):
+class FileWarehouse(Section):
     uri: str  # path of a DuckDB file
+    keep_nights: PositiveInt  # newest cutoffs of each table that stay
+
+
+class PostgresWarehouse(Section):
+    uri: str  # postgresql://user@host:port/database, as libpq reads it
+    keep_nights: PositiveInt  # newest cutoffs of each table that stay
+    reader_role: str  # may read the tables and nothing else; made where it is not there
+
+
+def _kind_of(warehouse: object) -> str:
+    uri = warehouse.get("uri") if isinstance(warehouse, dict) else getattr(warehouse, "uri", "")
+    return "server" if str(uri).startswith(("postgresql://", "postgres://")) else "file"
+
+
+WAREHOUSES = {"file": FileWarehouse, "server": PostgresWarehouse}
+WarehouseSettings = Annotated[
+    Annotated[FileWarehouse, Tag("file")] | Annotated[PostgresWarehouse, Tag("server")],
+    Discriminator(_kind_of),
+]
 
 
 class MlflowSettings(Section):
@@ -120,10 +148,6 @@ class Settings(Section):
     @property
     def source_file(self) -> Path:
         return self.file.parent / "sources" / f"{self.source}.yaml"
-
-    @property
-    def warehouse_file(self) -> Path:
-        return self.home / self.warehouse.uri
 
     @property
     def lake_location(self) -> str:
@@ -222,11 +246,14 @@ def _fill(value: Any, home: Path) -> Any:
 
 
 def _config_error(path: Path, error: ErrorDetails) -> ConfigError:
-    key = ".".join(str(part) for part in error["loc"])
+    place = [str(part) for part in error["loc"] if part not in WAREHOUSES]
+    key = ".".join(place)
     if error["type"] == "extra_forbidden":
         section: Any = Settings
-        for part in error["loc"][:-1]:
-            section = section.model_fields[str(part)].annotation
+        for part in place[:-1]:
+            section = section.model_fields[part].annotation
+        for kind in WAREHOUSES.keys() & {*error["loc"]}:
+            section = WAREHOUSES[kind]
         known = [name for name in section.model_fields if name != "file"]
         return UnknownKeyError(str(path), key=key, known=known)
     return ConfigError(

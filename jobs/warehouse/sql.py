@@ -1,11 +1,13 @@
 """The warehouse's SQL as text: tables and views from `contracts/tables.py`, for any engine.
 
-Only standard words are used, so that DuckDB and PostgreSQL read the same statements.
+Only standard words are used, so that DuckDB and PostgreSQL read the same statements. Identifiers
+are quoted; values are bound, but for those of definitions, which no engine binds.
 """
 
 from collections.abc import Iterable
+from datetime import date
 
-from contracts.tables import NIGHTLY, PUBLISH_LEDGER, Column, Table
+from contracts.tables import NIGHTLY, PUBLISH_LEDGER, PUBLISHED, Column, Table
 
 SQL_TYPES = {
     "string": "VARCHAR",
@@ -16,29 +18,45 @@ SQL_TYPES = {
     "date": "DATE",
     "timestamp": "TIMESTAMP WITH TIME ZONE",
 }
+SAME_TYPES = {"DOUBLE": "DOUBLE PRECISION", "CHARACTER VARYING": "VARCHAR", "TEXT": "VARCHAR"}
 WARN_HOURS, ERROR_HOURS = 36, 60  # one night late, two nights late
+LEDGER = f'"{PUBLISH_LEDGER.name}"'
+IS_PUBLISHED = f"outcome = '{PUBLISHED}'"
+
+
+def quoted(name: str) -> str:
+    """An identifier, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def day(cutoff: date) -> str:
+    return f"DATE {literal(cutoff.isoformat())}"
+
+
+def columns_of(table: Table) -> str:
+    return ", ".join(map(quoted, table.column_names))
 
 
 def create_table(table: Table) -> str:
     """The table, if it is not there yet."""
     columns = ", ".join(_column(column) for column in table.columns)
-    return f"CREATE TABLE IF NOT EXISTS {table.name} ({columns})"
+    return f"CREATE TABLE IF NOT EXISTS {quoted(table.name)} ({columns})"
 
 
 def comments(table: Table) -> list[str]:
     """What the contract says of the table and its columns, for the database's own catalogue."""
+    name = quoted(table.name)
     return [
-        f"COMMENT ON TABLE {table.name} IS {literal(table.meaning)}",
+        f"COMMENT ON TABLE {name} IS {literal(table.meaning)}",
         *(
-            f"COMMENT ON COLUMN {table.name}.{column.name} IS {literal(describe(column))}"
+            f"COMMENT ON COLUMN {name}.{quoted(column.name)} IS {literal(describe(column))}"
             for column in table.columns
         ),
     ]
-
-
-def create_views(time_zone: str) -> list[str]:
-    """`<table>_latest` for every nightly table, and `freshness`."""
-    return [*(_latest(table) for table in NIGHTLY), _freshness(time_zone)]
 
 
 def describe(column: Column) -> str:
@@ -46,55 +64,73 @@ def describe(column: Column) -> str:
     return f"{column.meaning} ({column.unit})" if column.unit else column.meaning
 
 
-def insert_from(table: Table, staging: str) -> str:
-    """Take every staged row, in key order, so that a reader of one night reads few blocks."""
-    columns = ", ".join(table.column_names)
-    order = ", ".join(table.key)
-    return f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {staging} ORDER BY {order}"
+def latest_name(table: Table) -> str:
+    return f"{table.name}_latest"
+
+
+def view_names() -> list[str]:
+    return [*map(latest_name, NIGHTLY), "freshness"]
+
+
+def create_latest(table: Table, newest_cutoff: str) -> str:
+    """`<table>_latest`: the rows of the cutoff that a scalar subquery finds."""
+    return (
+        f"CREATE VIEW {quoted(latest_name(table))} AS SELECT {columns_of(table)} "
+        f"FROM {quoted(table.name)} WHERE {quoted(table.partition)} = ({newest_cutoff})"
+    )
+
+
+def newest_published(table: Table) -> str:
+    """The newest cutoff that was published: an older one, published later, does not replace it."""
+    name = literal(table.name)
+    return f"SELECT max(cutoff) FROM {LEDGER} WHERE table_name = {name} AND {IS_PUBLISHED}"
+
+
+def create_freshness(time_zone: str) -> str:
+    """`freshness`: hours since the newest cutoff of each table began, and what to think of it."""
+    midnight = f"CAST(cutoff AS TIMESTAMP) AT TIME ZONE {literal(time_zone)}"
+    seconds = f"EXTRACT(EPOCH FROM (CURRENT_TIMESTAMP - ({midnight})))"
+    return (
+        "CREATE VIEW freshness AS "
+        "SELECT table_name, cutoff, hours_since_cutoff, published_at, "
+        f"CASE WHEN hours_since_cutoff >= {ERROR_HOURS} THEN 'error' "
+        f"WHEN hours_since_cutoff >= {WARN_HOURS} THEN 'warn' ELSE 'ok' END AS status FROM ("
+        "SELECT table_name, cutoff, "
+        f"CAST({seconds} AS DOUBLE PRECISION) / 3600 AS hours_since_cutoff, "
+        "max(published_at) AS published_at, "
+        "row_number() OVER (PARTITION BY table_name ORDER BY cutoff DESC) AS place "
+        f"FROM {LEDGER} WHERE {IS_PUBLISHED} GROUP BY table_name, cutoff) AS nights WHERE place = 1"
+    )
 
 
 def delete_staged_keys(table: Table, staging: str) -> str:
     """Remove the rows that the staged ones replace, key by key."""
-    same = " AND ".join(f"staged.{name} = {table.name}.{name}" for name in table.key)
-    return f"DELETE FROM {table.name} WHERE EXISTS (SELECT 1 FROM {staging} AS staged WHERE {same})"
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _column(column: Column) -> str:
-    return f"{column.name} {SQL_TYPES[column.type]}{'' if column.nullable else ' NOT NULL'}"
-
-
-def _latest(table: Table) -> str:
-    """The newest cutoff that was published: an older one, published later, does not replace it."""
+    name = quoted(table.name)
+    keys = map(quoted, table.key)
+    same = " AND ".join(f"staged.{key} = {name}.{key}" for key in keys)
     return (
-        f"CREATE OR REPLACE VIEW {table.name}_latest AS "
-        f"SELECT {', '.join(table.column_names)} FROM {table.name} WHERE {table.partition} = ("
-        f"SELECT max(cutoff) FROM {PUBLISH_LEDGER.name} "
-        f"WHERE table_name = {literal(table.name)})"
+        f"DELETE FROM {name} WHERE EXISTS (SELECT 1 FROM {quoted(staging)} AS staged WHERE {same})"
     )
 
 
-def _freshness(time_zone: str) -> str:
-    midnight = f"CAST(cutoff AS TIMESTAMP) AT TIME ZONE {literal(time_zone)}"
-    hours = f"EXTRACT(EPOCH FROM (CURRENT_TIMESTAMP - ({midnight}))) / 3600.0"
-    return (
-        "CREATE OR REPLACE VIEW freshness AS "
-        "SELECT table_name, cutoff, hours_since_cutoff, published_at, "
-        f"CASE WHEN hours_since_cutoff >= {ERROR_HOURS} THEN 'error' "
-        f"WHEN hours_since_cutoff >= {WARN_HOURS} THEN 'warn' ELSE 'ok' END AS status FROM ("
-        f"SELECT table_name, cutoff, {hours} AS hours_since_cutoff, "
-        "max(published_at) AS published_at, "
-        "row_number() OVER (PARTITION BY table_name ORDER BY cutoff DESC) AS place "
-        f"FROM {PUBLISH_LEDGER.name} GROUP BY table_name, cutoff) AS nights WHERE place = 1"
-    )
+def insert_from(table: Table, staging: str) -> str:
+    columns = columns_of(table)
+    return f"INSERT INTO {quoted(table.name)} ({columns}) SELECT {columns} FROM {quoted(staging)}"
+
+
+def delete_old(name: str) -> str:
+    """Remove all but the newest nights, whose number is ``$1``, and the night ``$2``."""
+    kept = f"SELECT DISTINCT cutoff FROM {name} ORDER BY cutoff DESC LIMIT $1"
+    oldest = f"SELECT min(cutoff) FROM ({kept}) AS kept"
+    return f"DELETE FROM {name} WHERE cutoff < ({oldest}) AND cutoff <> $2"
 
 
 def differences(table: Table, found: Iterable[tuple[str, str, bool]]) -> list[str]:
     """How a table's columns (name, SQL type, nullable) differ from the contract, in words."""
-    present = {name: (kind, nullable) for name, kind, nullable in found}
+    present = {
+        name: (SAME_TYPES.get(kind.upper(), kind.upper()), nullable)
+        for name, kind, nullable in found
+    }
     said = [f"no column {name}" for name in table.column_names if name not in present]
     said += [f"the column {name}" for name in present if name not in table.column_names]
     for column in table.columns:
@@ -104,3 +140,8 @@ def differences(table: Table, found: Iterable[tuple[str, str, bool]]) -> list[st
         if nullable != column.nullable:
             said.append(f"{column.name} {'with' if nullable else 'without'} nulls")
     return said
+
+
+def _column(column: Column) -> str:
+    kind = SQL_TYPES[column.type]
+    return f"{quoted(column.name)} {kind}{'' if column.nullable else ' NOT NULL'}"

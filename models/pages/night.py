@@ -12,6 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from contracts.tables import PUBLISHED, REFUSED
 from models.pages import plots
 from models.pages.heads import heads
 from models.pages.parts import figure, missing, number, scroll
@@ -156,11 +157,21 @@ def _published(ledger: Sequence[Mapping[str, Any]] | Missing) -> str:
         f"<tr><th scope='row'><code>{escape(row['table_name'])}</code></th>"
         f"<td>{row['num_rows']:,}</td><td class='left'><code>{escape(row['content_hash'])}</code>"
         f"</td><td class='left'><code>{escape(row['run_key'])}</code></td>"
-        f"<td class='left'>{escape(str(row['published_at'])[:19])}</td></tr>"
+        f"<td class='left'>{escape(row['published_at'])}</td></tr>"
         for row in ledger
+        if row["outcome"] == PUBLISHED
     )
+    refused = "".join(
+        f"<p class='refused'><strong>Refused</strong> at {escape(row['published_at'])} UTC: "
+        f"{escape(reason)}</p>"
+        for reason, row in {
+            row["reason"]: row for row in ledger if row["outcome"] == REFUSED
+        }.items()
+    )
+    if not rows:
+        return f"{refused}<p>Nothing of this night was published.</p>"
     return (
-        "<p>These tables were switched together: readers saw all of the night or none of it. "
+        f"{refused}<p>These tables were switched together: readers saw all of the night or none. "
         "Equal rows give an equal content hash, so a night that is run again can be compared.</p>"
         + scroll(
             "<thead><tr><th scope='col'>Table</th><th scope='col'>Rows</th>"

@@ -62,6 +62,7 @@ figcaption b { color: var(--ink); }
 svg.plot { width: 100%; height: auto; display: block; }
 svg.plot text { font-family: inherit; }
 .said { font-size: 1.02rem; }
+.refused { border-left: 3px solid var(--bad); padding-left: .9rem; }
 .missing { color: var(--muted); border-left: 3px solid var(--grid); padding-left: .9rem; }
 .verdict { font-weight: 600; }
 .yes { color: var(--good); } .no { color: var(--bad); }

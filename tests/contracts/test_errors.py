@@ -21,6 +21,7 @@ from contracts.errors import (
     NoChampionError,
     PromotionRefusedError,
     UnknownKeyError,
+    UnknownOutcomeError,
     UnreachableError,
 )
 
@@ -111,6 +112,16 @@ MESSAGES = [
         ),
         "the raw folder at /mnt/raw: found no such folder, expected an answer. "
         "Check that the folder is mounted.",
+    ),
+    (
+        UnknownOutcomeError(
+            "the warehouse at postgresql://db", run_key="publish-1", reason="connection refused"
+        ),
+        "the warehouse at postgresql://db: found no answer to the commit of publish-1, and then "
+        "connection refused, expected the commit's answer, or the ledger's. The night is published "
+        "whole or not at all, and the ledger knows which: "
+        "`SELECT * FROM publish_ledger WHERE run_key = 'publish-1'`. "
+        "Once the warehouse answers, run this again: a night that is there is replaced whole.",
     ),
 ]
 

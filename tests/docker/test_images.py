@@ -10,6 +10,8 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
+from jobs.running.settings import PostgresWarehouse, load_settings
+
 FOLDER = Path(__file__).resolve().parents[2] / "docker"
 DOCKERFILES = sorted(FOLDER.glob("*.Dockerfile"))
 PINNED = re.compile(r"[a-z0-9./-]+:(?=[^:]*[0-9])[A-Za-z0-9._-]+")
@@ -158,3 +160,17 @@ def test_pages_are_open_to_this_computer_only(compose):
 
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_the_programs_publish_to_the_warehouse_that_is_started(compose, monkeypatch):
+    """The scheduler's environment is a configuration that loads, and names the compose's server."""
+    for name, value in compose["x-jobs-environment"].items():
+        if name.startswith("NIGHTSHIFT__"):
+            monkeypatch.setenv(name, re.sub(r"\$\{\w+:\?[^}]*\}", "word", value))
+    warehouse = load_settings().warehouse
+    server = services(compose)["warehouse"]["environment"]
+
+    assert isinstance(warehouse, PostgresWarehouse)
+    assert warehouse.uri == (
+        f"postgresql://{server['POSTGRES_USER']}:word@warehouse/{server['POSTGRES_DB']}"
+    )

@@ -1,5 +1,6 @@
 """What the tests of jobs share: one Spark session, and settings whose home is a fresh folder."""
 
+import itertools
 import logging
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from pyspark.sql import SparkSession
 from jobs.running.settings import PROJECT, Settings, load_settings
 from jobs.running.spark import open_spark
 from models.registry.registry import Registry
+
+from .postgres_server import PostgresServer, find_binaries
 
 # Its farewells come after pytest has closed the stream that they would be written to.
 logging.getLogger("py4j").setLevel(logging.WARNING)
@@ -54,3 +57,37 @@ def registry(settings: Settings, empty_mlflow: Path) -> Registry:
     file.parent.mkdir(parents=True)
     shutil.copy(empty_mlflow, file)
     return Registry(settings.mlflow.tracking_uri, settings.mlflow.model, settings.artifacts_uri)
+
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A running PostgreSQL server of this session's own."""
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
+    server = PostgresServer(binaries)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def postgres_uri(postgres: PostgresServer) -> str:
+    """A database without a table."""
+    return postgres.new_database(f"warehouse_{next(NUMBERS)}")
+
+
+DATABASES = ("duckdb", "postgresql")  # every promise of a warehouse is tested on each
+
+
+@pytest.fixture(params=DATABASES)
+def warehouse_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a new warehouse may be made: a file's path, or a database's URI."""
+    if request.param == "duckdb":
+        return str(tmp_path / "warehouse.duckdb")
+    return str(request.getfixturevalue("postgres_uri"))

@@ -13,6 +13,7 @@ from contracts.errors import AuditError, MissingPartitionError, UnreachableError
 from contracts.tables import (
     DEMAND,
     ITEM_DEMAND,
+    NIGHTLY,
     SCORES,
     SEQUENCES,
     USER_RECOMMENDATIONS,
@@ -220,8 +221,8 @@ def test_a_night_is_published_with_its_ledger_and_its_model(settings, lake, caps
     """Tables, ledger and model row appear together, and say where they come from."""
     summary = run_publish(settings, capsys, CUTOFF)
     warehouse = open_warehouse(settings)
-    ledger = warehouse.query("FROM publish_ledger").to_pylist()
-    (model,) = warehouse.query("FROM models").to_pylist()
+    ledger = warehouse.query("SELECT * FROM publish_ledger").to_pylist()
+    (model,) = warehouse.query("SELECT * FROM models").to_pylist()
     ids = {name: lake.snapshot_id(table) for name, table in TABLES_READ.items()}
 
     assert summary["code"] == 0
@@ -257,7 +258,7 @@ def test_a_second_publish_has_the_same_hashes(settings, lake, capsys):
 
     assert first["tables"] == second["tables"]
     assert first["run_key"] != second["run_key"]
-    assert warehouse.query("FROM user_scores").num_rows == 23
+    assert warehouse.query("SELECT * FROM user_scores").num_rows == 23
 
 
 @pytest.fixture
@@ -275,15 +276,38 @@ def broken_demand(lake, spark) -> Iterator[None]:
 
 @pytest.mark.spark
 def test_a_red_audit_ends_with_3_and_leaves_the_night_before(settings, lake, capsys, broken_demand):
-    """Nothing of the night is published, not even the tables that were sound."""
-    file = Path(settings.warehouse_file)
-    before = file.read_bytes() if file.exists() else b""
+    """Nothing of the night is published; screen, ledger and page say why."""
+    run_publish(settings, capsys, CUTOFF - timedelta(days=1))
+    warehouse = open_warehouse(settings)
+    before = {table: warehouse.query(f"SELECT * FROM {table.name}") for table in NIGHTLY}
     summary = run_publish(settings, capsys, CUTOFF)
-    after = file.read_bytes() if file.exists() else b""
+    reasons = warehouse.query(
+        "SELECT DISTINCT reason FROM publish_ledger WHERE outcome = 'refused' AND cutoff = $1",
+        CUTOFF,
+    )
+    page = Path(summary["report"]).read_text()
 
     assert (summary["code"], summary["error"]) == (3, AuditError.__name__)
     assert "item_demand: 56 rows whose quantiles cross" in summary["message"]
-    assert before == after
+    assert reasons["reason"].to_pylist() == [summary["message"]]
+    assert "item_demand: 56 rows whose quantiles cross" in page
+    assert before == {table: warehouse.query(f"SELECT * FROM {table.name}") for table in NIGHTLY}
+
+
+@pytest.mark.spark
+def test_a_server_is_published_to_by_configuration_alone(
+    settings, lake, capsys, monkeypatch, postgres_uri
+):
+    """The same night, the same hashes: only `warehouse.uri` and the readers' role differ."""
+    in_file = run_publish(settings, capsys, CUTOFF)
+    monkeypatch.setenv("NIGHTSHIFT__WAREHOUSE__URI", postgres_uri)
+    monkeypatch.setenv("NIGHTSHIFT__WAREHOUSE__READER_ROLE", "nightshift_reader")
+    on_server = run_publish(settings, capsys, CUTOFF)
+    warehouse = open_warehouse(load_settings(settings.file))
+
+    assert (on_server["code"], on_server["warehouse"]) == (0, postgres_uri)
+    assert on_server["tables"] == in_file["tables"]
+    assert warehouse.query("SELECT * FROM user_scores_latest").num_rows == 23
 
 
 @pytest.mark.spark

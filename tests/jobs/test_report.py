@@ -4,11 +4,14 @@ import json
 from datetime import date
 
 import duckdb
+import psycopg
 import pytest
 
-from contracts.tables import WAREHOUSE
+from contracts.tables import ITEM_DEMAND, NIGHTLY, PUBLISH_LEDGER, USER_SCORES, WAREHOUSE
 from jobs import report
+from jobs.running.settings import FileWarehouse, PostgresWarehouse
 from jobs.running.summaries import keep_summary
+from jobs.warehouse.postgres_sql import create_parent
 from jobs.warehouse.sql import create_table
 from jobs.warehouse.warehouse import Warehouse, open_warehouse
 from models.pages.night import Missing, Scores
@@ -16,34 +19,42 @@ from models.pages.night import Missing, Scores
 CUTOFF = date(2017, 11, 29)
 
 
+SCORES, DEMAND, LEDGER = (
+    ", ".join(table.column_names) for table in (USER_SCORES, ITEM_DEMAND, PUBLISH_LEDGER)
+)
+NIGHT = f"""
+INSERT INTO user_scores ({SCORES})
+SELECT DATE '{CUTOFF}', 'u' || n, n / 4.0, 1, 1 - n / 4.0, 1, spend, 1, 'm', '1', 'r', now()
+FROM (VALUES (0, 0.0), (1, 5.0), (2, 10.0), (3, 1000.0)) AS users (n, spend);
+INSERT INTO item_demand ({DEMAND})
+SELECT DATE '{CUTOFF}', item, DATE '{CUTOFF}', 1, 2, 12, units, 'weekday-mean-8w'
+FROM (VALUES ('milk', 3.0), ('eggs', 9.0)) AS items (item, units);
+INSERT INTO publish_ledger ({LEDGER})
+SELECT 'user_scores', DATE '{CUTOFF}', run, outcome, reason, 4, '4-ab', '{{}}',
+       CAST(came AS TIMESTAMP WITH TIME ZONE)
+FROM (VALUES ('publish-refused', 'refused', 'mended by now', '2017-11-29 02:00:00+00'),
+             ('publish-first', 'published', NULL, '2017-11-29 03:00:00+00'),
+             ('publish-second', 'published', NULL, '2017-11-29 04:00:00+00'))
+    AS runs (run, outcome, reason, came);
+"""
+
+
 @pytest.fixture
-def warehouse(settings) -> Warehouse:
-    """A real DuckDB file that holds one small night, published twice."""
-    settings.warehouse_file.parent.mkdir(parents=True)
-    with duckdb.connect(str(settings.warehouse_file)) as connection:
-        for table in WAREHOUSE:
-            connection.execute(create_table(table))
-        for n, spend in enumerate((0.0, 5.0, 10.0, 1000.0)):
-            connection.execute(
-                "INSERT INTO user_scores (cutoff, user_id, purchase_probability_7d, "
-                "purchase_decile, churn_probability_28d, churn_decile, expected_spend_28d, "
-                "spend_decile, model_name, model_version, run_id, scored_at) "
-                f"VALUES ('{CUTOFF}', 'u{n}', {n / 4}, 1, {1 - n / 4}, 1, {spend}, 1, "
-                "'m', '1', 'r', now())"
-            )
-        for item, units in (("milk", 3.0), ("eggs", 9.0)):
-            connection.execute(
-                "INSERT INTO item_demand (cutoff, item_id, target_date, units_p10, units_p50, "
-                f"units_p90, expected_units, model_version) VALUES ('{CUTOFF}', '{item}', "
-                f"'{CUTOFF}', 1, 2, 12, {units}, 'weekday-mean-8w')"
-            )
-        for run_key, hour in (("publish-first", 3), ("publish-second", 4)):
-            connection.execute(
-                "INSERT INTO publish_ledger (table_name, cutoff, run_key, num_rows, content_hash, "
-                f"snapshot_ids, published_at) VALUES ('user_scores', '{CUTOFF}', '{run_key}', 4, "
-                f"'4-ab', '{{}}', '2017-11-29 0{hour}:00:00+00')"
-            )
-    return open_warehouse(settings)
+def warehouse(settings, warehouse_uri) -> Warehouse:
+    """A real database that holds one small night, published twice after a refusal."""
+    if warehouse_uri.startswith("postgresql://"):
+        chosen = PostgresWarehouse(uri=warehouse_uri, keep_nights=9, reader_role="reader")
+        made = [create_parent(table) for table in WAREHOUSE]
+        made += [
+            f"CREATE TABLE {table.name}_1 PARTITION OF {table.name} DEFAULT" for table in NIGHTLY
+        ]
+        with psycopg.connect(warehouse_uri) as connection:
+            connection.execute(";".join([*made, NIGHT]))
+    else:
+        chosen = FileWarehouse(uri=warehouse_uri, keep_nights=9)
+        with duckdb.connect(warehouse_uri) as file:
+            file.execute(";".join([*map(create_table, WAREHOUSE), NIGHT]))
+    return open_warehouse(settings.model_copy(update={"warehouse": chosen}))
 
 
 def test_a_night_of_which_nothing_is_there_still_gets_its_page(settings, registry, capsys):
@@ -80,6 +91,24 @@ def test_the_ledger_shows_the_run_whose_rows_are_there(warehouse):
     assert not isinstance(rows, Missing)
     assert [row["run_key"] for row in rows] == ["publish-second"]
     assert rows[0]["published_at"] == "2017-11-29 04:00:00"
+
+
+def test_a_refusal_after_the_last_publish_is_shown_with_its_reason(warehouse, warehouse_uri):
+    """The night on the page is the older one, and above it stands why the newer one is not."""
+    later = (
+        f"INSERT INTO publish_ledger ({LEDGER}) SELECT 'user_scores', DATE '{CUTOFF}', "
+        "'publish-x', 'refused', 'too few users', 1, '1-ff', '{}', now()"
+    )
+    connect = psycopg.connect if warehouse_uri.startswith("postgresql://") else duckdb.connect
+    with connect(warehouse_uri) as connection:
+        connection.execute(later)
+    rows = report.read_ledger(warehouse, CUTOFF)
+
+    assert not isinstance(rows, Missing)
+    assert [(row["run_key"], row["reason"]) for row in rows] == [
+        ("publish-x", "too few users"),
+        ("publish-second", None),
+    ]
 
 
 def test_items_of_most_units_come_first_with_or_without_their_past(warehouse, settings):

@@ -26,8 +26,10 @@ from contracts.tables import SERIES
 from contracts.windows import one_day
 from jobs.cli import app
 from jobs.lake.lake import Lake, open_lake
+from jobs.running.settings import PostgresWarehouse
 from jobs.vacuum import run_vacuum, vacuum
-from jobs.warehouse.warehouse import DuckDBWarehouse
+from jobs.warehouse.duckdb_file import DuckDBFile
+from jobs.warehouse.warehouse import open_warehouse
 
 from . import nights
 from .conftest import settings_in
@@ -320,12 +322,13 @@ def test_tables_of_another_catalog_are_left_alone(settings, lake):
 
 def test_a_killed_publish_leaves_a_copy_that_vacuum_removes(settings):
     """But not while somebody publishes: then the copy may be his."""
-    warehouse = DuckDBWarehouse(settings.warehouse_file, time_zone="UTC")
+    warehouse = open_warehouse(settings)
+    assert isinstance(warehouse, DuckDBFile)
     settings.home.mkdir(exist_ok=True)
-    settings.warehouse_file.write_bytes(b"the night before")
+    warehouse.file.write_bytes(b"the night before")
     copy = settings.home / "warehouse.duckdb.publish-2017-01-05-0a.run"
     copy.write_bytes(b"half")
-    grow_old(settings, copy, settings.warehouse_file)
+    grow_old(settings, copy, warehouse.file)
     with warehouse._lock("publish-2017-01-05-0b"):
         busy = run_vacuum(settings, hours=HOURS, is_dry_run=False)
     removed = run_vacuum(settings, hours=HOURS, is_dry_run=False)
@@ -333,7 +336,17 @@ def test_a_killed_publish_leaves_a_copy_that_vacuum_removes(settings):
     assert (busy["warehouse"], busy["files"]) == ("left alone: a run is publishing", 0)
     assert removed["warehouse"] == {"files": 1, "bytes": 4}
     assert not copy.exists()
-    assert settings.warehouse_file.exists()
+    assert warehouse.file.exists()
+
+
+def test_a_server_has_no_leftovers(settings, postgres_uri):
+    """What a killed publish had written, it has rolled back: vacuum minds the lake alone."""
+    chosen = PostgresWarehouse(uri=postgres_uri, keep_nights=9, reader_role="reader")
+    said = run_vacuum(
+        settings.model_copy(update={"warehouse": chosen}), hours=HOURS, is_dry_run=False
+    )
+
+    assert said["warehouse"] == {"files": 0, "bytes": 0}
 
 
 def test_the_command_lists_before_it_removes(settings, lake):

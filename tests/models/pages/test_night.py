@@ -61,6 +61,8 @@ def whole(evaluation) -> Page:
         ledger=[
             {
                 "table_name": "user_scores",
+                "outcome": "published",
+                "reason": None,
                 "num_rows": 2469,
                 "content_hash": "2469-abc",
                 "run_key": "publish-<1>",

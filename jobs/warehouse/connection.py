@@ -1,0 +1,139 @@
+"""What every ADBC connection to a warehouse is asked: to do, to tell, to take rows."""
+
+import re
+from typing import Any
+
+import pyarrow as pa
+
+from contracts.errors import (
+    AuditError,
+    BusyError,
+    ConfigError,
+    NightshiftError,
+    UnreachableError,
+)
+from contracts.tables import Table
+from jobs.warehouse import sql as sql
+from jobs.warehouse.publication import KEPT, Published
+
+CANNOT_HOLD = "22"  # SQLSTATE classes: values
+GONE = ("08", "25P03", "57", "53", "58", "XX")  # the link, the server, its disk and memory
+WAITED = ("55P03",)  # for a lock, longer than allowed
+
+
+def execute(connection: Any, statement: str, *values: object) -> None:
+    """``$1``, ``$2``, … of the statement are bound to the values."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values or None)
+
+
+def rows_of(connection: Any, statement: str, *values: object) -> pa.Table:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values or None)
+        rows: pa.Table = cursor.fetch_arrow_table()
+        return rows
+
+
+def append(connection: Any, target: str, rows: pa.Table) -> None:
+    """Bulk ingest, whatever the order of the target's columns."""
+    with connection.cursor() as cursor:
+        cursor.adbc_ingest(target, rows.select(_order(connection, target)), mode="append")
+
+
+def upsert(connection: Any, table: Table, rows: pa.Table) -> None:
+    """Put rows in place of those with the same key."""
+    staging = f"staged_{table.name}"
+    with connection.cursor() as cursor:
+        cursor.adbc_ingest(staging, rows.select(table.column_names), mode="create", temporary=True)
+    execute(connection, sql.delete_staged_keys(table, staging))
+    execute(connection, sql.insert_from(table, staging))
+    execute(connection, f"DROP TABLE {sql.quoted(staging)}")
+
+
+def published_by(connection: Any, run_key: str) -> dict[str, Published]:
+    """What the ledger says that a run has published: nothing, or the whole of its night."""
+    found = rows_of(
+        connection,
+        f"SELECT table_name, num_rows, content_hash FROM {sql.LEDGER} "
+        f"WHERE run_key = $1 AND {sql.IS_PUBLISHED}",
+        run_key,
+    )
+    return {
+        row["table_name"]: Published(row["num_rows"], row["content_hash"])
+        for row in found.to_pylist()
+    }
+
+
+def check_columns(connection: Any, table: Table, where: str) -> None:
+    """A table made by another version is never altered in silence. Raises ConfigError."""
+    found = rows_of(
+        connection,
+        "SELECT column_name, data_type, is_nullable FROM information_schema.columns "
+        "WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position",
+        table.name,
+    ).to_pylist()
+    said = sql.differences(
+        table,
+        [(row["column_name"], row["data_type"], row["is_nullable"] == "YES") for row in found],
+    )
+    if said:
+        raise ConfigError(
+            f"{where}: table {table.name}",
+            found=", ".join(said),
+            expected="the columns of contracts/tables.py",
+            do=f"{KEPT}Alter or rename the table, or name another warehouse in warehouse.uri, "
+            "then publish again.",
+        )
+
+
+def our_error(error: Exception, *, address: str, do: str) -> NightshiftError:
+    """What an error of the driver or of the system means to whoever started the program."""
+    if isinstance(error, NightshiftError):
+        return error
+    reason = first_line(error)
+    state = getattr(error, "sqlstate", None) or ""
+    if state.startswith(CANNOT_HOLD):
+        return AuditError(
+            f"the warehouse at {address}",
+            found=reason,
+            expected="rows that the database can hold",
+            do=f"{KEPT}Correct what made these rows, then publish again.",
+        )
+    if state in WAITED:
+        return BusyError(
+            address,
+            found=reason,
+            expected="no other program with a lock on the tables",
+            do=f"{KEPT}Wait for it to end, then run this again.",
+        )
+    if state and not state.startswith(GONE):
+        return ConfigError(
+            f"the warehouse at {address}",
+            found=reason,
+            expected="a database that publish may write to",
+            do=f"{KEPT}Correct the database or the role in warehouse.uri, then run this again.",
+        )
+    return UnreachableError("the warehouse", address=address, reason=reason, do=do)
+
+
+def first_line(error: Exception) -> str:
+    """What happened, in the database's own words, without those of the driver around them."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    line = lines[0].strip() if lines else type(error).__name__
+    return re.sub(r"^.*?(?:ERROR|FATAL|PANIC): +", "", line)
+
+
+def without_password(uri: str) -> str:
+    """The URI as it may be shown."""
+    shown = re.sub(r"(//|^)([^:@/?]*):[^@/]*@", r"\1\2@", uri)
+    return re.sub(r"([?&])password=[^&]*", r"\1password=…", shown)
+
+
+def _order(connection: Any, target: str) -> list[str]:
+    found = rows_of(
+        connection,
+        "SELECT column_name FROM information_schema.columns "
+        "WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position",
+        target,
+    )
+    return [str(name) for name in found["column_name"].to_pylist()]

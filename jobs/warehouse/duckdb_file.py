@@ -1,0 +1,247 @@
+"""A warehouse that is a DuckDB file.
+
+DuckDB lets one process write a file and then lets nobody read it, so the writer works on a copy
+beside the file and renames it over the file at the end: a reader keeps the whole old file until it
+connects again, and a writer that is killed leaves nothing but a copy, which the next one removes.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import adbc_driver_manager
+import duckdb
+import pyarrow as pa
+from adbc_driver_duckdb import dbapi
+
+from contracts.errors import AuditError, BusyError, UnreachableError
+from contracts.tables import MODELS, NIGHTLY, PUBLISH_LEDGER, WAREHOUSE
+from jobs.warehouse import sql as sql
+from jobs.warehouse.connection import (
+    append,
+    check_columns,
+    execute,
+    first_line,
+    our_error,
+    published_by,
+    rows_of,
+    upsert,
+)
+from jobs.warehouse.fingerprint import Fingerprint, fingerprint_query
+from jobs.warehouse.publication import (
+    KEPT,
+    Check,
+    Publication,
+    Published,
+    approve,
+    check_staged,
+    ledger_rows,
+    said_of,
+)
+
+
+class DuckDBFile:
+    """The file, and beside it a lock file and, during a run, the run's copy."""
+
+    def __init__(self, file: Path, *, time_zone: str, keep_nights: int) -> None:
+        self.file = file
+        self.time_zone = time_zone
+        self.keep_nights = keep_nights
+
+    @property
+    def address(self) -> str:
+        return str(self.file)
+
+    def publish(self, publication: Publication, *, check: Check) -> dict[str, Published]:
+        with self._ours(), self._lock(publication.run_key):
+            try:
+                return self._replaced(publication, lambda one: self._night(one, publication, check))
+            except AuditError as error:
+                reason = str(error)
+                self._replaced(publication, lambda one: _refused(one, publication, reason))
+                raise
+
+    def query(self, statement: str, *values: object) -> pa.Table:
+        if not self.file.exists():
+            raise UnreachableError(
+                "the warehouse",
+                address=self.address,
+                reason="no such file",
+                do="Run `nightshift publish` first, or correct warehouse.uri.",
+            )
+        try:
+            with duckdb.connect(self.address, read_only=True) as connection:
+                return connection.sql(statement, params=list(values)).to_arrow_table()
+        except duckdb.IOException as error:
+            raise UnreachableError(
+                "the warehouse",
+                address=self.address,
+                reason=first_line(error),
+                do="Close the program that holds the file open for writing, then run this again.",
+            ) from error
+
+    def is_made(self) -> bool:
+        return self.file.exists()
+
+    def leftovers(self, *, older_than: datetime) -> list[Path]:
+        if not self._copies():
+            return []
+        with self._lock("vacuum"):  # while we hold it, no copy belongs to a living run
+            limit = older_than.timestamp()
+            return [copy for copy in self._copies() if copy.stat().st_mtime < limit]
+
+    def _night(
+        self, connection: Any, publication: Publication, check: Check
+    ) -> dict[str, Published]:
+        """Stage while the audit runs, compare, enter in the ledger; not committed."""
+        if published := published_by(connection, publication.run_key):
+            return published
+        with ThreadPoolExecutor(1) as auditor:
+            approving = auditor.submit(approve, publication.nightly, check)
+            for table, rows in publication.nightly.items():
+                name = sql.quoted(table.name)
+                execute(connection, f"DELETE FROM {name} WHERE cutoff = $1", publication.cutoff)
+                append(connection, table.name, rows)
+            approval = approving.result()
+        this_night = f"WHERE cutoff = {sql.day(publication.cutoff)}"
+        for table in publication.nightly:
+            source = f"{sql.quoted(table.name)} {this_night}"
+            (found,) = rows_of(connection, fingerprint_query(table, source)).to_pylist()
+            check_staged(table, Fingerprint(**found), approval)
+        upsert(connection, MODELS, publication.models)
+        append(connection, PUBLISH_LEDGER.name, ledger_rows(publication, approval.published))
+        self._retain(connection, publication.cutoff)
+        return approval.published
+
+    def _retain(self, connection: Any, published: date) -> None:
+        """Keep the newest nights of each table, and the one that was just published."""
+        for table in NIGHTLY:
+            name = sql.quoted(table.name)
+            execute(connection, sql.delete_old(name), self.keep_nights, published)
+
+    def _set_up(self, connection: Any) -> None:
+        execute(connection, "SET TimeZone = 'UTC'")
+        for table in WAREHOUSE:
+            execute(connection, sql.create_table(table))
+            check_columns(connection, table, self.address)
+        for name in sql.view_names():
+            execute(connection, f"DROP VIEW IF EXISTS {sql.quoted(name)}")
+        for table in NIGHTLY:
+            execute(connection, sql.create_latest(table, sql.newest_published(table)))
+        execute(connection, sql.create_freshness(self.time_zone))
+        for statement in (said for table in WAREHOUSE for said in sql.comments(table)):
+            execute(connection, statement)
+
+    def _replaced(
+        self, publication: Publication, change: Callable[[Any], dict[str, Published]]
+    ) -> dict[str, Published]:
+        """Change a copy, whole, and put it in the file's place."""
+        copy = self.file.with_name(f"{self.file.name}.{publication.run_key}.run")
+        try:
+            self._remove_copies()
+            self._copy_to(copy)
+            with dbapi.connect(str(copy), autocommit=False) as connection:
+                self._set_up(connection)
+                said = change(connection)
+                connection.commit()
+                execute(connection, "CHECKPOINT")  # all in one file: the rename moves one file
+            _sync(copy)
+            self._switch(copy, publication.run_key)
+        finally:
+            copy.unlink(missing_ok=True)
+            _log_of(copy).unlink(missing_ok=True)
+        return said
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            yield
+        except (OSError, adbc_driver_manager.Error) as error:
+            do = f"{KEPT}Check the file, its folder and the space on its disk, then run this again."
+            raise our_error(error, address=self.address, do=do) from error
+
+    @contextmanager
+    def _lock(self, run_key: str) -> Iterator[None]:
+        """Hold the warehouse's lock: the system lets go of it even when this process is killed."""
+        with open(f"{self.file}.lock", "a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise BusyError(
+                    self.address,
+                    found=f"{lock.read().strip() or 'another run'} publishing",
+                    expected="no other publisher",
+                    do=f"{KEPT}Wait for it to end, then run this again.",
+                ) from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} ({run_key})")
+            lock.flush()
+            yield
+
+    def _copy_to(self, copy: Path) -> None:
+        if not self.file.exists():
+            return
+        with open(self.file, "rb") as file:
+            try:  # DuckDB's own lock: refused while someone has the file open for writing
+                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                raise BusyError(
+                    self.address,
+                    found="another program with the file open for writing",
+                    expected="readers only",
+                    do=f"{KEPT}Close that program, or let it connect with read_only, "
+                    "then run this again.",
+                ) from None
+            shutil.copyfile(self.file, copy)
+            if _log_of(self.file).exists():  # of a writer that is not ours and was killed
+                shutil.copyfile(_log_of(self.file), _log_of(copy))
+
+    def _switch(self, copy: Path, run_key: str) -> None:
+        """Put the copy in the file's place. From here on the night is published."""
+        try:
+            _log_of(self.file).unlink(missing_ok=True)  # it is in the copy already
+            os.replace(copy, self.file)
+            _sync(self.file.parent)
+        except OSError:
+            if not self._has_run(run_key):  # the ledger knows what came of it
+                raise
+
+    def _has_run(self, run_key: str) -> bool:
+        ledger = f"SELECT 1 FROM {sql.LEDGER} WHERE run_key = $1"
+        return self.file.exists() and self.query(ledger, run_key).num_rows > 0
+
+    def _remove_copies(self) -> None:
+        """Copies that lie about while we hold the lock are of runs that were killed."""
+        for copy in self._copies():
+            copy.unlink()
+
+    def _copies(self) -> list[Path]:
+        return sorted(self.file.parent.glob(f"{self.file.name}.*.run*"))
+
+
+def _refused(connection: Any, publication: Publication, reason: str) -> dict[str, Published]:
+    said = said_of(publication.nightly)
+    append(connection, PUBLISH_LEDGER.name, ledger_rows(publication, said, refusal=reason))
+    return {}
+
+
+def _log_of(file: Path) -> Path:
+    """DuckDB's write-ahead log of a database file."""
+    return file.with_name(f"{file.name}.wal")
+
+
+def _sync(path: Path) -> None:
+    """Have the disk keep the file, or the folder's list of files, before we go on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

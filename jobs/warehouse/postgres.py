@@ -1,0 +1,244 @@
+"""A warehouse on a PostgreSQL server.
+
+A night is one transaction: its rows are bulk-loaded into a partition of their own that nobody sees
+yet, audited, compared with what was audited, attached and entered in the ledger. A cutoff that is
+there already is deleted and loaded again in its partition. Neither waits for readers, nor do they.
+"""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import adbc_driver_manager
+import pyarrow as pa
+from adbc_driver_postgresql import dbapi
+
+from contracts.errors import AuditError, BusyError, UnknownOutcomeError, UnreachableError
+from contracts.tables import MODELS, NIGHTLY, PUBLISH_LEDGER, WAREHOUSE, Table
+from jobs.warehouse import postgres_sql, sql
+from jobs.warehouse.connection import (
+    append,
+    check_columns,
+    execute,
+    first_line,
+    our_error,
+    published_by,
+    rows_of,
+    upsert,
+    without_password,
+)
+from jobs.warehouse.fingerprint import fingerprint
+from jobs.warehouse.publication import (
+    KEPT,
+    Check,
+    Publication,
+    Published,
+    approve,
+    check_staged,
+    ledger_rows,
+    said_of,
+)
+
+ANSWER_SECONDS = 60.0  # how long a commit's outcome is asked for when its answer was lost
+LOCK_SECONDS = 10  # the longest wait for a reader, where a definition changes
+DROP_SECONDS = 2  # the longest wait for a reader, where an old night is dropped
+LINK = {  # a peer that has vanished is noticed within a minute
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+
+
+class PostgresServer:
+    """Each call is a connection of its own; a publisher's holds the lock until it is closed."""
+
+    def __init__(self, uri: str, *, time_zone: str, keep_nights: int, reader_role: str) -> None:
+        self._uri = uri
+        self.time_zone = time_zone
+        self.keep_nights = keep_nights
+        self.reader_role = reader_role
+
+    @property
+    def address(self) -> str:
+        return without_password(self._uri)
+
+    def publish(self, publication: Publication, *, check: Check) -> dict[str, Published]:
+        with self._connected() as connection:
+            self._hold_lock(connection, publication.run_key)
+            self._set_up(connection)
+            if published := published_by(connection, publication.run_key):
+                return published
+            try:
+                published = self._write(connection, publication, check)
+            except (AuditError, adbc_driver_manager.DataError) as error:
+                refusal = our_error(error, address=self.address, do="")
+                connection.rollback()
+                self._refuse(connection, publication, str(refusal))
+                raise refusal from error
+            try:
+                connection.commit()
+            except adbc_driver_manager.Error as error:
+                with suppress(adbc_driver_manager.Error):
+                    connection.close()  # it holds the lock that tells us when its end has come
+                return self._settled(publication.run_key, error)
+            self._retain(connection, publication)
+        return published
+
+    def query(self, statement: str, *values: object) -> pa.Table:
+        with self._connected(do="Start it, or correct warehouse.uri.") as connection:
+            return rows_of(connection, statement, *values)
+
+    def is_made(self) -> bool:
+        name = PUBLISH_LEDGER.name
+        found = self.query("SELECT to_regclass($1) IS NOT NULL AS is_made", name)
+        return bool(found["is_made"][0].as_py())
+
+    def leftovers(self, *, older_than: datetime) -> list[Path]:
+        return []  # what a killed run has written, the server has rolled back
+
+    def _write(
+        self, connection: Any, publication: Publication, check: Check
+    ) -> dict[str, Published]:
+        """Stage while the audit runs, compare, attach, enter in the ledger; not committed."""
+        cutoff = publication.cutoff
+        partitions = {
+            table: postgres_sql.partition_name(table, cutoff) for table in publication.nightly
+        }
+        there = {name for table in partitions for name in _partitions(connection, table)}
+        with ThreadPoolExecutor(1) as auditor:
+            approving = auditor.submit(approve, publication.nightly, check)
+            for table, name in partitions.items():
+                if name in there:
+                    execute(connection, f"DELETE FROM {sql.quoted(name)}")
+                else:
+                    execute(connection, postgres_sql.create_partition(table, name))
+                append(connection, name, publication.nightly[table])
+            approval = approving.result()
+        for table, name in partitions.items():
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT {sql.columns_of(table)} FROM {sql.quoted(name)}")
+                staged = fingerprint(cursor.fetch_record_batch(), table)
+            check_staged(table, staged, approval)
+            if name not in there:
+                execute(connection, postgres_sql.attach_partition(table, name, cutoff))
+        upsert(connection, MODELS, publication.models)
+        append(connection, PUBLISH_LEDGER.name, ledger_rows(publication, approval.published))
+        return approval.published
+
+    def _refuse(self, connection: Any, publication: Publication, reason: str) -> None:
+        refused = ledger_rows(publication, said_of(publication.nightly), refusal=reason)
+        append(connection, PUBLISH_LEDGER.name, refused)
+        connection.commit()
+
+    def _settled(self, run_key: str, lost: Exception) -> dict[str, Published]:
+        """What became of a commit whose answer did not come: the ledger knows. Never tried again.
+
+        The lost connection's transaction has ended, one way or the other, once its lock is free.
+        """
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                with self._connected() as connection:
+                    self._hold_lock(connection, run_key)
+                    published = published_by(connection, run_key)
+                break
+            except (UnreachableError, BusyError) as error:
+                if time.monotonic() > deadline:
+                    raise UnknownOutcomeError(
+                        f"the warehouse at {self.address}", run_key=run_key, reason=str(error.found)
+                    ) from lost
+                time.sleep(0.2)
+        if not published:
+            raise self._unreachable(first_line(lost)) from lost
+        return published
+
+    def _retain(self, connection: Any, publication: Publication) -> None:
+        """Drop all but the newest nights. A night that is being read stays until the next run."""
+        for table in NIGHTLY:
+            nights = {
+                cutoff: name
+                for name in _partitions(connection, table)
+                if (cutoff := postgres_sql.partition_cutoff(table, name))
+            }
+            for cutoff in sorted(nights, reverse=True)[self.keep_nights :]:
+                if cutoff == publication.cutoff:
+                    continue
+                try:
+                    execute(connection, f"SET LOCAL lock_timeout = '{DROP_SECONDS}s'")
+                    execute(connection, f"DROP TABLE {sql.quoted(nights[cutoff])}")
+                    connection.commit()
+                except adbc_driver_manager.Error:  # published is published, whatever is in the way
+                    with suppress(adbc_driver_manager.Error):
+                        connection.rollback()
+
+    def _set_up(self, connection: Any) -> None:
+        """Make tables, views, comments and grants, where they are not as they should be."""
+        execute(connection, f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+        for table in WAREHOUSE:
+            execute(connection, postgres_sql.create_parent(table))
+            check_columns(connection, table, self.address)
+        statements = postgres_sql.set_up(self.time_zone)
+        statements += postgres_sql.grants(self.reader_role)
+        mark = postgres_sql.mark_of(statements)
+        setup = sql.quoted(postgres_sql.SETUP)
+        execute(connection, f"CREATE TABLE IF NOT EXISTS {setup} (mark VARCHAR NOT NULL)")
+        if rows_of(connection, f"SELECT mark FROM {setup}")["mark"].to_pylist() != [mark]:
+            self._make_role(connection)
+            for statement in statements:
+                execute(connection, statement)
+            execute(connection, f"DELETE FROM {setup}")
+            execute(connection, f"INSERT INTO {setup} VALUES ($1)", mark)
+        connection.commit()
+
+    def _make_role(self, connection: Any) -> None:
+        found = rows_of(connection, "SELECT 1 FROM pg_roles WHERE rolname = $1", self.reader_role)
+        if not found.num_rows:
+            execute(connection, f"CREATE ROLE {sql.quoted(self.reader_role)} NOLOGIN")
+
+    def _hold_lock(self, connection: Any, run_key: str) -> None:
+        """Hold the warehouse's lock until the connection is closed. Raises BusyError."""
+        execute(connection, f"SET application_name = {sql.literal(run_key[:63])}")
+        execute(connection, "SET TimeZone = 'UTC'")
+        if not rows_of(connection, postgres_sql.TRY_LOCK)["is_ours"][0].as_py():
+            holders = rows_of(connection, postgres_sql.HOLDER).to_pylist()
+            named = [f"server process {one['pid']} ({one['application_name']})" for one in holders]
+            raise BusyError(
+                self.address,
+                found=f"{', '.join(named) or 'another run'} publishing",
+                expected="no other publisher",
+                do=f"{KEPT}Wait for it to end, then run this again.",
+            )
+        connection.commit()
+
+    @contextmanager
+    def _connected(self, *, do: str = "") -> Iterator[Any]:
+        do = do or f"{KEPT}Start it, or mend the way to it, then run this again."
+        try:
+            link = "&".join(f"{k}={v}" for k, v in LINK.items() if f"{k}=" not in self._uri)
+            uri = f"{self._uri}{'&' if '?' in self._uri else '?'}{link}"
+            connection = dbapi.connect(uri, autocommit=False)
+            try:
+                yield connection
+            finally:
+                with suppress(adbc_driver_manager.Error):
+                    connection.close()
+        except adbc_driver_manager.Error as error:
+            raise our_error(error, address=self.address, do=do) from error
+
+    def _unreachable(self, reason: str) -> UnreachableError:
+        return UnreachableError(
+            "the warehouse",
+            address=self.address,
+            reason=reason,
+            do=f"{KEPT}Start it, or mend the way to it, then run this again.",
+        )
+
+
+def _partitions(connection: Any, table: Table) -> list[str]:
+    found = rows_of(connection, postgres_sql.PARTITIONS, sql.quoted(table.name))
+    return [str(name) for name in found["relname"].to_pylist()]

@@ -1,0 +1,110 @@
+"""A PostgreSQL server of the tests' own: its folder, its port, its process, nobody else's.
+
+The server refuses to run as root, so root starts it as ``postgres`` or ``nobody``.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+OPTIONS = {
+    "listen_addresses": "127.0.0.1",
+    "fsync": "off",  # the tests kill processes, not the machine
+    "max_connections": "40",
+    "shared_buffers": "64MB",
+}
+
+
+def find_binaries() -> Path | None:
+    """The folder of the newest server that is installed."""
+    on_path = shutil.which("postgres")
+    found = [Path(on_path).parent] if on_path else []
+    installed = Path("/usr/lib/postgresql").glob("*/bin/postgres")
+    newest = sorted(installed, key=lambda file: float(file.parts[-3]))
+    return ([*found, *(file.parent for file in newest)] or [None])[-1]
+
+
+class PostgresServer:
+    """Made once, started and stopped at will."""
+
+    def __init__(self, binaries: Path) -> None:
+        self._binaries = binaries
+        self._user = _unprivileged()
+        self.folder = Path(tempfile.mkdtemp(prefix="nightshift-postgres-"))
+        self.own(self.folder)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+        init = ["--pgdata", str(self.folder / "data"), "--username", "nightshift"]
+        command = [str(binaries / "initdb"), *init, "--auth", "trust", "--no-sync", "--encoding"]
+        self._run([*command, "UTF8", "--locale", "C"]).wait()
+
+    def start(self) -> None:
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items()]
+        places = ["-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder)]
+        self._process = self._run([str(self._binaries / "postgres"), *places, *options])
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                psycopg.connect(self.uri("postgres"), connect_timeout=5).close()
+                return
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline, (self.folder / "log").read_text()
+                time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT ends sessions and shuts down; SIGQUIT dies at once, as a crash does."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+            self._process.wait(timeout=60)
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def uri(self, database: str, user: str = "nightshift") -> str:
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self, name: str, *, tablespace: str = "pg_default") -> str:
+        """Its URI."""
+        create = sql.SQL("CREATE DATABASE {} TABLESPACE {}")
+        statement = create.format(sql.Identifier(name), sql.Identifier(tablespace))
+        with psycopg.connect(self.uri("postgres"), autocommit=True) as connection:
+            connection.execute(statement)
+        return self.uri(name)
+
+    def own(self, folder: Path) -> None:
+        """Let the server write there."""
+        folder.chmod(0o755)
+        if self._user is not None:
+            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
+
+    def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
+        who = {"user": self._user.pw_uid, "group": self._user.pw_gid} if self._user else {}
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                extra_groups=[] if self._user else None,
+                **who,
+            )
+
+
+def _unprivileged() -> pwd.struct_passwd | None:
+    if os.geteuid() != 0:
+        return None
+    names = {one.pw_name: one for one in pwd.getpwall()}
+    return names.get("postgres") or names["nobody"]

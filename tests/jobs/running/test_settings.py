@@ -1,0 +1,45 @@
+"""The configuration of a deployment: what it may say of the warehouse, and what it may not."""
+
+import pytest
+
+from contracts.errors import ConfigError, UnknownKeyError
+from jobs.running.settings import FileWarehouse, PostgresWarehouse, Settings, load_settings
+
+URI = "postgresql://ann@db:5432/warehouse"
+
+
+def changed(settings: Settings, monkeypatch: pytest.MonkeyPatch, **values: str) -> Settings:
+    for name, value in values.items():
+        monkeypatch.setenv(f"NIGHTSHIFT__WAREHOUSE__{name.upper()}", value)
+    return load_settings(settings.file)
+
+
+def test_the_uri_says_which_kind_of_warehouse_it_is(settings, monkeypatch):
+    """A path is a DuckDB file; a server's URI is a server, and names its readers' role."""
+    file = settings.warehouse
+    server = changed(settings, monkeypatch, uri=URI, reader_role="readers").warehouse
+
+    assert file == FileWarehouse(uri="warehouse.duckdb", keep_nights=90)
+    assert server == PostgresWarehouse(uri=URI, keep_nights=90, reader_role="readers")
+
+
+def test_a_file_has_no_readers_role(settings, monkeypatch):
+    """A setting without effect cannot be written."""
+    with pytest.raises(UnknownKeyError) as refused:
+        changed(settings, monkeypatch, reader_role="readers")
+
+    assert str(refused.value) == (
+        f"{settings.file}: found the key 'warehouse.reader_role', "
+        "expected one of keep_nights, uri. Correct the spelling or remove the key."
+    )
+
+
+def test_a_server_without_its_readers_role_is_refused(settings, monkeypatch):
+    """What is required is asked for by name."""
+    with pytest.raises(ConfigError) as refused:
+        changed(settings, monkeypatch, uri=URI)
+
+    assert str(refused.value) == (
+        f"{settings.file}: warehouse.reader_role: found nothing, expected field required. "
+        "Correct the value."
+    )

@@ -1,0 +1,149 @@
+"""A DuckDB file as the warehouse: it is replaced whole, and what others do with it is respected."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from contracts.errors import BusyError, UnreachableError
+from contracts.tables import WAREHOUSE
+from jobs.warehouse.duckdb_file import DuckDBFile
+
+from .one_night import TUESDAY, WEDNESDAY, open_at, publish, shares
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> DuckDBFile:
+    made = open_at(str(tmp_path / "warehouse.duckdb"))
+    assert isinstance(made, DuckDBFile)
+    return made
+
+
+def test_an_open_reader_keeps_its_whole_old_view(warehouse):
+    """A report that is running sees one night from its first query to its last."""
+    publish(warehouse, TUESDAY, share=0.1)
+    question = "SELECT DISTINCT purchase_probability_7d FROM user_scores_latest"
+    with duckdb.connect(str(warehouse.file), read_only=True) as reader:
+        before = reader.sql(question).fetchall()
+        publish(warehouse, WEDNESDAY, "run-2", 0.2)
+
+        assert before == reader.sql(question).fetchall() == [(0.1,)]
+    assert shares(warehouse) == [0.2]
+
+
+# A publisher in a process of its own; FAULT is code that runs before it publishes.
+OPEN_FOR_WRITING = """
+import duckdb, os, signal, sys
+connection = duckdb.connect({file!r})
+connection.execute("CREATE TABLE mine AS SELECT 42 AS answer")
+print("ready", flush=True)
+{then}
+"""
+
+
+def test_a_file_open_for_writing_is_not_copied(warehouse):
+    """A copy of a file that somebody is changing could be torn: the run says so and waits."""
+    publish(warehouse, TUESDAY)
+    script = OPEN_FOR_WRITING.format(file=str(warehouse.file), then="sys.stdin.read()")
+    analyst = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with analyst:
+        assert analyst.stdout is not None
+        analyst.stdout.readline()
+        with pytest.raises(BusyError) as caught:
+            publish(warehouse, WEDNESDAY, "run-2")
+        analyst.communicate()
+
+    assert str(caught.value) == (
+        f"{warehouse.file}: found another program with the file open for writing, "
+        "expected readers only. Nothing was published and the tables of the night before still "
+        "answer. Close that program, or let it connect with read_only, then run this again."
+    )
+
+
+def test_what_a_killed_writer_left_in_its_log_is_kept(warehouse):
+    """An analyst's own table, committed but still in DuckDB's log, survives the switch."""
+    publish(warehouse, TUESDAY, share=0.1)
+    script = OPEN_FOR_WRITING.format(
+        file=str(warehouse.file), then="os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=False)
+    has_log = warehouse.file.with_name("warehouse.duckdb.wal").exists()
+    publish(warehouse, WEDNESDAY, "run-2", 0.2)
+
+    assert has_log
+    assert warehouse.query("FROM mine")["answer"].to_pylist() == [42]
+    assert shares(warehouse) == [0.2]
+
+
+def test_a_failed_rename_publishes_nothing_and_says_so(warehouse, monkeypatch):
+    """The outcome is read from the ledger: yesterday's file is in place, so nothing happened."""
+    publish(warehouse, TUESDAY, share=0.1)
+
+    def full(*paths: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(UnreachableError) as caught:
+        publish(warehouse, WEDNESDAY, "run-2")
+
+    assert shares(warehouse) == [0.1]
+    assert str(caught.value) == (
+        f"the warehouse at {warehouse.file}: found [Errno 28] No space left on device, "
+        "expected an answer. Nothing was published and the tables of the night before still "
+        "answer. Check the file, its folder and the space on its disk, then run this again."
+    )
+
+
+def test_a_failure_after_the_rename_is_a_published_night(warehouse, monkeypatch):
+    """When the ledger in place has the run, the night is out: raising would make it run twice."""
+    replace = os.replace
+
+    def replace_then_fail(*paths: str) -> None:
+        replace(*paths)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("os.replace", replace_then_fail)
+    published = publish(warehouse, WEDNESDAY)
+
+    assert published["user_scores"].num_rows == 2
+    assert shares(warehouse) == [0.5]
+
+
+def test_every_table_and_column_explains_itself_in_the_database(warehouse):
+    """An analyst finds the contract's words in the database's own catalogue."""
+    publish(warehouse, WEDNESDAY)
+    comments = warehouse.query("SELECT table_name, comment FROM duckdb_tables()").to_pylist()
+    columns = warehouse.query(
+        "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE comment IS NOT NULL"
+    ).to_pylist()
+
+    assert {row["table_name"]: row["comment"] for row in comments} == {
+        table.name: table.meaning for table in WAREHOUSE
+    }
+    assert len(columns) == sum(len(table.columns) for table in WAREHOUSE)
+    assert any(row["comment"].endswith("(0 to 1)") for row in columns)
+
+
+def test_a_missing_warehouse_says_what_to_run(warehouse):
+    """Reading before the first night is a clear message, not an empty table."""
+    with pytest.raises(UnreachableError) as caught:
+        warehouse.query("FROM user_scores_latest")
+
+    assert str(caught.value) == (
+        f"the warehouse at {warehouse.file}: found no such file, expected an answer. "
+        "Run `nightshift publish` first, or correct warehouse.uri."
+    )
+
+
+def test_a_file_that_is_no_database_is_left_alone(warehouse):
+    """Somebody's notes under the warehouse's name are never overwritten."""
+    warehouse.file.write_text("notes\n" * 1000)
+    with pytest.raises(UnreachableError, match="Nothing was published"):
+        publish(warehouse, WEDNESDAY)
+
+    assert warehouse.file.read_text() == "notes\n" * 1000
