@@ -100,20 +100,29 @@ class LossWeights(Config):
 # ---- a training ----------------------------------------------------------------------------------
 
 
-class TrainConfig(Config):
+class _TrainingConfig(Config):
     encoder: EncoderConfig
     next_item_loss: NextItemLoss
-    loss_weights: LossWeights
     min_item_count: PositiveInt  # events an item needs to enter the catalogue
-    num_queries: PositiveInt  # as-of queries drawn for a user in an epoch
-    num_ranked_queries: PositiveInt  # how many of them also rank the catalogue
-    warmup_days: NonNegativeInt  # no query earlier than this after the log's first day
     batch_size: PositiveInt  # users in a batch, on each device
     epochs: PositiveInt
     max_minutes: PositiveFloat  # training stops after the epoch's step that exceeds it
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat
     seed: NonNegativeInt
+
+
+class NextItemConfig(_TrainingConfig):
+    """A training of the next-item head alone: no query is asked, no label needed."""
+
+
+class TrainConfig(_TrainingConfig):
+    """A training of every head."""
+
+    loss_weights: LossWeights
+    num_queries: PositiveInt  # as-of queries drawn for a user in an epoch
+    num_ranked_queries: PositiveInt  # how many of them also rank the catalogue
+    warmup_days: NonNegativeInt  # no query earlier than this after the log's first day
 
     @model_validator(mode="after")
     def _ranked_queries_are_queries(self) -> "TrainConfig":

@@ -128,6 +128,11 @@ class Network(nn.Module):
         categories: Tensor = self.categories(self.item_categories)
         return self.items.weight + categories
 
+    def next_items(self, states: Tensor) -> Tensor:
+        """(N, D) -> (N, V) logits of the next instant's items"""
+        logits: Tensor = self.item_head(states, self.item_vectors()).float()
+        return logits
+
     def own_weights(self, batch: SequenceBatch) -> Tensor:
         """-> (C,) log weights of each user's own past items, beside the catalogue's."""
         features = (batch.copy_features - self.copy_mean) / self.copy_std
@@ -142,7 +147,7 @@ class Network(nn.Module):
         weights together: the sum of exp of the two, over the sum of all. Index 0, the unknown
         item, has none.
         """
-        logits: Tensor = self.item_head(asked, self.item_vectors()).float()  # (R, V)
+        logits = self.next_items(asked)  # (R, V)
         own = self.own_weights(batch)  # (C,)
         places = (batch.copy_queries, batch.copy_items)
         logits = logits.index_put(places, torch.logaddexp(logits[places], own))

@@ -10,15 +10,17 @@ A slot is ``user in batch x T + position``.
 
 from dataclasses import dataclass, fields, replace
 from datetime import date
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from models.sequences.copying import CopyCandidates
-from models.sequences.features import AsOfFeatures
+from models.sequences.copying import Copies, CopyCandidates
+from models.sequences.features import FEATURE_NAMES, AsOfFeatures
 from models.sequences.history import Floats, Histories, Ints
 from models.sequences.instants import DAY, SECOND, Instants
 from models.sequences.labels import midnights
@@ -69,10 +71,17 @@ class BatchBuilder:
     ) -> None:
         self.histories, self.max_length, self.zone = histories, max_length, zone
         self.instants = Instants.of(histories)
-        self.features = AsOfFeatures(histories, self.instants)
         self.events: EncodedEvents = encoder.encode(histories)
         self.instant_features = _instant_features(self.instants, zone)
-        self.candidates = CopyCandidates(histories, self.events.items, self.features)
+
+    @cached_property
+    def features(self) -> AsOfFeatures:
+        """Made when the first query is asked: a training without queries needs none."""
+        return AsOfFeatures(self.histories, self.instants)
+
+    @cached_property
+    def candidates(self) -> CopyCandidates:
+        return CopyCandidates(self.histories, self.events.items, self.features)
 
     def build(
         self,
@@ -89,27 +98,57 @@ class BatchBuilder:
         """
         moments = midnights(query_cutoffs, self.zone)
         owners = users[query_owners]
-        before = self.instants.first_from(
-            owners, moments
-        )  # (Q,) the instants that it sees end here
+        before = self.instants.first_from(owners, moments)  # (Q,) what it sees ends here
         ends = self.instants.offsets[users].copy()
         np.maximum.at(ends, query_owners, before)
         starts = np.maximum(self.instants.offsets[users], ends - self.max_length)
-
-        instants, instant_owners = ranges(starts, ends)
-        is_query, lengths, slots = _interleave(
-            len(users),
-            instant_owners,
-            instants,
+        ranked = np.arange(len(owners)) if ranked_queries is None else ranked_queries
+        copies = self.candidates.at(owners[ranked], moments[ranked])
+        return self._build(
+            starts,
+            ends,
             query_owners,
             np.maximum(before, starts[query_owners]),
+            query_features=self.features.at(owners, moments),
+            query_weekdays=(query_cutoffs - 1) % 7,  # ordinal 1 was a Monday
+            ranked_queries=ranked,
+            copies=copies,
         )
+
+    def without_queries(self, ends: Ints) -> tuple[SequenceBatch, Layout]:
+        """(B,) the instant that each of B users' ends before -> the latest ``max_length``."""
+        first = self.instants.offsets[self.instants.users[ends - 1]]
+        none = np.zeros(0, dtype=np.int64)
+        return self._build(
+            np.maximum(first, ends - self.max_length),
+            ends,
+            none,
+            none,
+            query_features=np.zeros((0, len(FEATURE_NAMES)), dtype=np.float32),
+            query_weekdays=none,
+            ranked_queries=none,
+            copies=Copies.none(),
+        )
+
+    def _build(
+        self,
+        starts: Ints,
+        ends: Ints,
+        query_owners: Ints,
+        before: Ints,
+        *,
+        query_features: NDArray[np.float32],
+        query_weekdays: Ints,
+        ranked_queries: Ints,
+        copies: Copies,
+    ) -> tuple[SequenceBatch, Layout]:
+        """(B,) half-open ranges of instants; (Q,) a query stands just before instant ``before``."""
+        instants, owners = ranges(starts, ends)
+        is_query, lengths, slots = _interleave(len(starts), owners, instants, query_owners, before)
         instant_slots, query_slots = slots[: len(instants)], slots[len(instants) :]
         first = self.instants.starts[instants]
         counts = self.instants.num_events[instants]
         events, _ = ranges(first, first + counts)
-        ranked = np.arange(len(owners)) if ranked_queries is None else ranked_queries
-        copies = self.candidates.at(owners[ranked], moments[ranked])
         batch = SequenceBatch(
             is_query=torch.from_numpy(is_query),
             lengths=torch.from_numpy(lengths),
@@ -121,9 +160,9 @@ class BatchBuilder:
             instant_slots=torch.from_numpy(instant_slots),
             instant_features=torch.from_numpy(self.instant_features[instants]),
             query_slots=torch.from_numpy(query_slots),
-            query_features=torch.from_numpy(self.features.at(owners, moments)),
-            query_weekdays=torch.from_numpy((query_cutoffs - 1) % 7),  # ordinal 1 was a Monday
-            ranked_queries=torch.from_numpy(ranked),
+            query_features=torch.from_numpy(query_features),
+            query_weekdays=torch.from_numpy(query_weekdays),
+            ranked_queries=torch.from_numpy(ranked_queries),
             copy_queries=torch.from_numpy(copies.queries),
             copy_items=torch.from_numpy(copies.items),
             copy_features=torch.from_numpy(copies.features),

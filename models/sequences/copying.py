@@ -28,6 +28,11 @@ class Copies:
     items: Ints  # (C,)
     features: NDArray[np.float32]  # (C, NUM_FEATURES)
 
+    @classmethod
+    def none(cls) -> "Copies":
+        nothing = np.zeros(0, dtype=np.int64)
+        return cls(nothing, nothing, np.zeros((0, NUM_FEATURES), dtype=np.float32))
+
 
 class CopyCandidates:
     """The items of any user before any moment, from one sort by user, item and time."""
@@ -54,8 +59,7 @@ class CopyCandidates:
         seen = self.times[rows] < moments[queries]
         queries, rows = queries[seen], rows[seen]
         if not len(rows):
-            empty = np.zeros(0, dtype=np.int64)
-            return Copies(empty, empty, np.zeros((0, NUM_FEATURES), dtype=np.float32))
+            return Copies.none()
         items, times = self.items[rows], self.times[rows]
         changes = (np.diff(queries) != 0) | (np.diff(items) != 0)
         first = np.concatenate([[0], np.flatnonzero(changes) + 1])

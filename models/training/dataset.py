@@ -10,22 +10,23 @@ instant and an item of the next one, K negatives.
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import date
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from models.config import LabelHorizons, SampledSoftmax, TrainConfig
-from models.sequences.batch import BatchBuilder, Layout, SequenceBatch, ranges
-from models.sequences.history import Floats, Histories, Ints
+from models.config import LabelHorizons, NextItemConfig, TrainConfig
+from models.sequences.batch import BatchBuilder, SequenceBatch, ranges
+from models.sequences.history import Histories, Ints
 from models.sequences.labels import LabelMaker, midnights
 from models.sequences.vocabulary import Encoder, Vocabulary
+from models.training.next_items import NextItems
 
-SAMPLING_POWER = 0.75  # of an item's count: word2vec's, https://arxiv.org/abs/1310.4546
+Batch_co = TypeVar("Batch_co", covariant=True)
 _ITEMS = 1 << 32  # more than any catalogue has
-BATCHES_SORTED = 8  # batches whose users are sorted by length together, to pad little
+BATCHES_SORTED = 64  # batches whose users are sorted by length together, to pad little
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,9 @@ class TrainingData:
             histories, Encoder(vocabulary), max_length=config.encoder.max_length, zone=zone
         )
         self.labels = LabelMaker(histories, self.builder.instants, horizons, zone)
-        items = self.builder.events.items
-        self.item_counts = np.bincount(items, minlength=vocabulary.num_items + 1)
-        weights = self.item_counts.astype(np.float64) ** SAMPLING_POWER
-        weights[0] = 0.0
-        self.sampling = np.cumsum(weights / max(weights.sum(), 1.0))
+        self.next_items = NextItems(
+            self.builder, num_items=vocabulary.num_items, loss=config.next_item_loss
+        )
         self.earliest, self.latest = self._query_days(histories)
         self.users = np.flatnonzero(self.earliest <= self.latest)
 
@@ -92,6 +91,10 @@ class TrainingData:
         earliest = np.maximum(after, log_begins + self.config.warmup_days)
         return earliest.astype(np.int64), latest
 
+    def batch_of(self, users: Ints, rng: np.random.Generator) -> TrainingBatch:
+        """(B,) -> the batch, asked at cutoffs drawn for it."""
+        return self.batch(users, self.draw(rng, users), rng)
+
     def draw(self, rng: np.random.Generator, users: Ints) -> Ints:
         """(B,) -> (B, num_queries) ordinals, one in each of as many equal parts of the days."""
         count = self.config.num_queries
@@ -111,8 +114,8 @@ class TrainingData:
         for values, name in limits:
             values[days + getattr(self.horizons, name) > self.limit] = np.nan
         item_queries, items = self._bought(users[owners][ranked], days[ranked])
-        next_instants, next_items = self._next(layout)
-        negatives, inclusion = self._negatives(rng)
+        next_instants, next_items = self.next_items.within(layout)
+        negatives, log_inclusion = self.next_items.negatives(rng)
         return TrainingBatch(
             sequences=sequences,
             purchase=torch.from_numpy(purchase.astype(np.float32)),
@@ -124,7 +127,7 @@ class TrainingData:
             next_instants=torch.from_numpy(next_instants),
             next_items=torch.from_numpy(next_items),
             negatives=torch.from_numpy(negatives),
-            log_inclusion=torch.from_numpy(np.log(inclusion).astype(np.float32)),
+            log_inclusion=torch.from_numpy(log_inclusion),
         )
 
     def _ranked(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Ints:
@@ -145,28 +148,23 @@ class TrainingData:
         pairs = np.unique(np.stack([queries[keep], items[keep]]), axis=1)
         return pairs[0], pairs[1]
 
-    def _next(self, layout: Layout) -> tuple[Ints, Ints]:
-        """(S,) places of instants in the batch and (S,) items of the user's next instant."""
-        instants = layout.instants
-        users = self.builder.instants.users[instants]
-        follows = np.zeros(len(instants), dtype=bool)
-        follows[1:] = users[1:] == users[:-1]
-        owners = np.repeat(np.arange(len(instants)), layout.event_counts)
-        items = self.builder.events.items[layout.events]
-        keep = follows[owners] & (items > 0)
-        return owners[keep] - 1, items[keep]
 
-    def _negatives(self, rng: np.random.Generator) -> tuple[Ints, Floats]:
-        loss = self.config.next_item_loss
-        if not isinstance(loss, SampledSoftmax) or not self.item_counts[1:].any():
-            return np.ones(1, dtype=np.int64), np.ones(1)
-        drawn = np.searchsorted(self.sampling, rng.random(loss.num_negatives), side="right")
-        items = np.unique(np.clip(drawn, 1, len(self.sampling) - 1))
-        chance = np.diff(self.sampling, prepend=0.0)[items]
-        return items.astype(np.int64), -np.expm1(loss.num_negatives * np.log1p(-chance))
+class Drawable(Protocol[Batch_co]):
+    """What an epoch's batches are drawn from."""
+
+    @property
+    def config(self) -> NextItemConfig | TrainConfig: ...
+
+    @property
+    def users(self) -> Ints: ...
+
+    @property
+    def builder(self) -> BatchBuilder: ...
+
+    def batch_of(self, users: Ints, rng: np.random.Generator) -> Batch_co: ...
 
 
-class TrainingBatches(torch.utils.data.IterableDataset[TrainingBatch]):
+class TrainingBatches(torch.utils.data.IterableDataset[Batch_co], Generic[Batch_co]):
     """One epoch of one rank, from its batch ``start`` on.
 
     A batch is drawn from its own number, so a training that goes on in the middle of an epoch draws
@@ -174,7 +172,7 @@ class TrainingBatches(torch.utils.data.IterableDataset[TrainingBatch]):
     """
 
     def __init__(
-        self, data: TrainingData, *, epoch: int, rank: int, num_ranks: int, start: int = 0
+        self, data: Drawable[Batch_co], *, epoch: int, rank: int, num_ranks: int, start: int = 0
     ) -> None:
         super().__init__()
         self.data, self.epoch, self.rank, self.num_ranks = data, epoch, rank, num_ranks
@@ -183,10 +181,10 @@ class TrainingBatches(torch.utils.data.IterableDataset[TrainingBatch]):
     def __len__(self) -> int:
         return batches_per_epoch(self.data, num_ranks=self.num_ranks) - self.start
 
-    def __iter__(self) -> Iterator[TrainingBatch]:
+    def __iter__(self) -> Iterator[Batch_co]:
         for number, users in enumerate(self.users()[self.start :], self.start):
             rng = np.random.default_rng([self.data.config.seed, self.epoch, self.rank, number])
-            yield self.data.batch(users, self.data.draw(rng, users), rng)
+            yield self.data.batch_of(users, rng)
 
     def users(self) -> list[Ints]:
         """The users of each of this rank's batches, those before ``start`` too."""
@@ -208,7 +206,7 @@ class TrainingBatches(torch.utils.data.IterableDataset[TrainingBatch]):
         return [batches[n] for n in rng.permutation(len(batches))]
 
 
-def batches_per_epoch(data: TrainingData, *, num_ranks: int) -> int:
+def batches_per_epoch(data: Drawable[Any], *, num_ranks: int) -> int:
     """Batches that each rank trains on in an epoch."""
     return -(-len(data.users) // (data.config.batch_size * num_ranks))
 

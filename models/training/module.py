@@ -1,25 +1,26 @@
-"""The thin shell around the network: loss, optimiser, validation. Scoring needs nothing of it."""
+"""The thin shell around the network: losses and validation. Scoring needs nothing of it."""
 
-import time
 from collections.abc import Iterable
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
 
-from models.config import FullSoftmax, TrainConfig
+from models.config import TrainConfig
 from models.networks.network import Network
-from models.training.block_softmax import mixture_loss, softmax_loss
-from models.training.dataset import TrainingBatch, TrainingBatches, TrainingData
-from models.training.losses import binary_loss, sampled_softmax_loss, tweedie_loss
+from models.training.block_softmax import mixture_loss
+from models.training.dataset import TrainingBatch, TrainingData
+from models.training.losses import binary_loss, tweedie_loss
+from models.training.steps import Steps
 from models.training.validation import TOP_K, Answers
 from models.training.validation_data import Asked, ValidationData
 
 
-class Nightshift(L.LightningModule):
+class Nightshift(Steps[TrainingBatch]):
     """Trains one network for every head at once."""
+
+    config: TrainConfig
 
     def __init__(
         self,
@@ -28,53 +29,13 @@ class Nightshift(L.LightningModule):
         training: TrainingData,
         validation: ValidationData,
     ) -> None:
-        super().__init__()
-        self.config, self.network = config, network
-        self.training_data, self.validation_data = training, validation
+        super().__init__(config, network, training)
+        self.validation_data = validation
         self.answers = Answers.empty(validation)
-        self.start_epoch()
 
-    def start_epoch(self) -> None:
-        """Forget the sums of the epoch before."""
-        self.num_events, self.num_batches = 0, 0  # of this rank
-        self.sums: dict[str, Tensor] = {}
-        self.started_at, self.seconds = time.monotonic(), 0.0
-
-    # ---- data --------------------------------------------------------------------------------
-
-    def train_dataloader(self) -> Iterable[TrainingBatch]:
-        batches = TrainingBatches(
-            self.training_data,
-            epoch=self.current_epoch,
-            rank=self.global_rank,
-            num_ranks=self.trainer.world_size,
-        )
-        return torch.utils.data.DataLoader(batches, batch_size=None)
-
-    def val_dataloader(self) -> Iterable[Asked]:
-        places = range(len(self.validation_data.cutoffs))
-        batches = self.validation_data.batches(
-            places, rank=self.global_rank, num_ranks=self.trainer.world_size
-        )
-        return torch.utils.data.DataLoader(_Listed(batches), batch_size=None)
-
-    # ---- training ----------------------------------------------------------------------------
-
-    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        losses = self.losses(batch)
-        weights = self.config.loss_weights.model_dump()
-        total = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
-        for name, value in {"loss": total, **losses}.items():
-            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value.detach()
-        self.num_events += len(batch.sequences.event_items)
-        self.num_batches += 1
-        self.seconds = time.monotonic() - self.started_at
-        return total
-
-    def training_means(self) -> dict[str, float]:
-        """Mean losses of this rank's batches since the epoch began."""
-        count = max(self.num_batches, 1)
-        return {f"train/{name}": float(value) / count for name, value in self.sums.items()}
+    def loss_weights(self) -> dict[str, float]:
+        weights: dict[str, float] = self.config.loss_weights.model_dump()
+        return weights
 
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Each head's loss by the name of its weight."""
@@ -100,40 +61,12 @@ class Nightshift(L.LightningModule):
             "next_item": self.next_item_loss(instants, batch),
         }
 
-    def next_item_loss(self, instants: Tensor, batch: TrainingBatch) -> Tensor:
-        """(I, D) -> (): at every instant, the items of the next one."""
-        head, vectors = self.network.item_head, self.network.item_vectors()
-        projected = head.project(instants)  # (I, D)
-        targets, negatives = batch.next_items, batch.negatives
-        if isinstance(self.config.next_item_loss, FullSoftmax):
-            return softmax_loss(projected, vectors, head.biases(), batch.next_instants, targets)
-        positive = (projected[batch.next_instants] * vectors[targets]).sum(dim=1)  # (S,)
-        return sampled_softmax_loss(
-            positive=(positive + head.biases()[targets]).float(),
-            rows=batch.next_instants,
-            items=targets,
-            negative=(projected @ vectors[negatives].T + head.bias[negatives]).float(),  # (I, K)
-            negative_items=negatives,
-            log_inclusion=batch.log_inclusion,
+    def val_dataloader(self) -> Iterable[Asked]:
+        places = range(len(self.validation_data.cutoffs))
+        batches = self.validation_data.batches(
+            places, rank=self.global_rank, num_ranks=self.trainer.world_size
         )
-
-    def configure_optimizers(self) -> Any:
-        """AdamW, https://arxiv.org/abs/1711.05101, one warm-up and one descent to zero."""
-        parameters = list(self.network.parameters())
-        tables = [parameter for parameter in parameters if parameter.ndim >= 2]
-        biases = [parameter for parameter in parameters if parameter.ndim < 2]
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": tables, "weight_decay": self.config.weight_decay},
-                {"params": biases, "weight_decay": 0.0},
-            ],
-            lr=self.config.learning_rate,
-        )
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=self.config.learning_rate, total_steps=max(steps, 2), pct_start=0.1
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return torch.utils.data.DataLoader(_Listed(batches), batch_size=None)
 
     # ---- validation --------------------------------------------------------------------------
 

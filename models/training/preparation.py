@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from models.networks.network import Network
+from models.sequences.history import Ints
 from models.sequences.labels import midnights
 from models.training.dataset import TrainingData
 
@@ -26,7 +27,12 @@ def prepare(network: Network, data: TrainingData) -> None:
     _, _, spend = data.labels.at(users, days)
     spend = spend[days + data.horizons.spend_days <= data.limit]
     network.spend_scale.fill_(max(float(spend.mean()) if len(spend) else 1.0, 0.01))
-    counts = data.item_counts.astype(np.float64) + 1.0
+    prepare_items(network, data.next_items.counts)
+
+
+def prepare_items(network: Network, item_counts: Ints) -> None:
+    """(V,) -> items are as likely as they are frequent, until more is known."""
+    counts = item_counts.astype(np.float64) + 1.0
     frequency = np.log(counts / counts.sum())
     known = frequency[1:] if len(frequency) > 1 else frequency
     popularity = (frequency - known.mean()) / max(float(known.std()), 1e-3)

@@ -1,0 +1,51 @@
+"""The next-item head's part of a batch: which items follow each instant, and which are sampled.
+
+I instants of a batch, E events, S pairs of an instant and an item of the next one, K negatives.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.config import NextItemLoss, SampledSoftmax
+from models.sequences.batch import BatchBuilder, Layout, ranges
+from models.sequences.history import Ints
+
+SAMPLING_POWER = 0.75  # of an item's count: word2vec's, https://arxiv.org/abs/1310.4546
+
+
+class NextItems:
+    def __init__(self, builder: BatchBuilder, *, num_items: int, loss: NextItemLoss) -> None:
+        self.builder, self.loss = builder, loss
+        self.counts = np.bincount(builder.events.items, minlength=num_items + 1)
+        weights = self.counts.astype(np.float64) ** SAMPLING_POWER
+        weights[0] = 0.0
+        self.sampling = np.cumsum(weights / max(weights.sum(), 1.0))
+
+    def within(self, layout: Layout) -> tuple[Ints, Ints]:
+        """(S,) places of instants and (S,) items of the next, for those whose next is in it too."""
+        users = self.builder.instants.users[layout.instants]
+        follows = np.zeros(len(users), dtype=bool)
+        follows[1:] = users[1:] == users[:-1]
+        owners = np.repeat(np.arange(len(users)), layout.event_counts)
+        items = self.builder.events.items[layout.events]
+        keep = follows[owners] & (items > 0)
+        return owners[keep] - 1, items[keep]
+
+    def after(self, layout: Layout) -> tuple[Ints, Ints]:
+        """(S,) places of instants and (S,) items of the next; each must have a next of its user."""
+        following = layout.instants + 1
+        starts = self.builder.instants.starts
+        events, places = ranges(starts[following], starts[following + 1])
+        items = self.builder.events.items[events]
+        return places[items > 0], items[items > 0]
+
+    def negatives(self, rng: np.random.Generator) -> tuple[Ints, NDArray[np.float32]]:
+        """(K,) items that ascend and differ, (K,) log of the probability that each is in it."""
+        loss = self.loss
+        if not isinstance(loss, SampledSoftmax) or not self.counts[1:].any():
+            return np.ones(1, dtype=np.int64), np.zeros(1, dtype=np.float32)
+        drawn = np.searchsorted(self.sampling, rng.random(loss.num_negatives), side="right")
+        items = np.unique(np.clip(drawn, 1, len(self.sampling) - 1))
+        chance = np.diff(self.sampling, prepend=0.0)[items]
+        inclusion = -np.expm1(loss.num_negatives * np.log1p(-chance))
+        return items.astype(np.int64), np.log(inclusion).astype(np.float32)
