@@ -29,7 +29,7 @@ from jobs.running.settings import Settings
 from models.config import LabelHorizons
 from models.judging.behaviour import check_behaviour
 from models.judging.contestants import TOP_K, collect, side_by_side
-from models.judging.evaluation import GateOptions, evaluate
+from models.judging.evaluation import evaluate
 from models.judging.gate import Check
 from models.pages.plots import evaluation_figures, save_png
 from models.registry.predict import Predictions, Predictor
@@ -82,7 +82,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
             rows,
             checks,
             champion=champion.version if champion else None,
-            options=GateOptions(**settings.gate.model_dump()),
+            gate=settings.gate,
         ),
         "seconds": round(time.monotonic() - start, 1),
     }

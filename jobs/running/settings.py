@@ -17,7 +17,6 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    PositiveFloat,
     PositiveInt,
     Tag,
     ValidationError,
@@ -25,6 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from contracts.errors import ConfigError, UnknownKeyError
+from models.judging.rule import GateRule
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEFAULT_FILE = PROJECT / "configs" / "nightshift.yaml"
@@ -113,12 +113,6 @@ class RecommendationSettings(Section):
     top_k: PositiveInt
 
 
-class GateSettings(Section):
-    num_bootstrap: PositiveInt  # resamples of users
-    confidence: float = Field(gt=0, lt=1)
-    max_calibration_error: PositiveFloat
-
-
 class Settings(Section):
     file: Path  # where these settings were read
     home: Path  # absolute
@@ -135,7 +129,7 @@ class Settings(Section):
     series: SeriesSettings
     horizons: Horizons
     recommendations: RecommendationSettings
-    gate: GateSettings
+    gate: GateRule
 
     @property
     def zone(self) -> ZoneInfo:

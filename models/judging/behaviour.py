@@ -1,7 +1,7 @@
 """What a model must do whatever it has learnt, checked on the model itself with real sequences.
 
 Each check asks the model twice about the same users at a past cutoff, with something changed that
-must not matter, and compares the answers.
+must not matter (or, of the order of visits and of a purchase, must), and compares the answers.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
+from contracts.tables import PURCHASE
 from contracts.windows import instant
 from models.judging.gate import Check
 from models.registry.predict import Predictions, Predictor
@@ -20,6 +21,8 @@ from models.training.calibration import BaseRates
 NUM_USERS = 32
 TOLERANCE = 1e-4  # of probabilities; of spend relative to 1 + spend
 TOP_K = 10
+SAME_STATE = 1e-6  # states closer than this are the same
+MOVED_SHARE = 0.5  # of the users, most of whom have visits that differ
 LISTS = (
     "event_times",
     "event_ids",
@@ -71,6 +74,8 @@ def check_behaviour(
             ask([_kept(row, lambda time: time >= moment) for row in rows[:4]]),
             predictor.manifest.base_rates,
         ),
+        _ordered(usual, ask([_told_backwards(row, moment) for row in rows])),
+        _encouraged(usual, ask([_with_a_purchase(row, moment) for row in rows])),
     ]
 
 
@@ -124,6 +129,47 @@ def _reversed_within_instants(row: Row) -> Row:
     return {**row, **changed}
 
 
+def _told_backwards(row: Row, moment: datetime) -> Row:
+    """The same visits at the same times, what was bought at them in the opposite order.
+
+    The last visit's lines come first; times, and how many lines each time has, stay.
+    """
+    past = [n for n, time in enumerate(row["event_times"]) if time < moment]
+    changed = {}
+    for name in ("item_ids", "categories"):
+        values = list(row[name])
+        for n, other in zip(past, reversed(past), strict=True):
+            values[n] = row[name][other]
+        changed[name] = values
+    return {**row, **changed}
+
+
+def _with_a_purchase(row: Row, moment: datetime) -> Row:
+    """The look-alike who bought the latest purchase's line once more, at the end of the history.
+
+    Half-way between the last event and the cutoff; who never bought stays who they are.
+    """
+    past = [n for n, time in enumerate(row["event_times"]) if time < moment]
+    bought = [n for n in past if row["event_types"][n] == PURCHASE]
+    if not bought:
+        return row
+    place, latest = past[-1] + 1, row["event_times"][past[-1]]
+    time = latest + (moment - latest) / 2
+    changed = {name: list(row[name]) for name in LISTS}
+    for name in LISTS:
+        changed[name].insert(place, row[name][bought[-1]])
+    changed["event_times"][place] = time
+    changed["event_ids"][place] = f"{row['event_ids'][bought[-1]]}-again"
+    changed["session_starts"][place] = True
+    amount = max(row["amounts"][bought[-1]] or 0.0, 0.0)
+    return {
+        **row,
+        **changed,
+        "lifetime_events": row["lifetime_events"] + 1,
+        "lifetime_spend": row["lifetime_spend"] + amount,
+    }
+
+
 def _joined(parts: Sequence[Predictions], rows: Sequence[Row]) -> Predictions:
     """Answers to shares of the rows, put back into the order of the rows."""
     users = [user for part in parts for user in part.user_ids]
@@ -150,6 +196,28 @@ def _same(name: str, usual: Predictions, others: Sequence[Predictions]) -> Check
         name,
         worst <= TOLERANCE,
         f"scores differ by at most {worst:.2g}, expected at most {TOLERANCE:g}",
+    )
+
+
+def _ordered(usual: Predictions, backwards: Predictions) -> Check:
+    """A history is a sequence: who bought the same in another order is somebody else."""
+    moved = np.abs(usual.embeddings - backwards.embeddings).max(axis=1)
+    share = float((moved > SAME_STATE).mean())
+    return Check(
+        "the order of visits matters",
+        share >= MOVED_SHARE,
+        f"{share:.0%} of the users have another state when their visits are told backwards, "
+        f"expected at least {MOVED_SHARE:.0%}",
+    )
+
+
+def _encouraged(usual: Predictions, bought: Predictions) -> Check:
+    """Who has just bought again is, on average, no less likely to buy."""
+    change = float((bought.purchase - usual.purchase).mean())
+    return Check(
+        "a purchase seen does not lower the purchase score of look-alikes on average",
+        change >= -TOLERANCE,
+        f"it changes by {change:+.2g} on average, expected at least {-TOLERANCE:g}",
     )
 
 

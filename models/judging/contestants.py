@@ -32,7 +32,8 @@ class HeadRows:
 
     head: str
     users: Ints  # (P,)
-    num_instants: Ints  # (P,)
+    num_instants: Ints  # (P,) of the user before the cutoff
+    favourites: NDArray[np.object_]  # (P,) the category that the user bought most in before it
     labels: Floats  # (P,) of next_item: how many items were bought
     scores: Mapping[str, Floats]  # contestant → (P,); of next_item: measure/contestant → (P,)
     cutoffs: Sequence[date]
@@ -47,6 +48,7 @@ class HeadRows:
             self.head,
             self.users[rows],
             self.num_instants[rows],
+            self.favourites[rows],
             self.labels[rows],
             {name: scores[rows] for name, scores in self.scores.items()},
             self.cutoffs,
@@ -107,6 +109,12 @@ def _head_rows(matured: Matured, head: Head, plan: Plan, answers: Answers) -> tu
         head,
         test.users,
         test.num_instants,
+        np.concatenate(
+            [
+                matured.favourites(part.users, cutoff)
+                for cutoff, part in zip(plan.test, parts, strict=True)
+            ]
+        ),
         test.labels,
         {**scores, **baselines.predict(test)},
         plan.test,
@@ -119,6 +127,7 @@ def _item_rows(matured: Matured, plan: Plan, answers: Answers) -> tuple[HeadRows
     days = max(POPULAR_DAYS, key=lambda days: _popular_ndcg(matured, purchased, plan, days))
     users: list[Ints] = []
     counts: list[Ints] = []
+    favourites: list[NDArray[np.object_]] = []
     labels: list[Floats] = []
     values: dict[str, list[Floats]] = {}
     for cutoff in plan.test:
@@ -141,11 +150,13 @@ def _item_rows(matured: Matured, plan: Plan, answers: Answers) -> tuple[HeadRows
                 values.setdefault(f"{measure}/{name}", []).append(per_row)
         users.append(buyers)
         counts.append(matured.num_instants(buyers, cutoff))
+        favourites.append(matured.favourites(buyers, cutoff))
         labels.append(np.asarray([len(items) for items in bought], dtype=np.float64))
     rows = HeadRows(
         "next_item",
         np.concatenate(users),
         np.concatenate(counts),
+        np.concatenate(favourites),
         np.concatenate(labels),
         {name: np.concatenate(parts) for name, parts in values.items()},
         plan.test,

@@ -1,7 +1,6 @@
-"""The written rule by which a candidate may become champion. Pure: evidence in, verdict out.
+"""The gate: evidence of a candidate in, verdict out, by the rule of the configuration.
 
-``RULE`` is the only place that says what is compared with what; the text that people read, the
-verdict and the report are all made from it. Evidence that is missing or not a number never passes.
+Pure. Evidence that is missing or not a number never passes.
 """
 
 import math
@@ -9,57 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-HIGHER_IS_BETTER = {
-    "auroc": True,
-    "average_precision": True,
-    "brier": False,
-    "log_loss": False,
-    "ece": False,
-    "mae": False,
-    "rmse": False,
-    "total_bias": False,  # of its size
-    "ndcg@10": True,
-    "recall@10": True,
-}
-
-
-@dataclass(frozen=True)
-class HeadRule:
-    """What one head must show. ``naive``: baseline → the measure it is met on."""
-
-    title: str
-    measure: str  # against the strong baseline and the champion
-    naive: Mapping[str, str]
-    strong: str
-    is_probability: bool
-
-
-# A constant cannot rank, so the base rate is met on the Brier score, which a constant can win.
-RULE: Mapping[str, HeadRule] = {
-    "purchase": HeadRule(
-        "Purchase", "auroc", {"base_rate": "brier", "recency": "auroc"}, "lightgbm", True
-    ),
-    "churn": HeadRule(
-        "Churn", "auroc", {"base_rate": "brier", "recency": "auroc"}, "lightgbm", True
-    ),
-    "spend": HeadRule("Spend", "mae", {"constant": "mae", "persistence": "mae"}, "lightgbm", False),
-    "next_item": HeadRule(
-        "Next items", "ndcg@10", {"popularity": "ndcg@10"}, "personal_frequency", False
-    ),
-}
-
-
-NAMES = {
-    "base_rate": "the base rate",
-    "recency": "the recency rule",
-    "constant": "the best constant",
-    "persistence": "the window before",
-    "popularity": "popularity",
-    "lightgbm": "LightGBM",
-    "lightgbm_mean": "LightGBM for the mean",  # told beside the rule, which does not ask for it
-    "personal_frequency": "personal frequency",
-    "champion": "the champion",
-}
+from models.judging.rule import HIGHER_IS_BETTER, NAMES, GateRule, HeadRule, ProbabilityRule
 
 
 @dataclass(frozen=True)
@@ -105,21 +54,21 @@ class Verdict:
     gains: Mapping[str, float] = field(default_factory=dict)  # head → gain
 
 
-def judge(evidence: Evidence, *, confidence: float, max_calibration_error: float) -> Verdict:
+def judge(evidence: Evidence, gate: GateRule) -> Verdict:
     """Apply the rule. Every reason names head, measure, numbers, interval and what was expected."""
     passed: list[str] = []
     refused: list[str] = []
-    for head, rule in RULE.items():
+    for head, rule in gate.by_head.items():
         for against, measure, kind in _opponents(rule, has_champion=evidence.has_champion):
             found = _find(evidence.comparisons, head, against, measure)
-            holds, said = _meets(found, head, against, measure, kind, confidence=confidence)
+            holds, said = _meets(found, head, against, measure, kind, confidence=gate.confidence)
             (passed if holds else refused).append(said)
-        if rule.is_probability:
+        if isinstance(rule, ProbabilityRule):
             error = evidence.calibration_errors.get(head, math.nan)
-            holds = error <= max_calibration_error
+            holds = error <= rule.max_calibration_error
             said = (
                 f"{head}: expected calibration error {_number(error)}, "
-                f"expected at most {max_calibration_error:g}"
+                f"expected at most {rule.max_calibration_error:g}"
             )
             (passed if holds else refused).append(said)
     if not evidence.checks:
@@ -127,7 +76,7 @@ def judge(evidence: Evidence, *, confidence: float, max_calibration_error: float
     for check in evidence.checks:
         said = f"behaviour: {check.name}: {check.found}"
         (passed if check.passed else refused).append(said)
-    gains = {head: _gain(evidence.comparisons, head) for head in RULE}
+    gains = {head: _gain(evidence.comparisons, head, rule) for head, rule in gate.by_head.items()}
     return Verdict(
         version=evidence.version,
         admitted=not refused,
@@ -151,23 +100,23 @@ def best(verdicts: Sequence[Verdict], *, champion: str | None) -> Verdict | None
     )
 
 
-def rule_text(*, confidence: float, max_calibration_error: float) -> list[str]:
-    """The rule in words, made from ``RULE``: one line for each head, then what holds for all."""
+def rule_text(gate: GateRule) -> list[str]:
+    """The rule in words: one line for each head, then what holds for all."""
     lines = []
-    for head, rule in RULE.items():
+    for head, rule in gate.by_head.items():
         naive = " and ".join(
-            f"better than {NAMES[name]} on {measure}" for name, measure in rule.naive.items()
+            f"better than {NAMES[name]} on {measure}" for name, measure in rule.better_than.items()
         )
         line = (
-            f"{head}: {naive}; not significantly worse than {NAMES[rule.strong]} "
+            f"{head}: {naive}; not significantly worse than {NAMES[rule.not_worse_than]} "
             f"nor than the champion on {rule.measure}"
         )
-        if rule.is_probability:
-            line += f"; expected calibration error at most {max_calibration_error:g}"
+        if isinstance(rule, ProbabilityRule):
+            line += f"; expected calibration error at most {rule.max_calibration_error:g}"
         lines.append(line + ".")
     return [
         *lines,
-        f"Better: the paired {confidence:.0%} interval of the difference, resampled by user, "
+        f"Better: the paired {gate.confidence:.0%} interval of the difference, resampled by user, "
         "lies above 0. Not significantly worse: the upper end of that interval is at least 0.",
         "Every behavioural test passes. What was not measured does not pass.",
         "Of several admitted versions, the greatest gain becomes champion: the mean over the heads "
@@ -181,9 +130,9 @@ Kind = Literal["naive", "strong"]
 
 def _opponents(rule: HeadRule, *, has_champion: bool) -> list[tuple[str, str, Kind]]:
     opponents: list[tuple[str, str, Kind]] = [
-        (name, measure, "naive") for name, measure in rule.naive.items()
+        (name, measure, "naive") for name, measure in rule.better_than.items()
     ]
-    opponents.append((rule.strong, rule.measure, "strong"))
+    opponents.append((rule.not_worse_than, rule.measure, "strong"))
     if has_champion:
         opponents.append(("champion", rule.measure, "strong"))
     return opponents
@@ -222,10 +171,9 @@ def _meets(
     )
 
 
-def _gain(comparisons: Sequence[Comparison], head: str) -> float:
+def _gain(comparisons: Sequence[Comparison], head: str, rule: HeadRule) -> float:
     """The share of the strong baseline's error that is taken away."""
-    rule = RULE[head]
-    found = _find(comparisons, head, rule.strong, rule.measure)
+    found = _find(comparisons, head, rule.not_worse_than, rule.measure)
     if found is None:
         return math.nan
     higher = HIGHER_IS_BETTER[rule.measure]

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from models.judging.gate import HIGHER_IS_BETTER, RULE
+from models.judging.rule import HIGHER_IS_BETTER
 from models.pages import plots
 from models.pages.parts import figure, number, scroll
-from models.sequences.matured import SLICES
+from models.pages.slices import slices
 
 QUESTIONS = {
     "purchase": "Will the user buy within {purchase_days} days?",
@@ -54,7 +54,7 @@ def heads(evaluation: Mapping[str, Any]) -> str:
         "learn from. Small figures are the interval in which the value lies with "
         f"{evaluation['gate']['confidence']:.0%} confidence, users drawn again and again.</p>"
     )
-    return weeks + "".join(_head(head, evaluation) for head in RULE)
+    return weeks + "".join(_head(head, evaluation) for head in evaluation["gate"]["heads"])
 
 
 def _head(head: str, evaluation: Mapping[str, Any]) -> str:
@@ -74,7 +74,7 @@ def _head(head: str, evaluation: Mapping[str, Any]) -> str:
             wide=True,
         )
         + _curves(head, evaluation)
-        + _slices(head, evaluation)
+        + slices(head, evaluation, _order(rows[0], evaluation))
     )
 
 
@@ -83,18 +83,21 @@ def _sentence(head: str, evaluation: Mapping[str, Any]) -> str:
     version = evaluation["champion"] or max(
         evaluation["verdicts"], key=lambda v: evaluation["verdicts"][v]["gain"] or float("-inf")
     )
-    rule, versions = RULE[head], evaluation["versions"]
+    rule, versions = evaluation["gate"]["heads"][head], evaluation["versions"]
+    measure, strong = rule["measure"], rule["not_worse_than"]
     found = next(
         c
         for c in evaluation["comparisons"][version]
-        if (c["head"], c["against"], c["measure"]) == (head, rule.strong, rule.measure)
+        if (c["head"], c["against"], c["measure"]) == (head, strong, measure)
     )
-    row = next(r for r in evaluation["table"] if (r["head"], r["metric"]) == (head, rule.measure))
-    title = plots.MEASURES[rule.measure]
+    row = next(
+        r for r in evaluation["table"] if (r["head"], r["metric"]) == (head, rule["measure"])
+    )
+    title = plots.MEASURES[measure]
     said = (
         f"{escape(plots.label_of(version, versions))} reaches {escape(title)} "
-        f"<b>{number(found['value'])}</b>, {escape(plots.label_of(rule.strong, versions))}, the "
-        f"strong baseline, {number(found['against_value'])}: {_outcome(found)}. "
+        f"<b>{number(found['value'])}</b>, {escape(plots.label_of(strong, versions))}, the strong "
+        f"baseline, {number(found['against_value'])}: {_outcome(found)}. "
     )
     base = {
         "purchase": f"{row['base_rate']:.0%} of them bought",
@@ -119,12 +122,12 @@ def _outcome(found: Mapping[str, Any]) -> str:
 
 def _order(row: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list[str]:
     """Versions, then the strong baselines, then the naive ones."""
-    versions, rule = evaluation["versions"], RULE[row["head"]]
+    versions, rule = evaluation["versions"], evaluation["gate"]["heads"][row["head"]]
 
     def place(name: str) -> tuple[int, str]:
         if name in versions:
             return 0, name.zfill(9)
-        return (1 if name.startswith(rule.strong) else 2), name
+        return (1 if name.startswith(rule["not_worse_than"]) else 2), name
 
     return sorted(row["values"], key=place)
 
@@ -185,36 +188,3 @@ def _curves(head: str, evaluation: Mapping[str, Any]) -> str:
             picture = draw(head, curves, evaluation["versions"])
             drawn.append(figure(picture, f"{head}-{name.replace('_', '-')}", title, text))
     return f"<div class='plots three'>{''.join(drawn)}</div>" if drawn else ""
-
-
-def _slices(head: str, evaluation: Mapping[str, Any]) -> str:
-    """New, occasional and frequent users apart: a mean can hide who is served badly."""
-    rows = [row for row in evaluation["slices"] if row["head"] == head]
-    if not rows:
-        return ""
-    names = _order(rows[0], evaluation)
-    title = plots.MEASURES[rows[0]["metric"]]
-    columns = "".join(
-        f"<th scope='col'>{escape(plots.label_of(name, evaluation['versions']))}</th>"
-        for name in names
-    )
-    body = "".join(
-        f"<tr><th scope='row'>{row['slice'].capitalize()}, {_span(row['slice'])}</th>"
-        f"<td>{row['rows']:,}</td>"
-        + "".join(f"<td>{number(row['values'][name])}</td>" for name in names)
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f"<details><summary>{escape(title)} for new, occasional and frequent users</summary>"
-        + scroll(
-            "<thead><tr><th scope='col'>Users</th><th scope='col'>Rows</th>"
-            f"{columns}</tr></thead><tbody>{body}</tbody>"
-        )
-        + "</details>"
-    )
-
-
-def _span(name: str) -> str:
-    low, high = SLICES[name]
-    return f"{low} to {high - 1} visits" if high < 1 << 59 else f"{low} visits or more"

@@ -16,7 +16,7 @@ from matplotlib import dates as mdates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from models.judging.gate import NAMES, RULE
+from models.judging.rule import NAMES
 
 INK, MUTED, GRID = "#1a1c1e", "#6b7076", "#d9dce0"
 # One look for each contestant, told apart by dashes as well as by colour.
@@ -110,7 +110,7 @@ def evaluation_figures(document: Mapping[str, Any]) -> dict[str, Figure]:
             drawn = {who: found[name] for who, found in curves.items() if found.get(name)}
             if drawn:
                 figures[f"{head}_{name}"] = draw(head, drawn, document["versions"])
-    for head in RULE:
+    for head in document["gate"]["heads"]:
         figures[f"{head}_differences"] = differences(head, document)
     return figures
 
@@ -180,13 +180,14 @@ CURVES = {
 @mpl.rc_context(_LOOK)
 def differences(head: str, document: Mapping[str, Any]) -> Figure:
     """How far each version lies from each other contestant, with intervals; right is better."""
+    rule = document["gate"]["heads"][head]
     rows = [
         (version, found)
         for version, compared in document["comparisons"].items()
         for found in compared
         if found["head"] == head
-        and found["measure"] == RULE[head].measure
-        and found["against"] not in RULE[head].naive  # far away: they would hide what is close
+        and found["measure"] == rule["measure"]
+        and found["against"] not in rule["better_than"]  # far away: they would hide what is close
         and found["low"] is not None
     ]
     figure, axes = _axes((6.4, 0.8 + 0.3 * len(rows)))
@@ -203,7 +204,7 @@ def differences(head: str, document: Mapping[str, Any]) -> Figure:
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(axis="y", visible=False)
     axes.locator_params(axis="x", nbins=6)
-    axes.set_xlabel(f"Better by, in {MEASURES[RULE[head].measure]}")
+    axes.set_xlabel(f"Better by, in {MEASURES[rule['measure']]}")
     return figure
 
 

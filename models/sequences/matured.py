@@ -7,7 +7,7 @@ starts at C - 2H, and training uses windows that closed by C - 2H.
 P rows (a user at a cutoff), F features, N users.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
@@ -27,13 +27,6 @@ Head = Literal["purchase", "churn", "spend"]
 HEADS: tuple[Head, ...] = ("purchase", "churn", "spend")
 NUM_TRAINING_CUTOFFS = 12
 TRAINING_STEP_DAYS = 14
-
-# A user is new, occasional or frequent by the number of instants (baskets) before the cutoff.
-SLICES: Mapping[str, tuple[int, int]] = {
-    "new": (1, 10),
-    "occasional": (10, 50),
-    "frequent": (50, 1 << 60),
-}
 
 
 @dataclass(frozen=True)
@@ -125,6 +118,20 @@ class Matured:
         """(P,) instants stored before the cutoff."""
         moments = np.full(len(users), self.moment(cutoff), dtype=np.int64)
         return self.instants.first_from(users, moments) - self.instants.offsets[users]
+
+    def favourites(self, users: Ints, cutoff: date) -> NDArray[np.object_]:
+        """(P,) the category that each bought most lines of before the cutoff; "" for none."""
+        histories = self.histories
+        bought = histories.is_purchase & (histories.times < self.moment(cutoff))
+        num_categories = max(len(histories.categories), 1)
+        keys = histories.event_users[bought] * num_categories + histories.category_codes[bought]
+        pairs, counts = np.unique(keys, return_counts=True)
+        owners, codes = pairs // num_categories, pairs % num_categories
+        order = np.lexsort((histories.categories[codes].astype(str), -counts, owners))
+        first = order[np.flatnonzero(np.diff(owners[order], prepend=-1))]
+        favourite = np.full(len(histories), "", dtype=object)
+        favourite[owners[first]] = histories.categories[codes[first]]
+        return np.asarray(favourite[users], dtype=object)
 
     def bought_items(self, cutoff: date) -> tuple[Ints, list[NDArray[np.object_]]]:
         """Users with history who bought in the items window, and what each bought."""

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+import yaml
 
 from models.config import (
     EncoderConfig,
@@ -23,13 +24,22 @@ from models.config import (
     TransformerConfig,
 )
 from models.judging.contestants import HeadRows
+from models.judging.rule import GateRule
 from models.networks.network import Network
 from models.registry.artifact import Manifest, save_artifact
 from models.sequences.vocabulary import Vocabulary
 from models.training.calibration import BaseRates, Calibration, Platt
 
 Event = tuple[str, str, str, float]  # user, local time, item, amount
+PROJECT = Path(__file__).resolve().parents[2]
 ZONE = ZoneInfo("America/New_York")
+# The rule of the project's own configuration, with fewer resamples.
+RULE = GateRule.model_validate(
+    {
+        **yaml.safe_load((PROJECT / "configs" / "nightshift.yaml").read_text())["gate"],
+        "num_bootstrap": 200,
+    }
+)
 
 
 @pytest.fixture
@@ -166,6 +176,11 @@ def artifact(tmp_path: Path, train_config: TrainConfig, horizons: LabelHorizons)
 
 
 @pytest.fixture(scope="session")
+def gate() -> GateRule:
+    return RULE
+
+
+@pytest.fixture(scope="session")
 def head_rows() -> Callable[..., dict[str, HeadRows]]:
     return make_head_rows
 
@@ -196,10 +211,11 @@ def make_head_rows(quality: dict[str, float]) -> dict[str, HeadRows]:
         for name, share in {**found, "popularity": 0.3}.items()
     }
     instants = 1 + users % 60
-    cutoffs = [date(2017, 10, 31)]
+    favourites = np.asarray(["FRUIT", "MILK", "BREAD"], dtype=object)[users % 3]
+    cutoffs, about = [date(2017, 10, 31)], (users, instants, favourites)
     return {
-        "purchase": HeadRows("purchase", users, instants, labels, probability, cutoffs),
-        "churn": HeadRows("churn", users, instants, labels, probability, cutoffs),
-        "spend": HeadRows("spend", users, instants, spend, amounts, cutoffs),
-        "next_item": HeadRows("next_item", users, instants, labels + 1, items, cutoffs),
+        "purchase": HeadRows("purchase", *about, labels, probability, cutoffs),
+        "churn": HeadRows("churn", *about, labels, probability, cutoffs),
+        "spend": HeadRows("spend", *about, spend, amounts, cutoffs),
+        "next_item": HeadRows("next_item", *about, labels + 1, items, cutoffs),
     }

@@ -19,7 +19,7 @@ from models.training.calibration import IDENTITY, BaseRates, Calibration
 
 pytestmark = pytest.mark.torch
 CUTOFF = date(2017, 10, 31)
-FUTURE, LINES, BATCH, UNSEEN = range(4)
+FUTURE, LINES, BATCH, UNSEEN, ORDER, PURCHASE = range(6)
 ITEMS = ("apple", "bread", "cheese", "date", "egg", "fig", "grape")
 
 
@@ -67,7 +67,10 @@ def passed(predictor: Predictor, log: pa.Table, zone) -> list[bool]:
 
 def test_a_sound_model_passes_every_check(predictor, log, zone):
     """The real scoring path, with a real network."""
-    assert passed(predictor, log, zone) == [True] * 4
+    found = check_behaviour(predictor, log, cutoff=CUTOFF, zone=zone)
+
+    assert [check.found for check in found if not check.passed] == []
+    assert len(found) == 6
 
 
 class Broken(Predictor):
@@ -107,6 +110,21 @@ class GuessesForTheUnseen(Broken):
         return np.array([float(not times or times[0].month >= 11) for times in first])
 
 
+class ForgetsTheOrder(Predictor):
+    """A bag of items: the same state in whatever order they were bought."""
+
+    def predict(self, sequences, *, cutoff, top_k) -> Predictions:
+        found = super().predict(sequences, cutoff=cutoff, top_k=top_k)
+        counts = [len(set(items)) for items in sequences["item_ids"].to_pylist()]
+        found.embeddings[:] = np.asarray(counts, dtype=np.float32)[:, None]
+        return found
+
+
+class TakesAPurchaseForAGoodbye(Broken):
+    def leak(self, sequences):
+        return -np.asarray(sequences["lifetime_events"].to_pylist(), dtype=float)
+
+
 @pytest.mark.parametrize(
     ("broken", "found_by"),
     [
@@ -114,6 +132,8 @@ class GuessesForTheUnseen(Broken):
         (ReadsTheFirstLine, LINES),
         (CountsTheBatch, BATCH),
         (GuessesForTheUnseen, UNSEEN),
+        (ForgetsTheOrder, ORDER),
+        (TakesAPurchaseForAGoodbye, PURCHASE),
     ],
 )
 def test_a_model_that_must_not_pass_is_found_out(predictor, log, zone, broken, found_by):
@@ -132,4 +152,6 @@ def test_a_score_that_is_not_a_number_is_found_out(predictor, log, zone):
 
     predictor.__class__ = SaysNothing
 
-    assert passed(predictor, log, zone) == [False] * 4
+    found = passed(predictor, log, zone)
+
+    assert [place for place, holds in enumerate(found) if holds] == [ORDER]  # which asks for states

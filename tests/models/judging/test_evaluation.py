@@ -1,22 +1,28 @@
 """Measures, verdicts and tables over the same rows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from models.judging.contestants import HeadRows
-from models.judging.evaluation import GateOptions, compare_all, evaluate, point
-from models.judging.gate import RULE, Check
+from models.judging.evaluation import compare_all, evaluate
+from models.judging.gate import Check
+from models.judging.statistics import point
 
-OPTIONS = GateOptions(num_bootstrap=200, confidence=0.95, max_calibration_error=0.05)
 SOUND = [Check("sound", True, "scores differ by at most 0")]
 NUM_USERS = 400  # of the fixture, with two rows each
 
 
-def judged(rows: dict[str, HeadRows], champion: str | None = None, **checks):
-    return evaluate(rows, checks, champion=champion, options=OPTIONS)
+@pytest.fixture
+def judged(gate):
+    def judged(rows: dict[str, HeadRows], champion: str | None = None, **checks):
+        return evaluate(rows, checks, champion=champion, gate=gate)
+
+    return judged
 
 
-def test_a_candidate_as_good_as_the_strong_baselines_is_admitted(head_rows):
+def test_a_candidate_as_good_as_the_strong_baselines_is_admitted(head_rows, judged):
     """As good is not significantly worse."""
     document = judged(head_rows({"1": 1.0}), **{"1": SOUND})
 
@@ -24,7 +30,7 @@ def test_a_candidate_as_good_as_the_strong_baselines_is_admitted(head_rows):
     assert document["verdicts"]["1"]["gain"] == pytest.approx(0.0)
 
 
-def test_a_worse_candidate_is_refused_beside_a_good_one(head_rows):
+def test_a_worse_candidate_is_refused_beside_a_good_one(head_rows, judged):
     """Each version is judged by itself, on the same rows."""
     document = judged(head_rows({"1": 1.0, "2": 0.2}), **{"1": SOUND, "2": SOUND})
 
@@ -32,15 +38,13 @@ def test_a_worse_candidate_is_refused_beside_a_good_one(head_rows):
     assert not document["verdicts"]["2"]["admitted"]
 
 
-def test_one_broken_head_refuses_the_candidate_with_its_reason(head_rows):
+def test_one_broken_head_refuses_the_candidate_with_its_reason(head_rows, judged):
     """A candidate whose churn head says the same of everyone is refused for churn alone."""
     rows = head_rows({"1": 1.0})
     broken = dict(rows["churn"].scores)
     broken["1"] = np.full(2 * NUM_USERS, rows["churn"].labels.mean())
     churn = rows["churn"]
-    rows["churn"] = HeadRows(
-        "churn", churn.users, churn.num_instants, churn.labels, broken, churn.cutoffs
-    )
+    rows["churn"] = replace(churn, scores=broken)
 
     verdict = judged(rows, **{"1": SOUND})["verdicts"]["1"]
 
@@ -49,21 +53,19 @@ def test_one_broken_head_refuses_the_candidate_with_its_reason(head_rows):
     assert any("auroc 0.5 against" in reason for reason in verdict["reasons"])
 
 
-def test_a_probability_that_is_too_sure_is_refused(head_rows):
+def test_a_probability_that_is_too_sure_is_refused(head_rows, judged):
     """The same ranking, with probabilities pushed to the ends, is not calibrated."""
     rows = head_rows({"1": 1.0})
     purchase = rows["purchase"]
     sure = {**purchase.scores, "1": (purchase.scores["1"] > 0.5) * 0.9 + 0.1 * purchase.scores["1"]}
-    rows["purchase"] = HeadRows(
-        "purchase", purchase.users, purchase.num_instants, purchase.labels, sure, purchase.cutoffs
-    )
+    rows["purchase"] = replace(purchase, scores=sure)
 
     reasons = judged(rows, **{"1": SOUND})["verdicts"]["1"]["reasons"]
 
     assert any(reason.startswith("purchase: expected calibration error 0.") for reason in reasons)
 
 
-def test_the_champion_compared_with_itself_differs_by_nothing(head_rows):
+def test_the_champion_compared_with_itself_differs_by_nothing(head_rows, judged):
     """It is judged like any other, and is never worse than itself."""
     document = judged(head_rows({"1": 1.0}), champion="1", **{"1": SOUND})
     against = [c for c in document["comparisons"]["1"] if c["against"] == "champion"]
@@ -72,12 +74,12 @@ def test_the_champion_compared_with_itself_differs_by_nothing(head_rows):
     assert document["verdicts"]["1"]["admitted"]
 
 
-def test_every_measure_of_the_table_has_every_contestant(head_rows):
+def test_every_measure_of_the_table_has_every_contestant(head_rows, judged):
     """One line a measure; the measure that decides has an interval for each contestant."""
     rows = head_rows({"1": 1.0})
     table = judged(rows, **{"1": SOUND})["table"]
 
-    assert [line["head"] for line in table if line["decides"]] == list(RULE)
+    assert [line["head"] for line in table if line["decides"]] == list(rows)
     for line in table:
         assert set(line["values"]) == set(rows[line["head"]].contestants)
         if line["decides"]:
@@ -87,22 +89,10 @@ def test_every_measure_of_the_table_has_every_contestant(head_rows):
             )
 
 
-def test_slices_share_out_all_rows(head_rows):
-    """New, occasional and frequent users are all the users."""
-    rows = head_rows({"1": 1.0})
-    found = [line for line in judged(rows, **{"1": SOUND})["slices"] if line["head"] == "spend"]
-
-    assert [line["slice"] for line in found] == ["new", "occasional", "frequent"]
-    assert sum(line["rows"] for line in found) == len(rows["spend"].users)
-
-
-def test_the_same_evaluation_twice_says_the_same(head_rows):
+def test_the_same_evaluation_twice_says_the_same(head_rows, gate):
     """No draw is left to chance."""
     rows = head_rows({"1": 0.9})
-    first, second = (
-        compare_all(rows["spend"], ["1"], champion=None, num_bootstrap=50, confidence=0.9)
-        for _ in range(2)
-    )
+    first, second = (compare_all(rows["spend"], ["1"], champion=None, gate=gate) for _ in range(2))
 
     assert first == second
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from models.judging.evaluation import GateOptions, evaluate
+from models.judging.evaluation import evaluate
 from models.judging.gate import Check
 from models.pages.night import ItemDemand, Missing, Page, Scores, Sessions, render
 
@@ -93,12 +93,12 @@ def whole(evaluation) -> Page:
 
 
 @pytest.fixture(scope="module")
-def evaluation(head_rows) -> dict:
+def evaluation(head_rows, gate) -> dict:
     found = evaluate(
         head_rows({"1": 1.0}),
         {"1": [Check("sound", True, "scores differ by at most 0")]},
         champion=None,
-        options=GateOptions(num_bootstrap=20, confidence=0.95, max_calibration_error=0.05),
+        gate=gate,
     )
     days = {"purchase_days": 7, "churn_days": 28, "spend_days": 28, "items_days": 7}
     versions = {"1": {"encoder": "lstm", "run_id": "r", "is_champion": False}}
