@@ -276,6 +276,12 @@ MODELS = Table(
         Column("metrics", "string", "JSON: head → metric → value on matured cutoffs"),
         Column("promoted_at", "timestamp", "when it became champion", nullable=True),
         Column("promoted_by", "string", "who or what promoted it", nullable=True),
+        Column(
+            "verdict",
+            "string",
+            "JSON: what the gate said: cutoff, reasons with numbers and intervals, rule, snapshots",
+            nullable=True,
+        ),
     ),
 )
 

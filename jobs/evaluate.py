@@ -200,17 +200,21 @@ def log(
             save_png(figure, folder / f"{title}.png")
         for version in versions:
             verdict = document["verdicts"][version.version]
-            (folder / "verdict.json").write_text(json.dumps(verdict, indent=1))
-            compared = document["comparisons"][version.version]
-            (folder / "comparison.json").write_text(json.dumps(compared, indent=1))
+            about = {
+                "cutoff": str(cutoff),
+                "champion": document["champion"],
+                "snapshot_ids": document["snapshot_ids"],
+                **verdict,
+                "rule": document["rule"],
+            }
+            compared = {"comparisons": document["comparisons"][version.version]}
+            (folder / "verdict.json").write_text(json.dumps({**about, **compared}, indent=1))
             age = (cutoff - version.training_cutoff).days
             registry.log_metrics(version.run_id, metrics_of(document, version.version), step=age)
             for file in sorted(folder.iterdir()):
                 registry.log_file(version.run_id, file, folder=f"evaluation/{cutoff}")
             tags = {
-                "evaluation": json.dumps(
-                    {"cutoff": str(cutoff), "champion": document["champion"], **verdict}
-                ),
+                "evaluation": json.dumps(about),
                 "evaluated_cutoff": cutoff.isoformat(),
                 "verdict": "admitted" if verdict["admitted"] else "refused",
             }

@@ -3,7 +3,7 @@
 reads   registry  the verdicts of the versions evaluated at the cutoff
 writes  registry  tags of the version, then, last, the alias `champion`
 
-The rule is in `models/judging/gate.py`; nothing here bends it. A second run changes nothing.
+The rule is in the configuration, under `gate`; nothing here bends it. A second run changes nothing.
 
     python -m jobs.promote --cutoff 2017-11-28 --by "Ada Lovelace"
 """

@@ -36,6 +36,7 @@ def model_row(
         "metrics": json.dumps(by_head(metrics), sort_keys=True),
         "promoted_at": datetime.fromisoformat(promoted_at) if promoted_at else None,
         "promoted_by": version.tags.get("promoted_by"),
+        "verdict": version.tags.get("evaluation"),
     }
 
 

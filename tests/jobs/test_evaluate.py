@@ -119,9 +119,11 @@ def test_a_candidate_that_knows_nothing_is_refused_and_all_is_written_down(
     assert (summary["versions"], summary["admitted"]) == (1, 0)
     assert (version.tags["status"], version.tags["verdict"]) == ("challenger", "refused")
     assert version.tags["evaluated_cutoff"] == str(CUTOFF)
-    assert json.loads(version.tags["evaluation"])["reasons"] == summary["verdicts"]["1"]["reasons"]
+    said = json.loads(version.tags["evaluation"])
+    assert said["reasons"] == summary["verdicts"]["1"]["reasons"]
+    assert (said["rule"], said["snapshot_ids"]) == (document["rule"], summary["snapshot_ids"])
     assert {"test/purchase/auroc", "test/next_item/ndcg_at_10", "lightgbm/spend/mae"} <= set(logged)
-    assert {"verdict.json", "comparison.json", "purchase_roc.png", "churn_gains.png"} <= {
+    assert {"verdict.json", "purchase_roc.png", "churn_gains.png"} <= {
         file.path.split("/")[-1] for file in files
     }
     assert [row["head"] for row in document["table"] if row["decides"]] == list(
@@ -137,7 +139,7 @@ def test_a_candidate_that_knows_nothing_is_refused_and_all_is_written_down(
     # Again, now as champion: it is judged by the same rule, and keeps its status.
     registry.set_tags("1", {"status": "champion"})
     registry.set_alias("champion", "1")
-    first = {key: document[key] for key in ("table", "curves", "slices")}
+    first = {key: document[key] for key in ("table", "curves")}
 
     assert run(settings) == 0
     again = json.loads((settings.reports_folder / f"evaluation-{CUTOFF}.json").read_text())

@@ -75,6 +75,7 @@ def models(encoder: str = "lstm") -> pa.Table:
             "metrics": ["{}"],
             "promoted_at": pa.array([None], pa.timestamp("us", "UTC")),
             "promoted_by": pa.array([None], pa.string()),
+            "verdict": pa.array([None], pa.string()),
         }
     )
 
