@@ -78,6 +78,8 @@ class Recorder:
             training_cutoff=self.cutoff,
             label_limit=fitted.label_limit,
             snapshot_ids=snapshots,
+            session_gap_minutes=self.settings.sessions.gap_minutes,
+            max_events=self.settings.sequences.max_events,
             base_rates=fitted.base_rates,
             calibration=fitted.calibration,
             metrics=fitted.metrics,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from pydantic import PositiveInt
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -32,6 +33,8 @@ class Manifest(Config):
     training_cutoff: date  # events and labels were used before it, and only before it
     label_limit: date  # training saw nothing from this day on; validation did
     snapshot_ids: dict[str, int]
+    session_gap_minutes: PositiveInt  # how its sequences were made: a longer silence starts a
+    max_events: PositiveInt  # session, and so many events of a user were kept
     feature_names: tuple[str, ...] = FEATURE_NAMES
     base_rates: BaseRates
     calibration: Calibration

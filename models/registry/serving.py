@@ -6,7 +6,7 @@ MLflow calls `_load_pyfunc` on the version's folder, so nothing is unpickled:
     model.predict(events, params={"cutoff": "2017-11-29", "top_k": 10})
 """
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ import pandas as pd
 import pyarrow as pa
 
 from contracts.errors import MissingColumnsError
+from contracts.windows import instant
 from models.registry.predict import Predictor
 
-SESSION_GAP = timedelta(minutes=30)
 COLUMNS = ("user_id", "item_id", "event_type", "event_time", "category", "amount", "quantity")
 MAX_TOP_K = 1000
+_TIME = pa.timestamp("us", tz="UTC")
 
 
 class Served:
@@ -35,7 +36,13 @@ class Served:
         manifest = self.predictor.manifest
         cutoff = date.fromisoformat(text) if text else manifest.training_cutoff
         top_k = min(int(given.get("top_k") or 10), MAX_TOP_K)
-        found = self.predictor.predict(sequences(model_input), cutoff=cutoff, top_k=top_k)
+        rows = sequences(
+            model_input,
+            before=instant(cutoff, manifest.zone),
+            gap=timedelta(minutes=manifest.session_gap_minutes),
+            max_events=manifest.max_events,
+        )
+        found = self.predictor.predict(rows, cutoff=cutoff, top_k=top_k)
         return pd.DataFrame(
             {
                 "user_id": found.user_ids,
@@ -52,8 +59,53 @@ def _load_pyfunc(data_path: str) -> Served:
     return Served(Predictor.load(Path(data_path)))
 
 
-def sequences(events: pd.DataFrame) -> pa.Table:
-    """Raw events, in any order, as rows of `contracts.tables.SEQUENCES` without their cutoff."""
+def sequences(
+    events: pd.DataFrame, *, before: datetime, gap: timedelta, max_events: int
+) -> pa.Table:
+    """Raw events, in any order, as rows of `contracts.tables.SEQUENCES` without their cutoff.
+
+    Of a user the latest ``max_events`` before the cutoff are kept, and all are counted, as the
+    nights do. Raises MissingColumnsError.
+    """
+    frame = _ordered(events)
+    users, starts = np.unique(frame["user_id"].to_numpy(dtype=str), return_index=True)
+    lengths = np.diff(np.append(starts, len(frame)))
+    spend = np.maximum(frame["amount"].to_numpy(), 0.0)
+    whole = {
+        "lifetime_events": pa.array(lengths, pa.int64()),
+        "lifetime_spend": pa.array(np.add.reduceat(spend, starts) if len(frame) else [], "double"),
+        "first_event_time": pa.array(frame["event_time"].to_numpy()[starts], _TIME),
+    }
+    is_past = (frame["event_time"] < before).to_numpy()
+    ends = np.append(0, np.cumsum(is_past))  # past events up to each place
+    of_user = np.repeat(np.arange(len(users)), lengths)
+    later = ends[(starts + lengths)[of_user]] - ends[1:]  # past events of the user after each one
+    kept = frame[~is_past | (later < max_events)]
+    gaps = kept.groupby("user_id", sort=False)["event_time"].diff()
+    kept = kept.assign(session_start=gaps.isna() | (gaps > gap))
+    counts = np.bincount(of_user[~is_past | (later < max_events)], minlength=len(users))
+    offsets = pa.array(np.append(0, np.cumsum(counts)), pa.int32())
+
+    def lists(name: str, kind: pa.DataType) -> pa.ListArray:
+        return pa.ListArray.from_arrays(offsets, pa.Array.from_pandas(kept[name], type=kind))
+
+    return pa.table(
+        {
+            "user_id": pa.array(users.tolist(), pa.string()),
+            "event_times": lists("event_time", _TIME),
+            "item_ids": lists("item_id", pa.string()),
+            "event_types": lists("event_type", pa.string()),
+            "categories": lists("category", pa.string()),
+            "quantities": lists("quantity", pa.float64()),
+            "amounts": lists("amount", pa.float64()),
+            "session_starts": lists("session_start", pa.bool_()),
+            **whole,
+        }
+    )
+
+
+def _ordered(events: pd.DataFrame) -> pd.DataFrame:
+    """The columns that count, typed, by user and time."""
     missing = [name for name in COLUMNS if name not in events.columns]
     if missing:
         raise MissingColumnsError(
@@ -63,46 +115,14 @@ def sequences(events: pd.DataFrame) -> pa.Table:
             mapping="the request",
         )
     frame = events.loc[:, list(COLUMNS)].copy()
-    frame["user_id"] = frame["user_id"].astype(str)
-    frame["item_id"] = frame["item_id"].astype(str)
+    for name in ("user_id", "item_id"):
+        frame[name] = frame[name].astype(str)
     frame["category"] = frame["category"].fillna("").astype(str)
-    frame["amount"] = frame["amount"].fillna(0.0).astype(float)
-    frame["quantity"] = frame["quantity"].fillna(0.0).astype(float)
-    frame["event_time"] = pd.to_datetime(frame["event_time"], utc=True).astype(
-        "datetime64[us, UTC]"
-    )
-    frame = frame.sort_values(["user_id", "event_time", "item_id"], kind="stable")
-    gaps = frame.groupby("user_id", sort=False)["event_time"].diff()
-    frame["session_start"] = gaps.isna() | (gaps > SESSION_GAP)
-    users, starts = np.unique(frame["user_id"].to_numpy(dtype=str), return_index=True)
-    offsets = pa.array(np.append(starts, len(frame)), pa.int32())
-
-    def lists(name: str, kind: pa.DataType) -> pa.ListArray:
-        values = pa.Array.from_pandas(frame[name], type=kind)
-        return pa.ListArray.from_arrays(offsets, values)
-
-    lengths = np.diff(np.append(starts, len(frame)))
-    times = frame["event_time"].to_numpy()
-    return pa.table(
-        {
-            "user_id": pa.array(users.tolist(), pa.string()),
-            "event_times": lists("event_time", pa.timestamp("us", tz="UTC")),
-            "item_ids": lists("item_id", pa.string()),
-            "event_types": lists("event_type", pa.string()),
-            "categories": lists("category", pa.string()),
-            "quantities": lists("quantity", pa.float64()),
-            "amounts": lists("amount", pa.float64()),
-            "session_starts": lists("session_start", pa.bool_()),
-            "lifetime_events": pa.array(lengths, pa.int64()),
-            "lifetime_spend": pa.array(
-                np.add.reduceat(np.maximum(frame["amount"].to_numpy(), 0.0), starts)
-                if len(frame)
-                else [],
-                pa.float64(),
-            ),
-            "first_event_time": pa.array(times[starts], pa.timestamp("us", tz="UTC")),
-        }
-    )
+    for name in ("amount", "quantity"):
+        frame[name] = frame[name].fillna(0.0).astype(float)
+    times = pd.to_datetime(frame["event_time"], utc=True)
+    frame["event_time"] = times.astype("datetime64[us, UTC]")
+    return frame.sort_values(["user_id", "event_time", "item_id"], kind="stable")
 
 
 def input_example() -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -78,6 +78,8 @@ def register(registry: Registry, folder: Path) -> ModelVersion:
         training_cutoff=CUTOFF,
         label_limit=CUTOFF - timedelta(days=56),
         snapshot_ids={},
+        session_gap_minutes=30,
+        max_events=2048,
         base_rates=BaseRates(purchase=0.5, churn=0.1, spend=20.0),
         calibration=Calibration(purchase=IDENTITY, churn=IDENTITY, spend=1.0),
         metrics={},

@@ -4,6 +4,8 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import mlflow
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -79,6 +81,8 @@ def save_model(folder: Path) -> Path:
         training_cutoff=NIGHT_BEFORE,
         label_limit=date(2017, 10, 1),
         snapshot_ids={},
+        session_gap_minutes=30,
+        max_events=2048,
         base_rates=BaseRates(purchase=0.5, churn=0.1, spend=10.0),
         calibration=Calibration(purchase=IDENTITY, churn=IDENTITY, spend=1.0),
         metrics={},
@@ -165,6 +169,44 @@ def test_spark_says_what_the_model_says_of_each_user_alone(settings, lake, regis
         assert row["expected_spend_28d"] == pytest.approx(found.spend[0], abs=0.01)
         assert row["recommended_item_ids"] == found.item_ids[0].tolist()
         assert row["embedding"] == pytest.approx(found.embeddings[0].tolist(), abs=1e-4)
+
+
+def test_the_registered_version_says_of_raw_events_what_the_night_said(settings, lake, registry):
+    """`mlflow.pyfunc.load_model` needs neither lake nor Spark, and answers to 1e-5."""
+    night = {row["user_id"]: row for row in rows_at(lake, CUTOFF).to_pylist()}
+    events = raw_events(sequence_rows(CUTOFF, USERS))
+    mlflow.set_tracking_uri(registry.tracking_uri)
+
+    served = mlflow.pyfunc.load_model(f"models:/{registry.model}@champion")
+    answer = served.predict(events, params={"cutoff": str(CUTOFF), "top_k": 3})
+
+    assert sorted(answer["user_id"]) == sorted(night)
+    for _, said in answer.iterrows():
+        row = night[said["user_id"]]
+        for name in ("purchase_probability_7d", "churn_probability_28d"):
+            assert said[name] == pytest.approx(row[name], abs=1e-5)
+        assert said["expected_spend_28d"] == pytest.approx(row["expected_spend_28d"], abs=0.01)
+        assert said["recommended_item_ids"] == row["recommended_item_ids"]
+        assert said["recommended_scores"] == pytest.approx(row["recommended_scores"], abs=1e-5)
+
+
+def raw_events(sequences: pa.Table) -> pd.DataFrame:
+    """The events that the rows are made of, shuffled, as a caller would send them."""
+    names = {
+        "item_id": "item_ids",
+        "event_type": "event_types",
+        "event_time": "event_times",
+        "category": "categories",
+        "amount": "amounts",
+        "quantity": "quantities",
+    }
+    events = [
+        {"user_id": row["user_id"], **{one: row[many][n] for one, many in names.items()}}
+        for row in sequences.to_pylist()
+        for n in range(len(row["event_times"]))
+    ]
+    frame = pd.DataFrame(events).sample(frac=1.0, random_state=0)
+    return frame.assign(event_time=frame["event_time"].map(lambda time: time.isoformat()))
 
 
 def test_numbers_are_rounded_to_what_the_contract_can_keep(settings, lake, registry):

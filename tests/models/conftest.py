@@ -165,6 +165,8 @@ def artifact(tmp_path: Path, train_config: TrainConfig, horizons: LabelHorizons)
         training_cutoff=date(2017, 6, 1),
         label_limit=date(2017, 4, 6),
         snapshot_ids={"sequences": 1},
+        session_gap_minutes=30,
+        max_events=2048,
         base_rates=BaseRates(purchase=0.5, churn=0.25, spend=30.0),
         calibration=Calibration(
             purchase=Platt(slope=1.5, offset=-0.5), churn=Platt(slope=0.5, offset=0.1), spend=2.0

@@ -52,6 +52,8 @@ def predictor(log, tmp_path: Path, horizons) -> Predictor:
         training_cutoff=date(2017, 11, 28),
         label_limit=date(2017, 10, 3),
         snapshot_ids={},
+        session_gap_minutes=30,
+        max_events=2048,
         base_rates=BaseRates(purchase=0.5, churn=0.1, spend=20.0),
         calibration=Calibration(purchase=IDENTITY, churn=IDENTITY, spend=1.0),
         metrics={},

@@ -76,6 +76,8 @@ def trained(log: pa.Table, config, horizons, zone, folder) -> Predictor:
         training_cutoff=CUTOFF,
         label_limit=fitted.label_limit,
         snapshot_ids={},
+        session_gap_minutes=30,
+        max_events=2048,
         base_rates=fitted.base_rates,
         calibration=fitted.calibration,
         metrics=fitted.metrics,

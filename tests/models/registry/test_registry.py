@@ -1,5 +1,15 @@
 """The registry, on a real MLflow store in SQLite."""
 
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 
@@ -82,6 +92,86 @@ def test_mlflow_serves_a_version_from_raw_events(registry, artifact):
     assert answer["purchase_probability_7d"].between(0, 1).all()
     assert early["purchase_probability_7d"][1] == 0.5  # not seen yet: the base rate
     assert early["purchase_probability_7d"][0] != answer["purchase_probability_7d"][0]
+
+
+@pytest.mark.slow
+def test_mlflow_answers_a_request_for_raw_events_over_http(registry, artifact):
+    """`mlflow models serve` and a curl, as the README shows them."""
+    version, port = registered(registry, artifact), free_port()
+    events, params = input_example()
+    body = {"dataframe_records": events.to_dict("records"), "params": params}
+    uri = f"models:/{version.name}/{version.version}"
+    command = ["mlflow", "models", "serve", "--model-uri", uri, "--port", str(port)]
+
+    with running(command, registry.tracking_uri, port):
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            said = json.load(answer)["predictions"]
+
+    assert [row["user_id"] for row in said] == ["7", "8"]
+    assert all(0 <= row["purchase_probability_7d"] <= 1 for row in said)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1800)
+def test_a_version_answers_in_an_environment_of_nothing_but_what_it_lists(
+    registry, artifact, tmp_path
+):
+    """MLflow, the version's own requirements and the code that lies in it: no checkout of ours."""
+    version = registered(registry, artifact)
+    venv.create(tmp_path / "clean", with_pip=True)
+    python = tmp_path / "clean/bin/python"
+    folder = registry.download(version, tmp_path / "version").parents[1]
+    listed = folder / "requirements.txt"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--requirement", listed], check=True)
+    ask = f"""
+import mlflow, sys
+from mlflow.models import Model
+events = Model.load({str(folder)!r}).load_input_example({str(folder)!r})
+said = mlflow.pyfunc.load_model({str(folder)!r}).predict(events, params={{"cutoff": "2017-11-28"}})
+print(said["user_id"].tolist(), [name for name in sys.modules if name.startswith("pyspark")])
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    done = subprocess.run(
+        [python, "-c", ask], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "['7', '8'] []"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[str], tracking_uri: str, port: int) -> Iterator[None]:
+    """A server in this environment, until its port answers; stopped with all that it started."""
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking_uri}
+    process = subprocess.Popen(
+        [*command, "--env-manager", "local"],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(600):
+            assert process.poll() is None, "the server has ended"
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ping"):
+                break
+            time.sleep(0.2)
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=60)
 
 
 def test_an_unknown_version_is_named(registry, artifact):
