@@ -31,7 +31,7 @@ exact: $(READY) ## sessions and sequences of whole real logs against plain Pytho
 fuzz: $(READY) ## break a million lines (FUZZ_SEED=word for other ones): none is lost, nothing crashes
 	$(BIN)/python -m pytest -s -m fuzz tests/jobs
 
-chaos: $(READY) ## long: every program killed at every point, many histories for vacuum
+chaos: $(READY) ## long: every program killed at every point, readers beside publishers, many histories
 	$(BIN)/python -m pytest -m chaos
 
 bench: $(READY) ## ratios against peers on made-up events (SIZE=small or full); docs/benchmarks.md

@@ -43,15 +43,12 @@ from jobs.warehouse.publication import (
     said_of,
 )
 
-ANSWER_SECONDS = 60.0  # how long a commit's outcome is asked for when its answer was lost
+ANSWER_SECONDS = 90.0  # how long a commit's outcome is asked for when its answer was lost
 LOCK_SECONDS = 10  # the longest wait for a reader, where a definition changes
 DROP_SECONDS = 2  # the longest wait for a reader, where an old night is dropped
-LINK = {  # a peer that has vanished is noticed within a minute
-    "connect_timeout": 10,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-}
+# A peer that has vanished without a word is noticed within a minute, on either side.
+KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+LINK = {"connect_timeout": 10, **KEEPALIVES}
 
 
 class PostgresServer:
@@ -204,6 +201,8 @@ class PostgresServer:
         """Hold the warehouse's lock until the connection is closed. Raises BusyError."""
         execute(connection, f"SET application_name = {sql.literal(run_key[:63])}")
         execute(connection, "SET TimeZone = 'UTC'")
+        for name, value in KEEPALIVES.items():
+            execute(connection, f"SET tcp_{name} = {value}")
         if not rows_of(connection, postgres_sql.TRY_LOCK)["is_ours"][0].as_py():
             holders = rows_of(connection, postgres_sql.HOLDER).to_pylist()
             named = [f"server process {one['pid']} ({one['application_name']})" for one in holders]

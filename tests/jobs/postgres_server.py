@@ -69,7 +69,7 @@ class PostgresServer:
             self._process.wait(timeout=60)
 
     def remove(self) -> None:
-        self.stop()
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def uri(self, database: str, user: str = "nightshift") -> str:
@@ -82,6 +82,25 @@ class PostgresServer:
         with psycopg.connect(self.uri("postgres"), autocommit=True) as connection:
             connection.execute(statement)
         return self.uri(name)
+
+    def database_on(self, disk: Path, name: str) -> str:
+        """A database whose tables lie on another disk; its URI."""
+        folder = disk / "tablespace"
+        folder.mkdir()
+        self.own(folder)
+        for above in folder.parents:
+            above.chmod(above.stat().st_mode | 0o111)  # pytest's folders are for their owner only
+        statement = sql.SQL("CREATE TABLESPACE {} LOCATION {}")
+        with psycopg.connect(self.uri("postgres"), autocommit=True) as connection:
+            connection.execute(statement.format(sql.Identifier(name), sql.Literal(str(folder))))
+        return self.new_database(name, tablespace=name)
+
+    def drop_database_on(self, name: str) -> None:
+        """And the tablespace that was made for it."""
+        with psycopg.connect(self.uri("postgres"), autocommit=True) as connection:
+            for what in ("DATABASE", "TABLESPACE"):
+                statement = sql.SQL(f"DROP {what} {{}}").format(sql.Identifier(name))
+                connection.execute(statement)
 
     def own(self, folder: Path) -> None:
         """Let the server write there."""

@@ -58,9 +58,7 @@ POINTS: dict[str, list[tuple[Any, str, Any]]] = {
     "auditing": [(one_night, "accept", die)],
     "comparing": [(place, "check_staged", die) for place in BOTH],
     "before_commit": [(place, "ledger_rows", at_the_night(die)) for place in BOTH],
-    "committed_reply_lost": [
-        (place, "ledger_rows", at_the_night(then_die(commit))) for place in BOTH
-    ],
+    "reply_lost": [(place, "ledger_rows", at_the_night(then_die(commit))) for place in BOTH],
     "before_rename": [(os, "replace", die)],
     "after_rename": [(os, "replace", then_die(os.replace))],
     "waits": [(one_night, "accept", wait)],
