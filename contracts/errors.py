@@ -4,6 +4,7 @@ NightshiftError (Exception)       exit 1  anything else that went wrong, said cl
 +-- ConfigError (ValueError)      exit 2  the caller or the configuration asks for the impossible
 |   +-- UnknownKeyError                   a key that the configuration does not have
 |   +-- CutoffError                       a cutoff that is no date, is to come, or has no data
+|   +-- TooLittleMemoryError              a training that does not fit into memory
 +-- DataError (ValueError)        exit 3  the data broke a promise: stop, page the producer
 |   +-- MissingRawError                   no raw file for an ingestion day
 |   +-- EmptyDayError                     raw files without one line
@@ -14,11 +15,14 @@ NightshiftError (Exception)       exit 1  anything else that went wrong, said cl
 |   +-- MissingSnapshotError              what a run once read is not there any more, or not whole
 |   +-- ReplayError                       a past night, rebuilt, is not what was committed
 |   +-- AuditError                        rows that must not be published
+|   +-- LossNotFiniteError                a training whose loss is no number
 +-- GateError                     exit 4  the gate refused
 |   +-- PromotionRefusedError             the written rule does not hold for the candidate
 |   +-- NoChampionError                   nothing was ever promoted, so nothing may score
 |       +-- NoPreviousChampionError       no champion before this one to go back to
 +-- BusyError                     exit 1  another run holds this night
++-- TrainingStoppedError          exit 1  a training was told to stop; started again, it goes on
++-- ProcessLostError              exit 1  one of a training's processes ended before the others
 +-- UnreachableError              exit 1  a server or folder that must answer does not
 +-- UnknownOutcomeError           exit 1  a commit was sent, and what came of it cannot be asked
 
@@ -74,6 +78,16 @@ class UnknownKeyError(ConfigError):
 
 class CutoffError(ConfigError):
     pass
+
+
+class TooLittleMemoryError(ConfigError):
+    def __init__(self, where: str, *, wanted: str, setting: str, value: int) -> None:
+        super().__init__(
+            where,
+            found=f"no memory left ({wanted})",
+            expected="room for a step of training",
+            do=f"Lower {setting} from {value} to {max(value // 2, 1)}, then run this again.",
+        )
 
 
 class DataError(NightshiftError, ValueError):
@@ -164,6 +178,20 @@ class AuditError(DataError):
     pass
 
 
+class LossNotFiniteError(DataError):
+    def __init__(
+        self, where: str, *, losses: Mapping[str, float], files: list[str], learning_rate: float
+    ) -> None:
+        said = ", ".join(f"{name} {value}" for name, value in losses.items())
+        super().__init__(
+            where,
+            found=said,
+            expected="numbers",
+            do=f"Look at the events of the users in {', '.join(files)}: an amount may be absurd. "
+            f"If they are sound, lower learning_rate (it is {learning_rate:g}).",
+        )
+
+
 class GateError(NightshiftError):
     exit_code = 4
 
@@ -204,6 +232,27 @@ class NoPreviousChampionError(NoChampionError):
 
 class BusyError(NightshiftError):
     pass
+
+
+class TrainingStoppedError(NightshiftError):
+    def __init__(self, signal: str, *, step: int, total: int) -> None:
+        super().__init__(
+            f"after step {step} of {total}",
+            found=signal,
+            expected="to be let finish",
+            do="The step is saved: run this again with the same arguments, and it goes on there.",
+        )
+
+
+class ProcessLostError(NightshiftError):
+    def __init__(self, where: str, *, reason: str) -> None:
+        super().__init__(
+            where,
+            found=f"that another process of the training has ended ({reason})",
+            expected="all of them to go on",
+            do="Run this again with the same arguments: it goes on from its newest checkpoint. "
+            "If that process was killed for its memory, lower batch_size or --devices.",
+        )
 
 
 class UnreachableError(NightshiftError):

@@ -7,8 +7,8 @@ Started by torchrun, once for each device, or alone:
 
     torchrun --standalone --nproc-per-node 2 -m jobs.train --cutoff 2017-11-28 --encoder lstm
 
-A training that was killed goes on from its last whole epoch when it is started again with the same
-arguments. Processes other than the first say nothing.
+A training that was killed, or told to stop, goes on from its newest whole checkpoint when it is
+started again with the same arguments. Processes other than the first say nothing.
 """
 
 import argparse
@@ -18,10 +18,10 @@ import logging
 import os
 import shutil
 import sys
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,37 +39,35 @@ from jobs.running.settings import PROJECT, Settings
 from models.config import LabelHorizons, TrainConfig, load_train_config
 from models.sequences.history import Histories
 from models.training.fit import fit, prepare_data
+from models.training.stop import Stop, listening
 
 if TYPE_CHECKING:
     from jobs.train_recorder import Recorder
 
 ENCODERS = ("lstm", "gru", "transformer")
-GRACE_SECONDS = 120.0  # torchrun ends all processes with the first that fails: let rank 0 speak
 RANK = int(os.environ.get("RANK", "0"))
 WORLD_SIZE = int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Rank 0 answers for all; what the others would say is the same."""
-    description = "Train a candidate model."
-    if RANK == 0:
-        return run("train", train, argv, description=description, arguments=add_arguments)
-    with (
-        open(os.devnull, "w") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-    ):
-        code = run(
+    """Rank 0 answers for all; what the others would say is the same.
+
+    torchrun ends all processes with the first that fails, so each listens until it has said why.
+    """
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(listening())
+        if RANK:
+            nowhere = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        return run(
             "train",
-            train,
+            partial(train, stop=stop),
             argv,
-            description=description,
+            description="Train a candidate model.",
             arguments=add_arguments,
             is_kept=RANK == 0,
         )
-    if code:
-        time.sleep(GRACE_SECONDS)
-    return code
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--devices", type=int, help="processes that torchrun was told to start")
 
 
-def train(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
+def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Mapping[str, Any]:
     config = load_train_config(
         models_folder(settings) / f"{options.encoder}.yaml",
         epochs=options.epochs,
@@ -107,17 +105,19 @@ def train(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     )
     key = run_key(config, horizons, cutoff, commit.content_hash)
     folder = settings.runs_folder / key
+    fitting = partial(
+        fit,
+        prepared,
+        config=config,
+        folder=folder,
+        checkpoint_seconds=settings.training.checkpoint_seconds,
+        stop=stop,
+    )
     if recorder is None:
-        fit(prepared, config=config, folder=folder, on_epoch=_nothing, on_step=_nothing)
+        fitting(on_epoch=_nothing, on_step=_nothing, say=_nothing)
         return {"rank": RANK}
     with recorder.recording(folder):
-        fitted = fit(
-            prepared,
-            config=config,
-            folder=folder,
-            on_epoch=recorder.on_epoch,
-            on_step=recorder.on_step,
-        )
+        fitted = fitting(on_epoch=recorder.on_epoch, on_step=recorder.on_step, say=recorder.say)
         assert fitted is not None, "rank 0 gets the result"
         snapshots = {SEQUENCES.name: commit.snapshot_id}
         version = recorder.register(fitted, horizons, folder / "artifact", snapshots=snapshots)

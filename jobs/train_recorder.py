@@ -9,13 +9,16 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+from contracts.errors import TrainingStoppedError
 from jobs.running.settings import Settings
 from models.config import LabelHorizons, TrainConfig
 from models.registry.artifact import Manifest, save_artifact
 from models.registry.registry import Registry
 from models.training.fit import Fitted
+from models.training.keeper import Step
 
 RUN_ID = "mlflow_run_id"
+SCORE = "val/score"
 SHOWN = {
     "val/purchase_auroc": "purchase AUROC",
     "val/churn_auroc": "churn AUROC",
@@ -31,6 +34,7 @@ class Recorder:
         mlflow = settings.mlflow
         self.registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
         self.run_id = ""
+        self.logged: set[int] = set()  # epochs that the run has on its curves
         self.is_terminal = sys.stderr.isatty()
 
     @contextmanager
@@ -39,32 +43,39 @@ class Recorder:
         kept = folder / RUN_ID
         if kept.exists() and self.registry.is_run(kept.read_text()):
             self.run_id = kept.read_text()
+            self.logged = self.registry.resume_run(self.run_id, SCORE)
         else:
             self.run_id = self._start(folder.name)
             folder.mkdir(parents=True, exist_ok=True)
             kept.write_text(self.run_id)
         try:
             yield
+        except TrainingStoppedError:
+            self.registry.end_run(self.run_id, "KILLED")
+            raise
         except BaseException:
-            self.registry.end_run(self.run_id, failed=True)
+            self.registry.end_run(self.run_id, "FAILED")
             raise
         self.registry.end_run(self.run_id)
 
-    def on_step(self, epoch: int, step: int, events_per_second: float) -> None:
+    def say(self, what: str) -> None:
+        print(f"train: {what}", file=sys.stderr, flush=True)
+
+    def on_step(self, step: Step) -> None:
         if self.is_terminal:
-            said = f"train: epoch {epoch + 1}/{self.config.epochs}, step {step}"
-            print(
-                f"\r{said}, {events_per_second:,.0f} events/s ", end="", file=sys.stderr, flush=True
-            )
+            said = f"train: epoch {step.epoch + 1}/{self.config.epochs}, step {step.done}"
+            speed = f"{step.events_per_second:,.0f} events/s"
+            print(f"\r{said}, {speed} ", end="", file=sys.stderr, flush=True)
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        self.registry.log_metrics(self.run_id, metrics, step=epoch)
+        if epoch not in self.logged:  # an epoch that ended just before a kill is validated again
+            self.registry.log_metrics(self.run_id, metrics, step=epoch)
         values = ", ".join(
             f"{label} {metrics[name]:.4g}" for name, label in SHOWN.items() if name in metrics
         )
         start = "\r\x1b[K" if self.is_terminal else ""
         said = f"train: epoch {epoch + 1}/{self.config.epochs}: {values}"
-        speed = metrics["train/events_per_second"]
+        speed = metrics.get("train/events_per_second", 0.0)
         print(f"{start}{said}, {speed:,.0f} events/s", file=sys.stderr, flush=True)
 
     def register(

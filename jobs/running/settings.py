@@ -109,6 +109,10 @@ class Horizons(Section):
     demand_days: PositiveInt
 
 
+class TrainingSettings(Section):
+    checkpoint_seconds: PositiveFloat  # at most so much of a training is lost to a kill
+
+
 class RecommendationSettings(Section):
     top_k: PositiveInt
 
@@ -128,6 +132,7 @@ class Settings(Section):
     sequences: SequenceSettings
     series: SeriesSettings
     horizons: Horizons
+    training: TrainingSettings
     recommendations: RecommendationSettings
     gate: GateRule
 

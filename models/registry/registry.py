@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlparse
 
 from contracts.errors import ConfigError, NoChampionError, UnreachableError
@@ -36,6 +36,7 @@ CANDIDATE = "candidate"
 PROJECT = Path(__file__).resolve().parents[2]
 NEEDED = ("numpy", "pandas", "pyarrow", "pydantic", "safetensors", "torch", "tzdata")
 ARTIFACT = "model"  # name of the logged model
+RunEnd = Literal["FINISHED", "FAILED", "KILLED"]
 DATA = "data"  # where pyfunc puts the artifact folder
 
 
@@ -82,9 +83,15 @@ class Registry:
         except _NotFoundError:
             return False
 
-    def end_run(self, run_id: str, *, failed: bool = False) -> None:
+    def resume_run(self, run_id: str, curve: str) -> set[int]:
+        """Say that the run goes on; the steps at which it has logged a point of the curve."""
         with self._reached():
-            self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+            self.client.update_run(run_id, status="RUNNING")
+            return {point.step for point in self.client.get_metric_history(run_id, curve)}
+
+    def end_run(self, run_id: str, status: RunEnd = "FINISHED") -> None:
+        with self._reached():
+            self.client.set_terminated(run_id, status)
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int = 0) -> None:
         """One point of each curve; a value that is not finite is left out."""

@@ -4,9 +4,7 @@ With H the longest label window and C the training cutoff: training sees nothing
 validation is asked at C - 2H and sees nothing from C - H on, tests are left to the evaluation.
 """
 
-import json
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -15,9 +13,7 @@ from zoneinfo import ZoneInfo
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.strategies import DDPStrategy
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from contracts.errors import CutoffError
@@ -26,16 +22,17 @@ from models.config import LabelHorizons, TrainConfig
 from models.networks.network import Network
 from models.sequences.history import Histories
 from models.sequences.vocabulary import Vocabulary
+from models.training.best import read_best
 from models.training.calibration import BaseRates, Calibration
+from models.training.checkpoints import Checkpoints, Say
 from models.training.dataset import TrainingData
+from models.training.failures import explaining, forget_failures
+from models.training.keeper import Keeper, OnEpoch, OnStep
 from models.training.module import Nightshift
 from models.training.preparation import prepare
-from models.training.validation import Answers, fit_calibration, validation_metrics
+from models.training.stop import Stop
+from models.training.validation import fit_calibration
 from models.training.validation_data import ValidationData
-
-WEIGHTS, ANSWERS, SCORE = "best.safetensors", "best.npz", "best.json"
-OnEpoch = Callable[[int, Mapping[str, float]], None]
-OnStep = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
@@ -103,142 +100,96 @@ def _too_early(cutoff: date, found: str) -> CutoffError:
     )
 
 
-class EpochKeeper(L.Callback):
-    """After each epoch: validate, keep the best weights on disk, and tell whoever listens."""
-
-    def __init__(self, folder: Path, on_epoch: OnEpoch, on_step: OnStep) -> None:
-        self.folder, self.on_epoch, self.on_step = folder, on_epoch, on_step
-        self.events, self.seconds = 0.0, 0.0
-
-    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        assert isinstance(module, Nightshift)
-        module.start_epoch()
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: object, *batch: object
-    ) -> None:
-        assert isinstance(module, Nightshift)
-        if trainer.is_global_zero:
-            speed = module.num_events * trainer.world_size / max(module.seconds, 1e-3)
-            self.on_step(trainer.current_epoch, trainer.global_step, speed)
-
-    def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        assert isinstance(module, Nightshift)
-        answers = module.answers.of_all_ranks()
-        mine = torch.tensor(float(module.num_events), device=module.device)
-        self.events += float(trainer.strategy.reduce(mine, reduce_op="sum"))
-        self.seconds += module.seconds
-        if not trainer.is_global_zero:
-            return
-        metrics = {
-            **module.training_means(),
-            **validation_metrics(module.validation_data, answers),
-            "train/events_per_second": self.events / max(self.seconds, 1e-3),
-        }
-        if metrics["val/score"] > best_score(self.folder):
-            _keep(self.folder, module.network, answers, trainer.current_epoch, metrics)
-        self.on_epoch(trainer.current_epoch, metrics)
-
-
 def fit(
     prepared: Prepared,
     *,
     config: TrainConfig,
     folder: Path,
+    checkpoint_seconds: float,
     on_epoch: OnEpoch,
     on_step: OnStep,
+    say: Say,
+    stop: Stop,
 ) -> Fitted | None:
-    """Train, going on from the newest checkpoint in ``folder``; only rank 0 gets the result."""
+    """Train, going on from the newest checkpoint in ``folder``; only rank 0 gets the result.
+
+    Raises TrainingStoppedError, LossNotFiniteError, TooLittleMemoryError, ProcessLostError.
+    """
+    rank, num_ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     L.seed_everything(config.seed, verbose=False)
     network = Network(config.encoder, prepared.vocabulary)
     prepare(network, prepared.training)
-    module = Nightshift(config, network, prepared.training, prepared.validation)
+    module = Nightshift(
+        config, network, prepared.training, prepared.validation, num_ranks=num_ranks
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    newest = newest_checkpoint(folder)
-    keeper = EpochKeeper(folder, on_epoch, on_step)
-    trainer = _trainer(config, folder, keeper)
-    trainer.fit(module, ckpt_path=newest, weights_only=True if newest else None)
-    is_first = trainer.is_global_zero
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-    if not is_first:
+    forget_failures(folder)
+    checkpoints = Checkpoints(folder, say)
+    restored = checkpoints.newest({name: v.shape for name, v in network.state_dict().items()})
+    module.place = restored.place if restored else module.place
+    with explaining(config, folder, rank=rank, num_ranks=num_ranks):
+        keeper = Keeper(
+            folder,
+            checkpoints=checkpoints,
+            restored=restored,
+            checkpoint_seconds=checkpoint_seconds,
+            max_seconds=60 * config.max_minutes,
+            stop=stop,
+            on_epoch=on_epoch,
+            on_step=on_step,
+        )
+        if restored:
+            say(f"goes on after step {restored.step} of {module.total_steps}")
+        _trainer(module, keeper).fit(module)
+    if rank:
         return None
-    kept = json.loads((folder / SCORE).read_text())
-    with np.load(folder / ANSWERS, allow_pickle=False) as saved:
-        answers = Answers(**{name: saved[name] for name in saved.files})
-    data = prepared.validation
+    best, data = read_best(folder), prepared.validation
     return Fitted(
         vocabulary=prepared.vocabulary,
-        state=load_file(folder / WEIGHTS),
-        calibration=fit_calibration(data, answers),
+        state=best.state,
+        calibration=fit_calibration(data, best.answers),
         base_rates=BaseRates(
             purchase=float(np.nanmean(data.purchase)),
             churn=float(np.nanmean(data.churn)),
             spend=float(np.nanmean(data.spend)),
         ),
-        metrics=kept["metrics"],
+        metrics=best.metrics,
         label_limit=prepared.label_limit,
-        epochs=trainer.current_epoch,
+        epochs=module.place.epoch,
         events_per_second=keeper.events / max(keeper.seconds, 1e-3),
     )
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The latest whole one: Lightning writes beside and renames, so a torn one has another name."""
-    found = sorted(folder.glob("epoch=*.ckpt"), key=lambda file: int(file.stem.split("=")[1]))
-    return found[-1] if found else None
-
-
-def best_score(folder: Path) -> float:
-    file = folder / SCORE
-    return float(json.loads(file.read_text())["metrics"]["val/score"]) if file.exists() else -1e9
-
-
-def _keep(
-    folder: Path, network: Network, answers: Answers, epoch: int, metrics: Mapping[str, float]
-) -> None:
-    """Weights, answers, then the score that vouches for them; each beside, then renamed."""
-    state = {name: value.detach().cpu().contiguous() for name, value in _state(network).items()}
-    save_file(state, folder / f"{WEIGHTS}.part")
-    os.replace(folder / f"{WEIGHTS}.part", folder / WEIGHTS)
-    with (folder / f"{ANSWERS}.part").open("wb") as file:
-        np.savez(file, **vars(answers))
-    os.replace(folder / f"{ANSWERS}.part", folder / ANSWERS)
-    (folder / f"{SCORE}.part").write_text(json.dumps({"epoch": epoch, "metrics": dict(metrics)}))
-    os.replace(folder / f"{SCORE}.part", folder / SCORE)
-
-
-def _state(network: Network) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = network.state_dict()
-    return state
-
-
-def _trainer(config: TrainConfig, folder: Path, keeper: EpochKeeper) -> L.Trainer:
+def _trainer(module: Nightshift, keeper: Keeper) -> L.Trainer:
     """Processes as torchrun has started them; alone where it has not."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     on_gpu = torch.cuda.is_available()
     backend = "nccl" if on_gpu else "gloo"
-    return L.Trainer(
+    is_trained = module.place.batch == module.batches_per_epoch  # this epoch, but not validated
+    epochs_left = module.config.epochs - module.place.epoch - is_trained
+    is_late = keeper.elapsed >= keeper.max_seconds and module.place.batch in (
+        0,
+        module.batches_per_epoch,
+    )
+    trainer = L.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
         devices=local,
         num_nodes=world // local,
         strategy=DDPStrategy(process_group_backend=backend) if world > 1 else "auto",
         precision="bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true",
-        max_epochs=config.epochs,
+        max_epochs=0 if is_late and keeper.restored else epochs_left,
         gradient_clip_val=1.0,
         reload_dataloaders_every_n_epochs=1,  # an epoch's batches are drawn from its number
         use_distributed_sampler=False,  # each rank makes its own share of the batches
-        num_sanity_val_steps=0,
+        num_sanity_val_steps=-1 if is_trained else 0,  # Lightning's way to validate first
         deterministic=not on_gpu,
-        callbacks=[
-            keeper,
-            Timer(timedelta(minutes=config.max_minutes), interval="epoch", verbose=False),
-            ModelCheckpoint(
-                dirpath=folder, filename="{epoch}", save_top_k=1, save_on_train_epoch_end=True
-            ),
-        ],
+        callbacks=[keeper],
         logger=False,
+        enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    # Its own handler broadcasts from within the signal, which hangs when ranks hear it apart.
+    setattr(trainer._signal_connector, "register_signal_handlers", lambda: None)  # noqa: B010
+    return trainer

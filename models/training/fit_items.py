@@ -34,10 +34,6 @@ class BestEpoch(L.Callback):
         self.on_epoch = on_epoch
         self.epoch, self.metrics, self.state = -1, {"val/ndcg": -1.0}, dict[str, Tensor]()
 
-    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        assert isinstance(module, NextItemTraining)
-        module.start_epoch()
-
     def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, NextItemTraining)
         metrics = {
@@ -49,6 +45,7 @@ class BestEpoch(L.Callback):
         if metrics["val/ndcg"] > self.metrics["val/ndcg"]:
             self.epoch, self.metrics = trainer.current_epoch, metrics
             self.state = copy.deepcopy(module.network.state_dict())
+        module.start_epoch(trainer.current_epoch + 1)
         self.on_epoch(trainer.current_epoch, metrics)
 
 

@@ -28,8 +28,10 @@ class Nightshift(Steps[TrainingBatch]):
         network: Network,
         training: TrainingData,
         validation: ValidationData,
+        *,
+        num_ranks: int,
     ) -> None:
-        super().__init__(config, network, training)
+        super().__init__(config, network, training, num_ranks=num_ranks)
         self.validation_data = validation
         self.answers = Answers.empty(validation)
 

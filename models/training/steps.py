@@ -1,4 +1,7 @@
-"""What every training shares: its batches, its weighted losses and its optimiser."""
+"""What every training shares: its batches, its weighted losses and its optimiser.
+
+What is random in a step depends on its number alone, so a training may go on after any of them.
+"""
 
 import time
 from abc import abstractmethod
@@ -6,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,8 +17,12 @@ from models.config import FullSoftmax, NextItemConfig, TrainConfig
 from models.networks.network import Network
 from models.sequences.batch import SequenceBatch
 from models.training.block_softmax import softmax_loss
-from models.training.dataset import Drawable, TrainingBatches
+from models.training.checkpoints import Place
+from models.training.dataset import Drawable, TrainingBatches, batches_per_epoch
 from models.training.losses import sampled_softmax_loss
+
+GRADIENT_NORM = "gradient_norm"  # stands beside the losses of a step
+TOKENS, SLOTS = "tokens", "slots"  # stand beside the sums of an epoch's losses
 
 
 class NextItemTargets(Protocol):
@@ -43,11 +51,20 @@ class Steps(L.LightningModule, Generic[Batch]):
     """Trains a network by `losses`; what it is judged by is left to each training."""
 
     def __init__(
-        self, config: NextItemConfig | TrainConfig, network: Network, training: Drawable[Batch]
+        self,
+        config: NextItemConfig | TrainConfig,
+        network: Network,
+        training: Drawable[Batch],
+        *,
+        num_ranks: int = 1,
     ) -> None:
         super().__init__()
         self.config, self.network, self.training_data = config, network, training
-        self.start_epoch()
+        self.batches_per_epoch = batches_per_epoch(training, num_ranks=num_ranks)
+        self.total_steps = config.epochs * self.batches_per_epoch
+        self.latest: dict[str, Tensor] = {}  # losses of the latest step
+        self.start_epoch(0)
+        self.start_clock()
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -57,40 +74,74 @@ class Steps(L.LightningModule, Generic[Batch]):
     def loss_weights(self) -> dict[str, float]:
         """How much each loss counts."""
 
-    def start_epoch(self) -> None:
+    def start_epoch(self, epoch: int) -> None:
         """Forget the sums of the epoch before."""
-        self.num_events, self.num_batches = 0, 0  # of this rank
-        self.num_tokens, self.num_slots = 0, 0
-        self.sums: dict[str, Tensor] = {}
+        self.place = Place(epoch, 0)
+        self.sums: dict[str, Tensor] = {}  # of this rank
+
+    def start_clock(self) -> None:
+        self.num_events = 0  # of this rank, since then
         self.started_at, self.seconds = time.monotonic(), 0.0
+
+    @property
+    def step(self) -> int:
+        """Steps done, of all epochs."""
+        return self.place.epoch * self.batches_per_epoch + self.place.batch
 
     def train_dataloader(self) -> Iterable[Batch]:
         batches = TrainingBatches(
             self.training_data,
-            epoch=self.current_epoch,
+            epoch=self.place.epoch,
             rank=self.global_rank,
             num_ranks=self.trainer.world_size,
+            start=self.place.batch,
         )
         return torch.utils.data.DataLoader(batches, batch_size=None)
 
+    def on_train_epoch_start(self) -> None:
+        self.start_clock()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        torch.manual_seed(_seed_of(self.config.seed, self.global_rank, self.step))
         losses, weights = self.losses(batch), self.loss_weights()
         total = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
-        for name, value in {"loss": total, **losses}.items():
-            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value.detach()
+        self.latest = {name: value.detach() for name, value in {"loss": total, **losses}.items()}
         sequences = batch.sequences
+        tokens = len(sequences.instant_slots) + len(sequences.query_slots)
+        self._add(**self.latest)
+        self._add(
+            **{
+                TOKENS: total.new_tensor(tokens),
+                SLOTS: total.new_tensor(sequences.is_query.numel()),
+            }
+        )
         self.num_events += len(sequences.event_items)
-        self.num_tokens += len(sequences.instant_slots) + len(sequences.query_slots)
-        self.num_slots += sequences.is_query.numel()
-        self.num_batches += 1
+        self.place = Place(self.place.epoch, self.place.batch + 1)
         self.seconds = time.monotonic() - self.started_at
         return total
 
+    def _add(self, **values: Tensor) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by norm, and keep the norm: a loss may be a number where its gradient is none."""
+        assert gradient_clip_val is not None
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+        self.latest[GRADIENT_NORM] = norm.detach()
+
     def training_means(self) -> dict[str, float]:
         """Mean losses of this rank's batches since the epoch began, and their share of padding."""
-        count = max(self.num_batches, 1)
-        means = {f"train/{name}": float(value) / count for name, value in self.sums.items()}
-        return {**means, "train/real_tokens": self.num_tokens / max(self.num_slots, 1)}
+        sums = {name: float(value) for name, value in self.sums.items()}
+        tokens, slots = sums.pop(TOKENS, 0.0), sums.pop(SLOTS, 0.0)
+        count = max(self.place.batch, 1)
+        means = {f"train/{name}": value / count for name, value in sums.items()}
+        return {**means, "train/real_tokens": tokens / max(slots, 1.0)}
 
     def next_item_loss(self, instants: Tensor, batch: Batch) -> Tensor:
         """(I, D) -> (): at every instant, the items of the next one."""
@@ -122,8 +173,15 @@ class Steps(L.LightningModule, Generic[Batch]):
             lr=self.config.learning_rate,
             fused=tables[0].is_cpu,  # Lightning cannot clip a fused one's gradients under bf16
         )
-        steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=self.config.learning_rate, total_steps=max(steps, 2), pct_start=0.1
+            optimizer,
+            max_lr=self.config.learning_rate,
+            total_steps=max(self.total_steps, 2),
+            pct_start=0.1,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _seed_of(*numbers: int) -> int:
+    """A seed for torch that none of its neighbours shares."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

@@ -13,13 +13,17 @@ from contracts.errors import (
     DataError,
     EmptyDayError,
     GateError,
+    LossNotFiniteError,
     MissingColumnsError,
     MissingPartitionError,
     MissingRawError,
     MissingSnapshotError,
     NightshiftError,
     NoChampionError,
+    ProcessLostError,
     PromotionRefusedError,
+    TooLittleMemoryError,
+    TrainingStoppedError,
     UnknownKeyError,
     UnknownOutcomeError,
     UnreachableError,
@@ -123,6 +127,41 @@ MESSAGES = [
         "`SELECT * FROM publish_ledger WHERE run_key = 'publish-1'`. "
         "Once the warehouse answers, run this again: a night that is there is replaced whole.",
     ),
+    (
+        TooLittleMemoryError(
+            "training on 2 processes",
+            wanted="tried to allocate 9 GiB",
+            setting="batch_size",
+            value=5,
+        ),
+        "training on 2 processes: found no memory left (tried to allocate 9 GiB), "
+        "expected room for a step of training. "
+        "Lower batch_size from 5 to 2, then run this again.",
+    ),
+    (
+        LossNotFiniteError(
+            "step 7 of 90",
+            losses={"loss": float("nan"), "spend": float("inf")},
+            files=["runs/a/not-finite-rank0.json", "runs/a/not-finite-rank1.json"],
+            learning_rate=0.003,
+        ),
+        "step 7 of 90: found loss nan, spend inf, expected numbers. "
+        "Look at the events of the users in runs/a/not-finite-rank0.json, "
+        "runs/a/not-finite-rank1.json: an amount may be absurd. "
+        "If they are sound, lower learning_rate (it is 0.003).",
+    ),
+    (
+        TrainingStoppedError("SIGTERM", step=37, total=800),
+        "after step 37 of 800: found SIGTERM, expected to be let finish. "
+        "The step is saved: run this again with the same arguments, and it goes on there.",
+    ),
+    (
+        ProcessLostError("training on 2 processes", reason="Connection closed by peer"),
+        "training on 2 processes: found that another process of the training has ended "
+        "(Connection closed by peer), expected all of them to go on. "
+        "Run this again with the same arguments: it goes on from its newest checkpoint. "
+        "If that process was killed for its memory, lower batch_size or --devices.",
+    ),
 ]
 
 
@@ -134,7 +173,17 @@ def test_a_message_says_where_what_and_what_next(error, message):
 
 @pytest.mark.parametrize(
     ("kind", "code"),
-    [(ConfigError, 2), (DataError, 3), (GateError, 4), (BusyError, 1), (UnreachableError, 1)],
+    [
+        (ConfigError, 2),
+        (TooLittleMemoryError, 2),
+        (DataError, 3),
+        (LossNotFiniteError, 3),
+        (GateError, 4),
+        (BusyError, 1),
+        (TrainingStoppedError, 1),
+        (ProcessLostError, 1),
+        (UnreachableError, 1),
+    ],
 )
 def test_an_error_ends_its_program_with_the_code_of_its_branch(kind, code):
     """Schedulers decide by exit code whether trying again can help."""

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from contracts.errors import ConfigError
+from contracts.night import REFUSALS
 from contracts.tables import SEQUENCES
 from contracts.windows import one_day
 from jobs.lake.column_types import arrow_schema
@@ -121,6 +122,50 @@ def test_two_processes_train_register_and_leave_nothing_behind(prepared_lake, tm
     assert np.isfinite(found.purchase).all()
     assert predictor.manifest.snapshot_ids.keys() == {"sequences"}
     assert predictor.manifest.label_limit == CUTOFF - timedelta(days=56)
+
+
+@pytest.mark.slow
+def test_a_training_told_to_stop_goes_on_in_the_run_it_had(prepared_lake):
+    """SIGTERM: exit code 1, which schedulers try again; the second start ends the same run."""
+    settings = prepared_lake
+    arguments = ["--cutoff", str(CUTOFF), "--encoder", "gru", "--json", "--epochs", "12"]
+    environment = {**os.environ, "NIGHTSHIFT_CONFIG": str(settings.file)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jobs.train", *arguments],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr or ():
+        if line.startswith("train: epoch 2/"):
+            break
+    process.terminate()
+    stopped = json.loads(process.communicate(timeout=60)[0].splitlines()[-1])
+
+    assert (process.returncode, stopped["error"]) == (1, "TrainingStoppedError")
+    assert process.returncode not in REFUSALS
+    (folder,) = settings.runs_folder.iterdir()
+    registry = Registry(settings.mlflow.tracking_uri, settings.mlflow.model, settings.artifacts_uri)
+    run_id = (folder / "mlflow_run_id").read_text()
+    assert registry.client.get_run(run_id).info.status == "KILLED"
+
+    again = subprocess.run(
+        [sys.executable, "-m", "jobs.train", *arguments],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    said = json.loads(again.stdout.splitlines()[-1])
+    step = stopped["message"].split()[2]
+    assert f"train: goes on after step {step} of 96" in again.stderr
+    assert (said["run_id"], said["epochs"]) == (run_id, 12)
+    assert registry.client.get_run(run_id).info.status == "FINISHED"
+    curve = registry.client.get_metric_history(run_id, "val/score")
+    assert [point.step for point in curve] == list(range(12))
 
 
 def refused(settings: Settings, capsys, *arguments: str) -> tuple[int, str]:

@@ -1,16 +1,21 @@
 """A whole training on a few users: it learns, it repeats itself, it goes on after a kill."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
 import torch
 
+from contracts.errors import LossNotFiniteError, TooLittleMemoryError
 from contracts.windows import instant
 from models.config import SampledSoftmax
 from models.sequences.history import Histories, microseconds
+from models.training.checkpoints import Checkpoints
 from models.training.dataset import TrainingBatches
-from models.training.fit import fit, newest_checkpoint, prepare_data
+from models.training.fit import fit, prepare_data
+from models.training.module import Nightshift
+from models.training.stop import Stop
 
 pytestmark = pytest.mark.torch
 
@@ -43,8 +48,17 @@ def prepared(histories, train_config, horizons, zone):
     return prepare_data(histories, config=train_config, horizons=horizons, zone=zone, cutoff=CUTOFF)
 
 
-def run(prepared, config, folder, on_epoch=lambda epoch, metrics: None):
-    return fit(prepared, config=config, folder=folder, on_epoch=on_epoch, on_step=lambda *_: None)
+def run(prepared, config, folder, on_epoch=lambda epoch, metrics: None, **options):
+    return fit(
+        prepared,
+        config=config,
+        folder=folder,
+        checkpoint_seconds=options.pop("checkpoint_seconds", 3600),
+        on_epoch=on_epoch,
+        on_step=options.pop("on_step", lambda step: None),
+        say=options.pop("say", lambda what: None),
+        stop=Stop(),
+    )
 
 
 def test_training_reads_nothing_from_the_label_limit_on(prepared, horizons, zone):
@@ -131,14 +145,134 @@ def test_a_killed_training_goes_on_from_its_newest_whole_epoch(prepared, train_c
 
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         run(prepared, config, tmp_path / "run", killed)
-    assert newest_checkpoint(tmp_path / "run").name == "epoch=0.ckpt"
-
     again = run(prepared, config, tmp_path / "run", lambda epoch, metrics: done.append(epoch))
     unbroken = run(prepared, config, tmp_path / "unbroken")
 
     assert done == [0, 1, 1, 2]
     assert again.epochs == 3
     assert again.metrics["val/score"] == pytest.approx(unbroken.metrics["val/score"], rel=1e-5)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_who_was_in_the_batch(
+    prepared, train_config, tmp_path, monkeypatch
+):
+    """The message names step, losses and file; the file names the users of that very batch."""
+    losses = Nightshift.losses
+
+    def broken(module, batch):
+        found = losses(module, batch)
+        return found if module.step < 3 else {**found, "churn": found["churn"] * float("inf")}
+
+    monkeypatch.setattr(Nightshift, "losses", broken)
+
+    with pytest.raises(LossNotFiniteError) as error:
+        run(prepared, train_config, tmp_path / "run", checkpoint_seconds=1e-9)
+
+    file = tmp_path / "run" / "not-finite-rank0.json"
+    assert str(error.value) == (
+        "step 4 of 6: found loss inf, churn inf, gradient_norm nan, expected numbers. "
+        f"Look at the events of the users in {file}: an amount may be absurd. "
+        "If they are sound, lower learning_rate (it is 0.01)."
+    )
+    kept = json.loads(file.read_text())
+    users = TrainingBatches(prepared.training, epoch=0, rank=0, num_ranks=1).users()[3]
+    assert kept["user_ids"] == prepared.training.builder.histories.user_ids[users].tolist()
+    assert (kept["step"], kept["losses"]["churn"]) == (4, "inf")
+    newest = Checkpoints(tmp_path / "run", print)._files()[-1]
+    assert newest.name.startswith("step=000000003-")  # nothing is saved that came after
+
+
+@pytest.mark.parametrize(
+    ("changes", "lower"),
+    [
+        ({}, "batch_size from 4 to 2"),
+        ({"batch_size": 1}, "num_ranked_queries from 2 to 1"),
+        ({"batch_size": 1, "num_ranked_queries": 1}, "num_queries from 3 to 1"),
+    ],
+)
+def test_memory_that_runs_out_says_which_setting_to_lower(
+    prepared, train_config, tmp_path, monkeypatch, changes, lower
+):
+    """What can still be lowered is halved: torch's own message does not know our settings."""
+    config = train_config.model_copy(update=changes)
+    prepared.training.config = config
+    monkeypatch.setattr(Nightshift, "losses", lambda *_: torch.empty(160_000_000_000))
+
+    with pytest.raises(TooLittleMemoryError) as error:
+        run(prepared, config, tmp_path / "run")
+
+    assert str(error.value) == (
+        "training on 1 process: found no memory left (tried to allocate 640000000000 bytes), "
+        f"expected room for a step of training. Lower {lower}, then run this again."
+    )
+
+
+def test_a_broken_checkpoint_is_left_out_by_name_and_the_one_before_is_used(
+    prepared, train_config, tmp_path
+):
+    """Truncated, or a bit turned: which file is said, the one before goes on to the same end."""
+    config = train_config.model_copy(update={"epochs": 2})
+    prepared.training.config = config
+    unbroken = run(prepared, config, tmp_path / "unbroken")
+    for number, spoil in enumerate((_truncated, _with_a_bit_turned)):
+        folder, said, steps = tmp_path / f"run{number}", [], []
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            run(prepared, config, folder, checkpoint_seconds=1e-9, on_step=_interrupted_at(8))
+        kept = sorted(folder.glob("*.ckpt"))
+        kept[-1].write_bytes(spoil(kept[-1].read_bytes()))
+
+        again = run(
+            prepared,
+            config,
+            folder,
+            say=said.append,
+            on_step=lambda step, steps=steps: steps.append(step.done),
+        )
+
+        size = f"{kept[-1].with_suffix('.broken').stat().st_size:,}"
+        assert said == [
+            f"left out {kept[-1]}: its {size} bytes are not those that were written",
+            "goes on after step 7 of 12",
+        ]
+        assert steps[0] == 8
+        assert all(torch.equal(again.state[n], unbroken.state[n]) for n in unbroken.state)
+
+
+def _truncated(whole: bytes) -> bytes:
+    return whole[: len(whole) // 2]
+
+
+def _with_a_bit_turned(whole: bytes) -> bytes:
+    middle = len(whole) // 2
+    return whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+
+
+def _interrupted_at(number: int):
+    def on_step(step):
+        if step.done == number:
+            raise KeyboardInterrupt
+
+    return on_step
+
+
+def test_a_checkpoint_of_another_network_is_left_out(prepared, train_config, tmp_path):
+    """New code of another shape begins anew, and says so."""
+    said: list[str] = []
+    run(prepared, train_config, tmp_path / "run")
+    (file,) = (tmp_path / "run").glob("*.ckpt")
+
+    found = Checkpoints(tmp_path / "run", said.append).newest({"weight": torch.Size([1])})
+
+    assert found is None
+    assert said == [f"left out {file}: it is of a network of another shape"]
+
+
+def test_two_checkpoints_are_kept(prepared, train_config, tmp_path):
+    """The newest, and the one before; those before them make room."""
+    run(prepared, train_config, tmp_path / "run", checkpoint_seconds=1e-9)
+
+    kept = sorted(file.name.split("-")[0] for file in (tmp_path / "run").glob("*.ckpt"))
+    assert kept == ["step=000000005", "step=000000006"]
 
 
 def test_a_sampled_softmax_draws_only_items_of_the_catalogue(prepared, train_config):

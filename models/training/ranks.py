@@ -1,0 +1,25 @@
+"""What the processes of one training tell each other. Alone, each says it to itself."""
+
+import torch
+import torch.distributed
+
+
+def are_many() -> bool:
+    """Is this process one of several that have joined?"""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def highest(value: int) -> int:
+    """The highest value of all ranks, which each of them must call for."""
+    if not are_many():
+        return value
+    device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+    values = torch.tensor([value], device=device)
+    torch.distributed.all_reduce(values, op=torch.distributed.ReduceOp.MAX)
+    return int(values)
+
+
+def leave() -> None:
+    """Part from the other ranks. gloo closes the connections only when the process ends."""
+    if are_many():
+        torch.distributed.destroy_process_group()

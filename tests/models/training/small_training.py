@@ -1,0 +1,161 @@
+"""A training of a few users as a process of its own, slow enough to be killed where one wants.
+
+    python -m tests.models.training.small_training RUN_FOLDER RESULT.json --seconds-a-step 0.05
+
+It prints `step N` after each step, and what the training says of itself. The result is the digest
+of the weights it ended with, and their validation metrics.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import torch
+
+from contracts.errors import NightshiftError
+from models.config import (
+    EncoderConfig,
+    GRUConfig,
+    LabelHorizons,
+    LossWeights,
+    LSTMConfig,
+    SampledSoftmax,
+    TrainConfig,
+    TransformerConfig,
+)
+from models.sequences.history import Histories
+from models.training.dataset import TrainingBatch
+from models.training.fit import Fitted, fit, prepare_data
+from models.training.keeper import Step
+from models.training.module import Nightshift
+from models.training.stop import Stop, listening
+from tests.models.conftest import make_sequences
+
+CUTOFF = date(2017, 9, 1)
+SMALL = {"max_length": 16, "dim": 8, "num_layers": 1, "dropout": 0.2}
+ENCODERS: dict[str, EncoderConfig] = {
+    "lstm": LSTMConfig(**SMALL),
+    "gru": GRUConfig(**SMALL),
+    "transformer": TransformerConfig(**SMALL, num_heads=2),
+}
+HORIZONS = LabelHorizons(
+    purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
+)
+
+
+def config_of(encoder: str, **changes: object) -> TrainConfig:
+    values: dict[str, object] = {
+        "encoder": ENCODERS[encoder],
+        "next_item_loss": SampledSoftmax(num_negatives=4),
+        "loss_weights": LossWeights(next_item=0.1, items=0.3, purchase=1.0, churn=1.0, spend=0.5),
+        "min_item_count": 1,
+        "num_queries": 3,
+        "num_ranked_queries": 2,
+        "warmup_days": 0,
+        "batch_size": 2,
+        "epochs": 2,
+        "max_minutes": 5,
+        "learning_rate": 0.01,
+        "weight_decay": 0.0,
+        "seed": 0,
+    }
+    return TrainConfig.model_validate({**values, **changes})
+
+
+def histories(num_users: int = 23) -> Histories:
+    """Users who come every 3 to 11 days; every fourth stops at the end of June."""
+    events = []
+    for user in range(num_users):
+        when, gap = datetime(2017, 1, 2 + user % 7, 10, tzinfo=UTC), 3 + user % 9
+        end = datetime(2017, *((6, 28) if user % 4 == 0 else (9, 1)), tzinfo=UTC)
+        while when < end:
+            for item in (f"apple{user % 5}", f"bread{when.day % 3}"):
+                events.append((f"u{user}", f"{when:%Y-%m-%dT%H:%M:%S}", item, 1.0 + user % 3))
+            when += timedelta(days=gap)
+    return Histories.from_arrow(make_sequences(events))
+
+
+def train(folder: Path, config: TrainConfig, *, seconds_a_step: float, stop: Stop) -> Fitted | None:
+    """Save after every step, and say so."""
+
+    def on_step(step: Step) -> None:
+        print(f"step {step.done} of {step.total}", flush=True)
+        time.sleep(seconds_a_step)
+
+    prepared = prepare_data(
+        histories(),
+        config=config,
+        horizons=HORIZONS,
+        zone=ZoneInfo("America/New_York"),
+        cutoff=CUTOFF,
+    )
+    return fit(
+        prepared,
+        config=config,
+        folder=folder,
+        checkpoint_seconds=1e-9,
+        on_epoch=lambda epoch, metrics: None,
+        on_step=on_step,
+        say=lambda what: print(what, flush=True),
+        stop=stop,
+    )
+
+
+def break_at(kind: str, *, step: int, rank: int) -> None:
+    """Let one rank meet a loss that is no number, or too little memory, in this step."""
+    losses = Nightshift.losses
+
+    def broken(module: Nightshift, batch: TrainingBatch) -> dict[str, torch.Tensor]:
+        found = losses(module, batch)
+        if module.step == step - 1 and module.global_rank == rank:
+            if kind == "memory":
+                torch.empty(160_000_000_000)  # 640 GB
+            found["purchase"] = found["purchase"] * float("nan")
+        return found
+
+    Nightshift.losses = broken  # type: ignore[method-assign]
+
+
+def result_of(fitted: Fitted) -> dict[str, object]:
+    digest = hashlib.sha256()
+    for name, value in sorted(fitted.state.items()):
+        digest.update(name.encode() + value.numpy().tobytes())
+    metrics = {name: value for name, value in fitted.metrics.items() if "per_second" not in name}
+    return {"weights": digest.hexdigest(), "metrics": metrics, "epochs": fitted.epochs}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("result", type=Path)
+    parser.add_argument("--encoder", default="transformer")
+    parser.add_argument("--seconds-a-step", type=float, default=0.0)
+    parser.add_argument("--break", dest="kind", choices=["nan", "memory"])
+    parser.add_argument("--at", type=int)
+    parser.add_argument("--rank", type=int)
+    options = parser.parse_args()
+    if options.kind:
+        break_at(options.kind, step=options.at, rank=options.rank)
+    torch.set_num_threads(1)
+    config, pace = config_of(options.encoder), options.seconds_a_step
+    with listening() as stop:
+        try:
+            fitted = train(options.folder, config, seconds_a_step=pace, stop=stop)
+        except NightshiftError as error:
+            rank = os.environ.get("RANK", "0")
+            print(f"rank {rank}: {type(error).__name__}: {error}", flush=True)
+            return error.exit_code
+    if fitted is not None:
+        options.result.write_text(json.dumps(result_of(fitted)))
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())
