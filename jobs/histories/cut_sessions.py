@@ -1,8 +1,7 @@
 """Cut the events of some users into sessions: Arrow in, Arrow out, numpy between.
 
 Pure, and exact whichever users come together. The order within a user is total: event_time,
-event_id, and the ingestion day for an id that came again later. One sort of packed integers does
-the work of a window function over every row.
+event_id, and the ingestion day for an id that came again later.
 """
 
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ import pyarrow.compute as pc
 
 from contracts.tables import PURCHASE, SESSION_EVENTS, SESSIONS, Table
 from contracts.windows import Window
+from jobs.histories.exact_money import in_money, sums, whole_units
+from jobs.histories.user_order import in_micros, is_long, order_events, rank
 from jobs.lake.column_types import arrow_schema
 
 # What the cut reads of `events`.
@@ -24,8 +25,8 @@ COLUMNS = [
 ]  # fmt: skip
 LONGEST_GAP_DAYS = 7  # a hint that comes back after a longer silence starts a new session
 _CARRIED = [name for name in COLUMNS if name in SESSION_EVENTS.column_names]
-_MINUTE = 60 * 1_000_000  # of microseconds
-_MONEY = 10_000  # sums are of ten-thousandths, so that their order does not matter
+_LONGEST_GAP = LONGEST_GAP_DAYS * 24 * 60  # minutes
+_TIES = ["event_id", "ingest_date"]
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ def cut_sessions(
     that a session which began before it is recognised, and left to its own day. Those ingested from
     ``new_from`` on are new.
     """
-    user = _ranks(events["user_id"])
-    time = _micros(events["event_time"])
-    order = _order(user, time, events)
+    user, _ = rank(events["user_id"])
+    time = in_micros(events["event_time"])
+    order = order_events(user, time, lambda rows: events.select(_TIES).take(pa.array(rows)))
     user, time = user[order], time[order]
     hint = _codes(events["session_hint"])[order]
     starts = _starts(user, time, hint, gap_minutes)
@@ -58,6 +59,7 @@ def cut_sessions(
 
     last = np.append(first, len(time))[1:] - 1
     session = np.cumsum(starts) - 1  # (N,) event → its session
+    amounts = events["amount"].fill_null(0.0).to_numpy()
     sessions = {
         "session_id": events["event_id"].take(pa.array(order[first])),
         "user_id": events["user_id"].take(pa.array(order[first])),
@@ -65,7 +67,7 @@ def cut_sessions(
         "end_time": time[last],
         "num_events": last - first + 1,
         "num_items": _distinct(session, _codes(events["item_id"])[order], len(first)),
-        "spend": _sums(events["amount"], order, first),
+        "spend": in_money(sums(whole_units(amounts[order]), first)),
         "is_converted": _any_is(events["event_type"], PURCHASE, order, first),
         "session_date": dates,
     }
@@ -103,48 +105,16 @@ def _count_new(
     return int(np.add.reduceat(is_new.astype(np.int64), first)[is_earlier].sum())
 
 
-def _order(user: np.ndarray, time: np.ndarray, events: pa.Table) -> np.ndarray:
-    """The rows by user, time, event_id and ingestion day."""
-    if not len(time):
-        return np.zeros(0, dtype=np.int64)
-    since = time - time.min()
-    time_bits = int(since.max()).bit_length()
-    if int(user.max()).bit_length() + time_bits < 64:
-        order = np.argsort((user << time_bits) | since)
-    else:  # more users and years together than fit one word
-        order = np.lexsort((time, user))
-    same = (np.diff(user[order]) == 0) & (np.diff(time[order]) == 0)
-    if same.any():
-        tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
-        rows = order[tied]
-        run = np.cumsum(np.append(True, ~same)[tied])
-        ties = events.select(["event_id", "ingest_date"]).take(pa.array(rows))
-        keys = [(name, "ascending") for name in ("run", "event_id", "ingest_date")]
-        by_id = pc.sort_indices(ties.append_column("run", pa.array(run)), keys)
-        order[tied] = rows[by_id.to_numpy()]
-    return order
-
-
 def _starts(user: np.ndarray, time: np.ndarray, hint: np.ndarray, gap_minutes: int) -> np.ndarray:
     """Does this event start a session? The user's first: yes."""
     starts = np.ones(len(time), dtype=bool)
     silence = time[1:] - time[:-1]
     both = (hint[1:] >= 0) & (hint[:-1] >= 0)
     is_same = hint[1:] == hint[:-1]
-    by_hint = ~is_same | (silence > LONGEST_GAP_DAYS * 24 * 60 * _MINUTE)
-    by_gap = silence > gap_minutes * _MINUTE
+    by_hint = ~is_same | is_long(silence, _LONGEST_GAP)
+    by_gap = is_long(silence, gap_minutes)
     starts[1:] = (user[1:] != user[:-1]) | np.where(both, by_hint, by_gap)
     return starts
-
-
-def _ranks(values: pa.ChunkedArray) -> np.ndarray:
-    """(N,) int64: each value's place among the different values, sorted."""
-    encoded = values.combine_chunks().dictionary_encode()
-    by_value = pc.sort_indices(encoded.dictionary).to_numpy()
-    rank = np.empty(len(by_value), dtype=np.int64)
-    rank[by_value] = np.arange(len(by_value))
-    ranks: np.ndarray = rank[encoded.indices.to_numpy(zero_copy_only=False)]
-    return ranks
 
 
 def _codes(values: pa.ChunkedArray) -> np.ndarray:
@@ -152,11 +122,6 @@ def _codes(values: pa.ChunkedArray) -> np.ndarray:
     indices = values.combine_chunks().dictionary_encode().indices
     codes: np.ndarray = indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return codes
-
-
-def _micros(values: pa.ChunkedArray) -> np.ndarray:
-    micros: np.ndarray = values.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
-    return micros
 
 
 def _local_dates(micros: np.ndarray, zone: str) -> np.ndarray:
@@ -176,13 +141,6 @@ def _distinct(session: np.ndarray, code: np.ndarray, num_sessions: int) -> np.nd
     pairs = np.sort(session * num_codes + code)
     is_new = np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]
     return np.bincount(pairs[is_new] // max(num_codes, 1), minlength=num_sessions)
-
-
-def _sums(amounts: pa.ChunkedArray, order: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """(S,) float64: the sum of each session's amounts, to the ten-thousandth."""
-    values = amounts.fill_null(0.0).to_numpy()[order]
-    exact = np.rint(values * _MONEY).astype(np.int64)
-    return np.add.reduceat(exact, first) / _MONEY if len(first) else np.zeros(0)
 
 
 def _any_is(

@@ -6,6 +6,7 @@ rows of a user meet in one task, and the JVM moves a few large values in place o
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -17,31 +18,52 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.lake.files import RowGroup
 
 BLOCKS = "bucket int, block binary"
-_GROUPS = "path string, number int"
+_PARTS = "source int, path string, number int"
 _ARROW_BLOCKS = pa.schema([("bucket", pa.int32()), ("block", pa.binary())])
+_CALL = b""
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows with a column ``user_id``, and the columns that are dealt."""
+
+    row_groups: list[RowGroup]
+    columns: list[str]
 
 
 def deal_by_user(
     spark: SparkSession,
-    row_groups: list[RowGroup],
+    sources: list[Source],
     *,
-    columns: list[str],
     num_buckets: int,
     filesystem: FileSystem,
 ) -> DataFrame:
-    """``bucket`` and ``block``, in as many partitions as buckets: each holds one bucket."""
+    """``bucket`` and ``block``, in as many partitions as buckets: each holds one bucket.
+
+    Each bucket has an empty block too, so that its task is called though no row is dealt to it.
+    """
 
     def deal(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         pa.set_cpu_count(1)  # as many tasks as cores run beside each other
         for batch in batches:
-            for group in batch.to_pylist():
-                with pq.ParquetFile(group["path"], filesystem=filesystem) as file:
-                    rows = file.read_row_group(group["number"], columns, use_threads=False)
+            for part in batch.to_pylist():
+                if part["path"] is None:
+                    yield _call(part["number"])
+                    continue
+                columns = sources[part["source"]].columns
+                with pq.ParquetFile(part["path"], filesystem=filesystem) as file:
+                    rows = file.read_row_group(part["number"], columns, use_threads=False)
                 yield from blocks_of(rows, num_buckets)
 
-    listed = spark.createDataFrame([(group.path, group.number) for group in row_groups], _GROUPS)
-    tasks = max(1, min(len(row_groups), 4 * spark.sparkContext.defaultParallelism))
+    parts = [
+        (number, group.path, group.number)
+        for number, source in enumerate(sources)
+        for group in source.row_groups
+    ]
+    tasks = max(1, min(len(parts), 4 * spark.sparkContext.defaultParallelism))
+    calls = [(None, None, bucket) for bucket in range(num_buckets)]
+    listed = spark.createDataFrame([*parts, *calls], _PARTS)
     dealt = listed.repartition(tasks).mapInArrow(deal, BLOCKS)
     return dealt.repartitionById(num_buckets, "bucket")
 
@@ -68,14 +90,19 @@ def buckets_of(user_ids: pa.ChunkedArray, num_buckets: int) -> np.ndarray:
     return dealt
 
 
-def gather(batches: Iterator[pa.RecordBatch]) -> pa.Table | None:
-    """All rows of a bucket, from the blocks that reached its task; None where there are none."""
-    tables = [
-        pa.ipc.open_stream(block.as_buffer()).read_all()
-        for batch in batches
-        for block in batch.column("block")
-    ]
-    return pa.concat_tables(tables) if tables else None
+def gather(batches: Iterator[pa.RecordBatch]) -> tuple[int, list[pa.Table]] | None:
+    """The bucket of a task, and the tables that were dealt to it; None for a task without one."""
+    bucket, tables = None, []
+    for batch in batches:
+        for number, block in zip(batch.column("bucket"), batch.column("block"), strict=True):
+            bucket = number.as_py()
+            if len(block.as_buffer()):
+                tables.append(pa.ipc.open_stream(block.as_buffer()).read_all())
+    return None if bucket is None else (bucket, tables)
+
+
+def _call(bucket: int) -> pa.RecordBatch:
+    return pa.record_batch([pa.array([bucket], pa.int32()), [_CALL]], schema=_ARROW_BLOCKS)
 
 
 def _serialized(rows: pa.Table) -> pa.Array:

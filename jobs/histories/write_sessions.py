@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from contracts.tables import SESSION_EVENTS, SESSIONS, Table
 from contracts.windows import Window
 from jobs.histories.cut_sessions import COLUMNS, Cut, cut_sessions
-from jobs.histories.user_blocks import deal_by_user, gather
+from jobs.histories.user_blocks import Source, deal_by_user, gather
 from jobs.lake.column_types import spark_schema
 from jobs.lake.files import RowGroup
 from jobs.lake.writer import FileWriter
@@ -106,16 +106,17 @@ def _dealt(spark: SparkSession, row_groups: list[RowGroup], filesystem: FileSyst
     num_rows = sum(group.num_rows for group in row_groups)
     num_buckets = 1 + num_rows // ROWS_PER_BUCKET
     return deal_by_user(
-        spark, row_groups, columns=COLUMNS, num_buckets=num_buckets, filesystem=filesystem
+        spark, [Source(row_groups, COLUMNS)], num_buckets=num_buckets, filesystem=filesystem
     )
 
 
 def _cut(batches: Iterator[pa.RecordBatch], request: Request) -> tuple[Cut, int] | None:
     """A bucket's sessions, and how many of its events came too late; None where it has none."""
     pa.set_cpu_count(1)  # as many tasks as cores run beside each other
-    events = gather(batches)
-    if events is None:
+    found = gather(batches)
+    if found is None or not found[1]:
         return None
+    events = pa.concat_tables(found[1])
     is_late = pc.and_(
         pc.greater_equal(events["ingest_date"], pa.scalar(request.new_from)),
         pc.less(events["event_time"], pa.scalar(request.on_time_from)),

@@ -7,12 +7,17 @@ written stays unreferenced, until `nightshift vacuum` removes it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem
+
+SAMPLE = 10_000  # values of a column that say whether it repeats
+DICTIONARY_BYTES = 4 << 20  # of a row group; above it Parquet's writer falls back to plain
 
 
 @dataclass(frozen=True)
@@ -25,15 +30,47 @@ class FileWriter:
     folder: str  # in the filesystem
     prefix: str  # what makes such a path the lake's again
 
-    def write(self, rows: pa.Table) -> Iterator[str]:
-        """Write rows that are sorted by partition, a file for each; yields the files' paths."""
+    def write(self, rows: pa.Table, *, label: str = "") -> Iterator[str]:
+        """Write rows that are sorted by partition, a file for each; yields the files' paths.
+
+        The label stands in the files' names, between `part-` and what makes them unique.
+        """
+        encodings = encodings_of(rows)
         for value, part in _parts(rows, self.partition):
             folder = f"{self.folder}/partition={value}"
             self.filesystem.create_dir(folder)
-            path = f"{folder}/part-{uuid4()}.parquet"
+            path = f"{folder}/part-{label}{uuid4()}.parquet"
             with self.filesystem.open_output_stream(path) as sink:
-                pq.write_table(part, sink, compression="zstd")
+                pq.write_table(part, sink, compression="zstd", store_schema=False, **encodings)
             yield self.prefix + path
+
+
+def leaf(field: pa.Field) -> str:
+    """The Parquet column of a field, or of its lists' elements."""
+    return f"{field.name}.list.element" if pa.types.is_list(field.type) else str(field.name)
+
+
+def encodings_of(rows: pa.Table) -> dict[str, Any]:
+    """How to store each column: instants as differences, words that come again in a dictionary.
+
+    A dictionary of what hardly repeats costs more than the rest of the file, and is thrown away.
+    """
+    instants, repeated = [], []
+    for field, column in zip(rows.schema, rows.columns, strict=True):
+        values = pc.list_flatten(column) if pa.types.is_list(field.type) else column
+        if pa.types.is_timestamp(values.type):
+            instants.append(leaf(field))
+        elif pa.types.is_dictionary(values.type) or _does_repeat(values.slice(0, SAMPLE)):
+            repeated.append(leaf(field))
+    return {
+        "use_dictionary": repeated or False,
+        "dictionary_pagesize_limit": DICTIONARY_BYTES,
+        "column_encoding": dict.fromkeys(instants, "DELTA_BINARY_PACKED"),
+    }
+
+
+def _does_repeat(values: pa.ChunkedArray) -> bool:
+    return bool(2 * pc.count_distinct(values, mode="all").as_py() <= len(values))
 
 
 def _parts(rows: pa.Table, column: str) -> Iterator[tuple[object, pa.Table]]:

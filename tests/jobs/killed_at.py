@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from pyiceberg.catalog.sql import SqlCatalog
 
+import jobs.build_sequences
 import jobs.build_sessions
 import jobs.lake.lake
 import jobs.running.program
@@ -54,10 +55,14 @@ def die_half_way(frame: Any, table: Any, folder: str) -> None:
     time.sleep(60)  # the watcher is late, not the writer early
 
 
-def die_while_executors_write(spark: Any, groups: Any, request: Any, writers: Any) -> None:
-    die_at_the_first_file(writers[0].folder)
-    write_sessions(spark, groups, request, writers)
-    time.sleep(60)
+def die_while_executors_write(write: Callable[..., Any]) -> Callable[..., Any]:
+    def called(*args: Any, **options: Any) -> None:
+        writers = args[-1] if isinstance(args[-1], tuple) else (args[-1],)
+        die_at_the_first_file(writers[0].folder)
+        write(*args, **options)
+        time.sleep(60)
+
+    return called
 
 
 def die_before_switch(catalog: SqlCatalog, *args: Any, **options: Any) -> Any:
@@ -66,17 +71,20 @@ def die_before_switch(catalog: SqlCatalog, *args: Any, **options: Any) -> Any:
     return commit_table(catalog, *args, **options)
 
 
-write_files, write_sessions = jobs.lake.lake.write_files, jobs.build_sessions.write_sessions
-commit_table = SqlCatalog.commit_table
-# What is put where: Spark writes the files of most tables, the executors those of sessions.
+write_files, commit_table = jobs.lake.lake.write_files, SqlCatalog.commit_table
+write_sessions = jobs.build_sessions.write_sessions
+write_sequences = jobs.build_sequences.write_sequences
+# What is put where: Spark writes the files of most tables, the executors those of histories.
 POINTS: dict[str, list[tuple[Any, str, Any]]] = {
     "before_write": [
         (jobs.lake.lake, "write_files", die),
         (jobs.build_sessions, "write_sessions", die),
+        (jobs.build_sequences, "write_sequences", die),
     ],
     "half_way": [
         (jobs.lake.lake, "write_files", die_half_way),
-        (jobs.build_sessions, "write_sessions", die_while_executors_write),
+        (jobs.build_sessions, "write_sessions", die_while_executors_write(write_sessions)),
+        (jobs.build_sequences, "write_sequences", die_while_executors_write(write_sequences)),
     ],
     "written": [(jobs.lake.lake.Lake, "stage_files", die)],
     "before_commit": [(jobs.lake.lake.Lake, "commit", die)],

@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jobs.histories.write_sequences
 import jobs.histories.write_sessions
 import jobs.lake.lake
 
 SECONDS = 1.0  # of each task
 ROWS = 250  # of a bucket, so that there are many tasks
 
-write_files, deal_by_user = jobs.lake.lake.write_files, jobs.histories.write_sessions.deal_by_user
+HISTORIES = (jobs.histories.write_sessions, jobs.histories.write_sequences)
+write_files, deal_by_user = jobs.lake.lake.write_files, HISTORIES[0].deal_by_user
 
 
 def slow(frame: Any) -> Any:
@@ -43,7 +45,6 @@ if __name__ == "__main__":
     os.makedirs(sys.argv[1], exist_ok=True)
     jobs.lake.lake.write_files = lambda frame, *rest: write_files(slow(frame), *rest)
     jobs.histories.write_sessions.ROWS_PER_BUCKET = ROWS
-    jobs.histories.write_sessions.deal_by_user = lambda *args, **options: slow(
-        deal_by_user(*args, **options)
-    )
+    for executors in HISTORIES:
+        executors.deal_by_user = lambda *args, **options: slow(deal_by_user(*args, **options))
     sys.exit(importlib.import_module(sys.argv[2]).main(sys.argv[3:]))

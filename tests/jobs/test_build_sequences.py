@@ -1,4 +1,4 @@
-"""One sequence per user ever seen: the latest events in one order, and exact totals of all."""
+"""Sequences night by night: each upon the one before, while that can be built upon."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -7,14 +7,13 @@ import pytest
 
 from contracts.tables import EVENTS, SEQUENCES
 from contracts.windows import Window, one_day
-from jobs.build_sequences import build_sequences, main
+from jobs.build_sequences import main
 from jobs.lake.lake import open_lake
 
 pytestmark = pytest.mark.spark
 
 CUTOFF = date(2017, 1, 10)
 START = datetime(2017, 1, 1, tzinfo=UTC)
-OPTIONS = {"max_events": 3, "gap_minutes": 30}
 DDL = (
     "event_id string, user_id string, item_id string, event_type string, event_time timestamp, "
     "category string, price double, quantity double, amount double, session_hint string, "
@@ -31,51 +30,6 @@ def event(user, event_id, minute, *, amount=1.0, quantity=1.0, category="c", ing
 
 def frame(spark, *events):
     return spark.createDataFrame(list(events), DDL)
-
-
-def by_user(sequences):
-    return {row["user_id"]: row.asDict() for row in sequences.collect()}
-
-
-def build(spark, *events, **changes):
-    return by_user(build_sequences(frame(spark, *events), cutoff=CUTOFF, **{**OPTIONS, **changes}))
-
-
-def test_the_latest_events_are_kept_and_all_are_counted(spark):
-    """Arrays are cut to the latest, oldest first; totals and the first time never are."""
-    found = build(spark, *(event("u", f"e{n}", n, amount=0.1) for n in (4, 1, 3, 2)))["u"]
-
-    assert found["event_ids"] == ["e2", "e3", "e4"]
-    assert found["item_ids"] == ["item e2", "item e3", "item e4"]
-    assert found["lifetime_events"] == 4
-    assert found["lifetime_spend"] == 0.4  # not 0.1 + 0.1 + 0.1 + 0.1 in floats' own order
-    assert found["first_event_time"].minute == 1
-    assert found["last_event_time"].minute == 4
-
-
-def test_ties_follow_the_event_id_and_gaps_start_sessions(spark):
-    """One order whatever order Spark reads in; a gap of exactly 30 minutes is no new session."""
-    events = [event("u", "b", 0), event("u", "a", 0), event("u", "c", 30), event("u", "d", 61)]
-    found = build(spark, *events, max_events=4)["u"]
-    turned = build(spark, *reversed(events), max_events=4)["u"]
-
-    assert found["event_ids"] == ["a", "b", "c", "d"]
-    assert found["session_starts"] == [True, False, False, True]
-    assert turned == found
-
-
-def test_the_first_event_kept_starts_a_session(spark):
-    """What was cut away is not known any more."""
-    found = build(spark, *(event("u", f"e{n}", n) for n in range(5)))["u"]
-
-    assert found["session_starts"] == [True, False, False]
-
-
-def test_what_is_unknown_is_empty_or_zero(spark):
-    found = build(spark, event("u", "e", 0, amount=None, quantity=None, category=None))["u"]
-
-    assert (found["amounts"], found["quantities"], found["categories"]) == ([0.0], [0.0], [""])
-    assert found["lifetime_spend"] == 0.0
 
 
 def ingest(lake, spark, *events, days):
@@ -118,6 +72,49 @@ def test_a_night_builds_on_the_one_before_until_its_past_changes(spark, settings
         second["tables"]["sequences"]["content_hash"] == full["tables"]["sequences"]["content_hash"]
     )
     assert users == {"u": ["late", "z"], "v": ["b"]}
+
+
+@pytest.mark.parametrize("earlier", ["its own buckets", "fewer buckets", "files of no bucket"])
+def test_a_night_has_the_rows_of_a_rebuild_however_those_before_lie(
+    spark, settings, capsys, monkeypatch, earlier
+):
+    """Users in as many buckets as before, in more, and in files of another program."""
+    lake, (first, second, third) = open_lake(settings), (date(2017, 1, day) for day in (1, 2, 3))
+    users = [f"u{n}" for n in range(12)]
+    ingest(lake, spark, *(event(user, f"{user} 1", 0) for user in users), days=(first, second))
+    run(settings, capsys, second)
+    ingest(
+        lake, spark, *(event(user, f"{user} 2", 1440) for user in users[5:]), days=(second, third)
+    )
+    if earlier == "fewer buckets":
+        monkeypatch.setenv("NIGHTSHIFT__SPARK__PARTITIONS", "7")
+    if earlier == "files of no bucket":
+        made = next(lake.commits(SEQUENCES))
+        rows = lake.read(spark, SEQUENCES, window=made.window)
+        lake.replace(
+            rows,
+            SEQUENCES,
+            window=made.window,
+            run_key="another program",
+            reads=made.reads,
+            facts={"max_events": made.facts["max_events"]},
+        )
+    _, night = run(settings, capsys, third)
+    paths = [
+        group.path
+        for group in lake.row_groups(
+            SEQUENCES, window=one_day(third), snapshot_id=lake.snapshot_id(SEQUENCES)
+        )
+    ]
+    _, whole = run(settings, capsys, third, "--full")
+
+    assert (night["mode"], whole["mode"]) == ("since 2017-01-02", "full")
+    buckets = "of-00007" if earlier == "fewer buckets" else "of-00002"
+    assert all(buckets in path for path in paths)
+    assert night["rows"] == len(users)
+    assert (
+        night["tables"]["sequences"]["content_hash"] == whole["tables"]["sequences"]["content_hash"]
+    )
 
 
 def test_without_the_day_before_the_cutoff_it_says_what_to_run(spark, settings, capsys):

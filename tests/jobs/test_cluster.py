@@ -13,9 +13,9 @@ import psutil
 import pyspark
 import pytest
 
-from contracts.tables import EVENTS, SERIES, SESSION_EVENTS
+from contracts.tables import EVENTS, SEQUENCES, SERIES, SESSION_EVENTS
 from contracts.windows import Window
-from jobs import build_series, build_sessions
+from jobs import build_sequences, build_series, build_sessions
 from jobs.lake.lake import open_lake
 from jobs.running.settings import PROJECT, Settings
 from jobs.running.steps import environment
@@ -129,9 +129,10 @@ def tasks_of(marks: Path, worker: psutil.Process) -> set[str]:
     ("program", "table"),
     [
         (build_sessions, SESSION_EVENTS),  # the executors write its files themselves
+        pytest.param(build_sequences, SEQUENCES, marks=pytest.mark.chaos),
         pytest.param(build_series, SERIES, marks=pytest.mark.chaos),
     ],
-    ids=["sessions", "series"],
+    ids=["sessions", "sequences", "series"],
 )
 def test_a_worker_killed_at_work_does_not_change_the_result(
     spark, settings, cluster, tmp_path, capsys, program, table

@@ -3,27 +3,23 @@
 import itertools
 from datetime import UTC, date, datetime, timedelta
 
-import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from pyspark.sql import functions as F
 
-from jobs.build_sequences import build_sequences, extend_sequences
+from contracts.tables import EVENTS
+from jobs.histories.fold_sequences import COLUMNS, fold_sequences, no_rows
+from jobs.lake.column_types import arrow_schema
 
 from .real_logs import complete_journey
 from .reference import Event, latest
 
-pytestmark = pytest.mark.spark
-
 START = date(2017, 1, 1)
 DAYS = 90  # longer than any gap or history: some users are never heard of again
 OPTIONS = {"max_events": 3, "gap_minutes": 30}
-COLUMNS = (
-    "user_id string, event_time timestamp, event_id string, session_hint string, item_id string, "
-    "event_type string, amount double, ingest_date date, category string, quantity double"
-)
 HANDFUL = [0, 0, 0, 1, 2, 40]  # days late
 
 
@@ -40,14 +36,12 @@ def user_logs(draw):
     return draw(st.lists(came, min_size=1, max_size=9))
 
 
-@examples(
-    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(max_examples=100, deadline=None)
 @given(
     logs=st.lists(user_logs(), min_size=15, max_size=15),
     nights=st.sets(st.sampled_from([1, 2, 3, 4, 31, 32, 61, 88]), min_size=1, max_size=4),
 )
-def test_night_by_night_equals_all_at_once(spark, logs, nights):
+def test_night_by_night_equals_all_at_once(logs, nights):
     """Whatever the nights: every column of every row, and the lifetime of who is long silent."""
     log = [
         Event(
@@ -64,9 +58,11 @@ def test_night_by_night_equals_all_at_once(spark, logs, nights):
         for day, minute, number, late, amount in mine
     ]
     cutoffs = [START + timedelta(days=n) for n in sorted(nights | {DAYS})]
-    events = spark.createDataFrame([(*event, "c", 1.0) for event in log], COLUMNS)
+    schema = arrow_schema(EVENTS, [*COLUMNS, "ingest_date"])
+    unsaid = {"category": "c", "quantity": 1.0}
+    events = pa.Table.from_pylist([event._asdict() | unsaid for event in log], schema=schema)
     chained = night_by_night(events, cutoffs, **OPTIONS)
-    whole = by_user(build_sequences(events, cutoff=cutoffs[-1], **OPTIONS))
+    whole = by_user(fold_sequences(no_rows(), events, cutoff=cutoffs[-1], **OPTIONS))
     expected = latest(log, OPTIONS["max_events"])
 
     assert by_user(chained) == whole
@@ -79,35 +75,32 @@ def test_night_by_night_equals_all_at_once(spark, logs, nights):
 
 @pytest.mark.exact
 @pytest.mark.timeout(1800)
-def test_a_year_of_real_receipts_in_five_nights_equals_all_at_once(spark, tmp_path):
+def test_a_year_of_real_receipts_in_five_nights_equals_all_at_once():
     """Every column of every household's row: `make exact`."""
-    pq.write_table(complete_journey(), tmp_path / "log.parquet")
-    category = F.col("item_id").substr(1, 2).alias("category")
-    events = spark.read.parquet(str(tmp_path / "log.parquet")).select("*", category)
+    log = complete_journey()
+    events = log.append_column("category", pc.utf8_slice_codeunits(log["item_id"], 0, 2))
     options = {"max_events": 500, "gap_minutes": 30}
     cutoffs = [date(2017, month, 2) for month in (2, 6, 10, 12)] + [date(2018, 1, 2)]
     chained = by_user(night_by_night(events, cutoffs, **options))
-    whole = by_user(build_sequences(events, cutoff=cutoffs[-1], **options))
-    print(f"{events.count():,} events, {len(whole):,} users")
+    whole = by_user(fold_sequences(no_rows(), events, cutoff=cutoffs[-1], **options))
+    print(f"{len(events):,} events, {len(whole):,} users")
 
     assert len(whole) > 2_000
     assert chained == whole
 
 
 def night_by_night(events, cutoffs, **options):
-    """Start at the first cutoff, then extend from each to the next."""
-    day = F.col("ingest_date")
-    first = events.where(day < F.lit(cutoffs[0]))
-    sequences = build_sequences(first, cutoff=cutoffs[0], **options)
-    for before, cutoff in itertools.pairwise(cutoffs):
-        new = events.where((day >= F.lit(before)) & (day < F.lit(cutoff)))
-        earlier = sequences.localCheckpoint()
-        sequences = extend_sequences(earlier, new, cutoff=cutoff, **options)
+    """From nothing to the first cutoff, then from each to the next."""
+    sequences = no_rows()
+    for before, cutoff in itertools.pairwise([date.min, *cutoffs]):
+        day = pc.field("ingest_date")
+        new = events.filter((day >= pa.scalar(before)) & (day < pa.scalar(cutoff)))
+        sequences = fold_sequences(sequences, new, cutoff=cutoff, **options)
     return sequences
 
 
 def by_user(sequences):
-    return {row["user_id"]: row.asDict() for row in sequences.collect()}
+    return {row["user_id"]: row for row in sequences.to_pylist()}
 
 
 def lifetime(row):

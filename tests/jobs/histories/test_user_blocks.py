@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from jobs.histories.user_blocks import blocks_of, buckets_of, gather
+from jobs.histories.user_blocks import _call, blocks_of, buckets_of, gather
 
 
 def rows_of(users):
@@ -25,9 +25,8 @@ def test_rows_in_are_rows_out(users, num_buckets):
     halves += [*blocks_of(table[len(users) // 2 :], num_buckets)] if len(users) > 1 else []
     found: dict[str, list[tuple[int, int]]] = {}
     for block in halves or blocks_of(table, num_buckets):
-        rows = gather(iter([block])).to_pylist()
-        for row in rows:
-            bucket = block.column("bucket")[0].as_py()
+        bucket, (rows,) = gather(iter([block]))
+        for row in rows.to_pylist():
             found.setdefault(row["user_id"], []).append((bucket, row["n"]))
 
     for user, places in found.items():
@@ -45,5 +44,9 @@ def test_a_bucket_is_the_same_on_every_machine():
     assert buckets_of(turned, 1000).tolist() == [cy, ann, bob, ann]
 
 
-def test_a_bucket_without_blocks_has_no_rows():
+def test_a_bucket_to_which_nothing_is_dealt_is_called_all_the_same():
+    """So that its task can read what lies there already; without a bucket it has no work."""
+    called = gather(iter([_call(7)]))
+
+    assert called == (7, [])
     assert gather(iter([])) is None

@@ -43,6 +43,22 @@ def test_a_file_holds_one_partition(settings):
     assert [*writer.write(sessions([]))] == []
 
 
+def test_a_file_says_instants_as_differences_and_repeats_no_word(settings):
+    """What hardly repeats has no dictionary, which would cost more than all else."""
+    rows = sessions([DAYS[0]] * 1000)
+    (path,) = open_lake(settings).writer(SESSIONS, run_key="run").write(rows, label="1-of-2-")
+    group = pq.ParquetFile(path.removeprefix("file://")).metadata.row_group(0)
+    encodings = {
+        group.column(n).path_in_schema: group.column(n).encodings for n in range(group.num_columns)
+    }
+
+    assert "/partition=2017-07-04/part-1-of-2-" in path
+    assert "DELTA_BINARY_PACKED" in encodings["start_time"]
+    assert "RLE_DICTIONARY" in encodings["user_id"]
+    assert "RLE_DICTIONARY" not in encodings["session_id"]
+    assert pq.read_table(path)["start_time"].type == pa.timestamp("us", "UTC")
+
+
 @pytest.mark.spark
 def test_what_another_attempt_has_written_is_no_part_of_the_commit(spark, settings):
     """A task that is tried again, or twice at once, writes again; the first file stays unnamed."""

@@ -1,0 +1,161 @@
+"""Fold new events of some users into their sequences: Arrow in, Arrow out, numpy between.
+
+Pure, and exact whichever users come together: the latest N of (yesterday's latest N and the new
+events) are the latest N of all events. With no row of yesterday it builds the sequences from all
+events. The order within a user is that of the columns of `FIELDS`.
+
+Letters beside arrays: U users, N events (yesterday's first, then the new ones), K events kept.
+"""
+
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contracts.tables import EVENTS, SEQUENCES
+from jobs.histories.exact_money import in_money, sums, whole_units
+from jobs.histories.user_order import in_micros, is_long, order_events, rank
+from jobs.lake.column_types import arrow_schema
+
+# An event's column → the array of it. Their order is the sort order, so that ties have one too.
+FIELDS = {
+    "event_time": "event_times",
+    "event_id": "event_ids",
+    "item_id": "item_ids",
+    "event_type": "event_types",
+    "category": "categories",
+    "quantity": "quantities",
+    "amount": "amounts",
+}
+COLUMNS = ["user_id", *FIELDS]  # what is read of `events`
+CODED = ("item_ids", "event_types", "categories")  # words that come again and again
+_UNKNOWN = {"category": "", "quantity": 0.0, "amount": 0.0}
+_INSTANT = pa.timestamp("us", "UTC")
+
+
+def fold_sequences(
+    earlier: pa.Table, events: pa.Table, *, cutoff: date, max_events: int, gap_minutes: int
+) -> pa.Table:
+    """Rows of `sequences` as of the cutoff, sorted by user; the arrays of `CODED` are dictionaries.
+
+    ``earlier`` holds rows as of an earlier cutoff, one of a user at most; ``events`` what was
+    ingested since, or all that was ever ingested where there are no such rows.
+    """
+    ranks, user_ids = rank(_chain(earlier["user_id"], events["user_id"]))
+    of_row, of_event = ranks[: earlier.num_rows], ranks[earlier.num_rows :]
+    lengths = pc.list_value_length(earlier["event_times"]).to_numpy()
+    user = np.append(np.repeat(of_row, lengths), of_event)  # (N,)
+    columns = {one: _both(one, earlier[many], events[one]) for one, many in FIELDS.items()}
+    time = in_micros(columns["event_time"])
+    num_earlier = int(lengths.sum())
+    order = order_events(user, time, lambda at: _words(columns, at), num_ordered=num_earlier)
+
+    held = np.bincount(user, minlength=len(user_ids))  # (U,)
+    kept = np.minimum(held, max_events)
+    ends = np.cumsum(kept)
+    cut = np.cumsum(held) - ends  # (U,) events that are left out so far
+    rows = order[np.arange(int(kept.sum())) + np.repeat(cut, kept)]  # (K,)
+    offsets = pa.array(np.append(0, ends).astype(np.int32))
+    new = order[order >= num_earlier]
+    return _table(
+        {
+            "user_id": user_ids,
+            **{
+                many: pa.ListArray.from_arrays(offsets, _take(columns[one], rows))
+                for one, many in FIELDS.items()
+            },
+            "session_starts": pa.ListArray.from_arrays(
+                offsets, pa.array(_session_starts(time[rows], ends - kept, gap_minutes))
+            ),
+            **_totals(earlier, of_row, user[new], time[new], columns["amount"].take(pa.array(new))),
+            "cutoff": pa.repeat(pa.scalar(cutoff, pa.date32()), len(user_ids)),
+        }
+    )
+
+
+def no_rows() -> pa.Table:
+    """Yesterday's rows, where there are none."""
+    return arrow_schema(SEQUENCES).empty_table()
+
+
+def no_events() -> pa.Table:
+    """The new events, where there are none."""
+    return arrow_schema(EVENTS, COLUMNS).empty_table()
+
+
+def _totals(
+    earlier: pa.Table, of_row: np.ndarray, user: np.ndarray, time: np.ndarray, amounts: pa.Array
+) -> dict[str, pa.Array]:
+    """Of all events ever: yesterday's totals, to which the new events are added."""
+    everyone = np.append(of_row, user)
+    by_user = np.argsort(everyone, kind="stable")  # two runs, each in order already
+    first = np.flatnonzero(np.append(True, np.diff(everyone[by_user]) != 0)[: len(by_user)])
+    spend = np.append(earlier["lifetime_spend"].to_numpy(), amounts.to_numpy())[by_user]
+
+    def reduced(how: np.ufunc, name: str, values: np.ndarray) -> np.ndarray:
+        old = earlier[name]
+        known = in_micros(old) if pa.types.is_timestamp(old.type) else old.to_numpy()
+        every = np.append(known, values)[by_user]
+        return how.reduceat(every, first) if len(first) else every
+
+    ones = np.ones(len(user), dtype=np.int64)
+    return {
+        "lifetime_events": pa.array(reduced(np.add, "lifetime_events", ones)),
+        "lifetime_spend": pa.array(in_money(sums(whole_units(spend), first))),
+        "first_event_time": pa.array(reduced(np.minimum, "first_event_time", time), _INSTANT),
+        "last_event_time": pa.array(reduced(np.maximum, "last_event_time", time), _INSTANT),
+    }
+
+
+def _session_starts(time: np.ndarray, first: np.ndarray, gap_minutes: int) -> np.ndarray:
+    """(K,) True for the first event kept, and for each after a silence longer than the gap."""
+    starts = np.append(True, is_long(np.diff(time), gap_minutes))[: len(time)]
+    starts[first] = True
+    return starts
+
+
+def _both(name: str, lists: pa.ChunkedArray, values: pa.ChunkedArray) -> pa.Array:
+    """(N,) a column of yesterday's events and of the new ones."""
+    if name in _UNKNOWN:
+        values = values.fill_null(_UNKNOWN[name])
+    known = pc.list_flatten(lists)
+    if FIELDS[name] in CODED:
+        chunks = [_coded(chunk) for chunk in (*known.chunks, *values.chunks)]
+        both = pa.chunked_array(chunks, pa.dictionary(pa.int32(), pa.string()))
+        return both.unify_dictionaries().combine_chunks()
+    return _chain(known, values.cast(known.type)).combine_chunks()
+
+
+def _coded(words: pa.Array) -> pa.Array:
+    return words if pa.types.is_dictionary(words.type) else words.dictionary_encode()
+
+
+def _take(column: pa.Array, rows: np.ndarray) -> pa.Array:
+    """Of a dictionary, only the words that are taken: else it would grow from night to night."""
+    if not pa.types.is_dictionary(column.type):
+        return column.take(pa.array(rows))
+    codes = column.indices.to_numpy()[rows]
+    is_used = np.bincount(codes, minlength=len(column.dictionary)) > 0
+    codes = (np.cumsum(is_used) - 1)[codes].astype(np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(codes), column.dictionary.filter(is_used))
+
+
+def _words(columns: dict[str, pa.Array], rows: np.ndarray) -> pa.Table:
+    """What orders events of one user and instant."""
+    names = [name for name in FIELDS if name != "event_time"]
+    taken = {name: columns[name].take(pa.array(rows)) for name in names}
+    return pa.table(
+        {
+            name: column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+            for name, column in taken.items()
+        }
+    )
+
+
+def _chain(one: pa.ChunkedArray, other: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pa.chunked_array([*one.chunks, *other.chunks], one.type)
+
+
+def _table(columns: dict[str, pa.Array]) -> pa.Table:
+    return pa.table({name: columns[name] for name in SEQUENCES.column_names})
