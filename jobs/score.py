@@ -37,6 +37,7 @@ from jobs.running.spark import open_spark
 from jobs.score_batches import INPUT_COLUMNS, Stamp, scorer
 from models.registry.registry import ModelVersion, Registry
 
+JOB = "score"
 MODEL_VERSION = "model_version"  # the fact that says who answered
 BATCH_USERS = 512  # of one Arrow batch: some 20 MB at 600 events a user
 
@@ -95,7 +96,7 @@ def score_night(
     cutoff = options.cutoff
     sequences = lake.require(SEQUENCES, cutoff, producer=f"nightshift sequences --cutoff {cutoff}")
     window, reads = one_day(cutoff), {SEQUENCES.name: sequences.snapshot_id}
-    spark = open_spark(settings, "score")
+    spark = open_spark(settings, JOB)
     start = time.monotonic()
     scores = rows_from(
         spark, lake, settings, window=window, reads=reads, version=champion, model=model
@@ -135,7 +136,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     mlflow = settings.mlflow
     registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
     champion = registry.resolve("champion")
-    with fetched(registry, champion, new_run_key("score", cutoff)) as model:
+    with fetched(registry, champion, new_run_key(JOB, cutoff)) as model:
         commit, seconds = score_night(lake, settings, options, champion, model)
     return {
         "users": commit.num_rows,
@@ -149,7 +150,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run("score", body, argv, description="Score every user with the champion.")
+    return run(JOB, body, argv, description="Score every user with the champion.")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 Meanwhile readers ask without a pause, and never see a part of a night.
 """
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +29,7 @@ from contracts.tables import (
     EVENTS,
     LAKE,
     QUARANTINE,
+    SCORES,
     SEQUENCES,
     SERIES,
     SESSION_EVENTS,
@@ -34,17 +37,26 @@ from contracts.tables import (
     Table,
 )
 from contracts.windows import one_day
-from jobs import build_sequences, build_series, build_sessions, forecast_demand, ingest_events
+from jobs import (
+    build_sequences,
+    build_series,
+    build_sessions,
+    forecast_demand,
+    ingest_events,
+    score,
+)
 from jobs.lake.lake import Lake, _files, open_lake
 from jobs.running.settings import PROJECT, Settings
 from jobs.running.steps import environment
 from jobs.vacuum import run_vacuum
+from models.registry.registry import Registry
 
 from .conftest import settings_in
 from .nights import items_of, stage
 from .test_ingest_events import SHOP, drop, line, use
+from .test_score import save_model
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.torch]
 
 DAY = date(2017, 7, 4)
 CUTOFF = DAY + timedelta(days=1)
@@ -54,6 +66,7 @@ WRITES = {
     build_sequences: (SEQUENCES,),
     build_series: (SERIES,),
     forecast_demand: (DEMAND,),
+    score: (SCORES,),
 }
 POINTS = (
     "before_write",
@@ -74,9 +87,26 @@ EVERYWHERE = [
 IN_SUITE = [(ingest_events, point) for point in QUICK]
 
 
-def deployment(folder: Path, patch: pytest.MonkeyPatch, *, until: ModuleType) -> Settings:
+@pytest.fixture(scope="module")
+def champion(empty_mlflow, tmp_path_factory) -> Path:
+    """A registry with a champion, for all deployments: a score names the run that trained it."""
+    folder = tmp_path_factory.mktemp("champion")
+    file = shutil.copy(empty_mlflow, folder / "mlflow.db")
+    registry = Registry(f"sqlite:///{file}", "nightshift", folder.as_uri())
+    run_id = registry.start_run("tests", name="gru", params={}, tags={})
+    version = registry.register(save_model(folder / "model"), run_id, DAY, "gru")
+    registry.set_alias("champion", version.version)
+    return folder / "mlflow.db"
+
+
+def deployment(
+    folder: Path, patch: pytest.MonkeyPatch, champion: Path, *, until: ModuleType
+) -> Settings:
     """A day of raw logs with duplicates and bad lines, and what is made of it before a program."""
     settings = use(settings_in(folder), SHOP, patch)
+    registry = settings.home / "mlflow" / "mlflow.db"
+    registry.parent.mkdir(parents=True)
+    shutil.copy(champion, registry)
     lines = [line(item=f"item {n % 37}", basket=n // 3) for n in range(300)]
     drop(settings, *lines, *lines[:5], day=DAY)
     patch.setenv("NIGHTSHIFT__INGEST__MAX_BAD_FRACTION", "0.5")
@@ -96,13 +126,14 @@ def hashes(settings: Settings, tables: Sequence[Table]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(spark, tmp_path_factory) -> Callable[[ModuleType], dict[str, str]]:
+def undisturbed(spark, tmp_path_factory, champion) -> Callable[[ModuleType], dict[str, str]]:
     """The content hashes of a program that nobody killed; made once for each."""
 
     @cache
     def run(program: ModuleType) -> dict[str, str]:
         with pytest.MonkeyPatch.context() as patch:
-            settings = deployment(tmp_path_factory.mktemp("calm"), patch, until=program)
+            calm = tmp_path_factory.mktemp("calm")
+            settings = deployment(calm, patch, champion, until=program)
             assert program.main(arguments(settings)) == 0
         return hashes(settings, WRITES[program])
 
@@ -160,11 +191,11 @@ def reader(look: Callable[[], Any], *, pause_seconds: float = 0.05) -> Iterator[
     ids=lambda value: getattr(value, "JOB", value),
 )
 def test_a_run_killed_anywhere_and_run_again_is_an_undisturbed_run(
-    program, point, spark, tmp_path, monkeypatch, undisturbed
+    program, point, spark, tmp_path, monkeypatch, champion, undisturbed
 ):
     """The same content hashes, no part of a night on the way, nothing left after a vacuum."""
     expected, tables = undisturbed(program), WRITES[program]
-    settings = deployment(tmp_path, monkeypatch, until=program)
+    settings = deployment(tmp_path, monkeypatch, champion, until=program)
     with reader(lambda: keys_of(settings, tables[-1])) as seen:
         killed(point, program, settings)
         there = [table.name for table in tables if keys_of(settings, table)]
@@ -256,6 +287,49 @@ def test_of_two_runs_of_a_night_at_once_one_wins_and_the_other_says_so(settings,
         assert {type(end) for end in ends.values()} <= {str, BusyError}, ends
         assert rows in [[name] for name in won]  # both, where one was over before the other
     assert num_refused > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "program",
+    [build_series, pytest.param(build_sequences, marks=pytest.mark.chaos)],
+    ids=["Spark writes", "executors write"],
+)
+def test_of_two_programs_of_a_night_at_once_one_wins_and_the_other_says_so(
+    program, spark, tmp_path, monkeypatch, champion, undisturbed
+):
+    """Two processes that have written all their files meet at the commit."""
+    expected, (table,) = undisturbed(program), WRITES[program]
+    settings = deployment(tmp_path, monkeypatch, champion, until=program)
+    script = PROJECT / "tests" / "jobs" / "commit_together.py"
+    command = [sys.executable, str(script), str(tmp_path / "meeting"), "2", f"jobs.{program.JOB}"]
+    both = [
+        subprocess.Popen(
+            [*command, *arguments(settings)],
+            env=environment(settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=400) for process in both]
+    ends = sorted(
+        (process.returncode, json.loads(said.splitlines()[-1]))
+        for process, (said, _) in zip(both, outputs, strict=True)
+    )
+    (won, winner), (lost, loser) = ends
+    commits = [*open_lake(settings).commits(table)]
+
+    assert (won, lost, loser["error"]) == (0, BusyError.exit_code, "BusyError"), outputs
+    assert loser["message"] == (
+        f"{table.name}/{table.partition}={CUTOFF}: found another run that committed the same days "
+        "meanwhile, expected one run at a time. "
+        "Its rows stand, this run's are not visible. Run this again if it has to win."
+    )
+    assert [commit.run_key for commit in commits] == [winner["run_key"]]
+    assert hashes(settings, [table]) == expected
+    assert len(keys_of(settings, table)) == commits[0].num_rows
 
 
 def test_a_new_lake_can_be_opened_by_many_at_once(tmp_path):
