@@ -299,6 +299,7 @@ PUBLISH_LEDGER = Table(
         Column("reason", "string", "why it was refused", nullable=True),
         Column("num_rows", "int64", "rows of the night in this table", "rows"),
         Column("content_hash", "string", "the same rows give the same hash, in whatever order"),
+        Column("distributions", "string", "JSON: score → users in each of 20 fixed bins"),
         Column("snapshot_ids", "string", "JSON: lake table → Iceberg snapshot read"),
         Column("published_at", "timestamp", "when the run came to publish", in_hash=False),
     ),

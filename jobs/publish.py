@@ -35,16 +35,17 @@ from contracts.tables import (
 )
 from contracts.windows import one_day
 from jobs.lake.commits import Commit
-from jobs.lake.content_hash import content_hash
 from jobs.lake.lake import Lake, open_lake
-from jobs.published_models import published_models
+from jobs.published_models import catalogue, published_models
 from jobs.running.program import run
 from jobs.running.settings import Settings
 from jobs.running.steps import run_program
 from jobs.warehouse.audit import Expectations, audit
+from jobs.warehouse.drift import previous_counts, previous_query
+from jobs.warehouse.fingerprint import fingerprint
 from jobs.warehouse.night_rows import item_demand, user_recommendations, user_scores
 from jobs.warehouse.publication import Publication
-from jobs.warehouse.warehouse import open_warehouse
+from jobs.warehouse.warehouse import Warehouse, open_warehouse
 from models.registry.registry import Registry
 
 READ = [name for name in SCORES.column_names if name != "embedding"]
@@ -94,32 +95,59 @@ def nightly_rows(night: NightInLake) -> dict[Table, pa.Table]:
     }
 
 
-def expectations(night: NightInLake, cutoff: date, *, demand_days: int) -> Expectations:
-    """What the lake says that the staged rows must be."""
+def expectations(
+    night: NightInLake,
+    cutoff: date,
+    *,
+    demand_days: int,
+    catalogue: pa.Array,
+    before: Mapping[str, list[int]],
+    max_psi: float,
+) -> Expectations:
+    """What the lake, the model and the night before say that the rows must be."""
     said = tuple(name for name in USER_SCORES.column_names if name in READ)
     forecast = tuple(ITEM_DEMAND.column_names)
     return Expectations(
         cutoff=cutoff,
         user_ids=night.user_ids,
         hashes={
-            USER_SCORES: (said, content_hash(night.scores, said)),
-            ITEM_DEMAND: (forecast, content_hash(night.demand, forecast)),
+            USER_SCORES: (said, fingerprint(night.scores, said)),
+            ITEM_DEMAND: (forecast, fingerprint(night.demand, forecast)),
         },
         num_recommendations=pc.sum(pc.list_value_length(night.scores["recommended_item_ids"]))
         .cast(pa.int64())
         .as_py()
         or 0,
         demand_days=demand_days,
+        catalogue=catalogue,
+        before=before,
+        max_psi=max_psi,
     )
+
+
+def read_before(warehouse: Warehouse, cutoff: date) -> Mapping[str, list[int]]:
+    """How the scores of the night before were spread; nothing where there was none."""
+    if not warehouse.is_made():
+        return {}
+    statement, values = previous_query(cutoff)
+    return previous_counts(warehouse.query(statement, *values))
 
 
 def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     cutoff = options.cutoff
     night = read_night(open_lake(settings), cutoff)
-    expected = expectations(night, cutoff, demand_days=settings.horizons.demand_days)
+    warehouse = open_warehouse(settings)
     mlflow = settings.mlflow
     registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
     versions = pc.unique(night.scores["model_version"]).to_pylist()
+    expected = expectations(
+        night,
+        cutoff,
+        demand_days=settings.horizons.demand_days,
+        catalogue=catalogue(registry, versions),
+        before=read_before(warehouse, cutoff),
+        max_psi=settings.audit.max_psi,
+    )
     publication = Publication(
         cutoff=cutoff,
         run_key=f"publish-{cutoff}-{secrets.token_hex(4)}",
@@ -128,7 +156,6 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         snapshot_ids=night.snapshot_ids,
         published_at=datetime.now(UTC),
     )
-    warehouse = open_warehouse(settings)
     try:
         published = warehouse.publish(publication, check=lambda rows: audit(rows, expected))
     except AuditError as refusal:

@@ -1,14 +1,17 @@
 """What the warehouse's `models` table says of the versions whose scores a night holds."""
 
 import json
+import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
 
 from contracts.tables import MODELS
 from jobs.lake.column_types import arrow_schema
 from models.registry.registry import ModelVersion, Registry
+from models.sequences.vocabulary import Vocabulary
 
 MATURED = "test/"  # metrics on matured cutoffs are logged as test/<head>/<metric>
 
@@ -21,6 +24,19 @@ def published_models(registry: Registry, versions: Iterable[str]) -> pa.Table:
         ended = run.info.end_time or run.info.start_time  # milliseconds since 1970
         rows.append(model_row(version, ended / 1000, run.data.metrics))
     return pa.Table.from_pylist(rows, schema=arrow_schema(MODELS))
+
+
+def catalogue(registry: Registry, versions: Iterable[str]) -> pa.Array:
+    """The items that these versions can recommend. Raises UnreachableError, ConfigError."""
+    with tempfile.TemporaryDirectory() as folder:
+        items = {
+            item
+            for version in map(registry.resolve, versions)
+            for item in Vocabulary.load(
+                registry.download(version, Path(folder) / version.version)
+            ).item_ids
+        }
+    return pa.array(sorted(items), pa.string())
 
 
 def model_row(

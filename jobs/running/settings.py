@@ -66,6 +66,10 @@ WarehouseSettings = Annotated[
 ]
 
 
+class AuditSettings(Section):
+    max_psi: PositiveFloat  # how far a score's distribution may move from one night to the next
+
+
 class MlflowSettings(Section):
     tracking_uri: str
     artifacts: str  # folder for artifacts where no server proxies them
@@ -126,6 +130,7 @@ class Settings(Section):
     raw: str
     lake: LakeSettings
     warehouse: WarehouseSettings
+    audit: AuditSettings
     mlflow: MlflowSettings
     spark: SparkSettings
     ingest: IngestSettings

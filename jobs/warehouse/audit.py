@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 from contracts.errors import AuditError
 from contracts.tables import ITEM_DEMAND, USER_RECOMMENDATIONS, USER_SCORES, Table
 from contracts.windows import label_window
-from jobs.lake.content_hash import content_hash
+from jobs.warehouse.drift import check_drift
+from jobs.warehouse.fingerprint import Fingerprint, fingerprint
+from jobs.warehouse.row_hashes import num_distinct, row_hashes
 
 # What a unit of `contracts/tables.py` says of the values: the least and the greatest allowed.
 RANGES: dict[str, tuple[float, float]] = {
@@ -38,9 +40,14 @@ class Expectations:
 
     cutoff: date
     user_ids: pa.ChunkedArray  # of the sequences that the scores were made from
-    hashes: Mapping[Table, tuple[tuple[str, ...], str]]  # columns, and their hash as read
+    hashes: Mapping[Table, tuple[tuple[str, ...], Fingerprint]]  # columns, and their hash as read
     num_recommendations: int
     demand_days: int
+    catalogue: pa.Array  # items that the model can recommend
+    before: Mapping[
+        str, list[int]
+    ]  # score → the night before's users in each bin, if there was one
+    max_psi: float  # how far a score may move in a night
 
 
 def audit(staged: Mapping[Table, pa.Table], expected: Expectations) -> None:
@@ -66,7 +73,8 @@ def failures_of(table: Table, rows: pa.Table, expected: Expectations) -> list[st
     if table in expected.hashes:
         columns, read = expected.hashes[table]
         failures += check_hash(rows, columns, read)
-    rows = rows.drop_null()  # as no column of a nightly table is nullable, only broken rows go
+    if failures:
+        rows = rows.drop_null()  # as no column of a nightly table is nullable, broken rows go
     if rows.num_rows == 0:
         return [*failures, "0 whole rows, expected at least 1"]
     failures += [
@@ -77,10 +85,12 @@ def failures_of(table: Table, rows: pa.Table, expected: Expectations) -> list[st
     if table is USER_SCORES:
         failures += check_users(rows, expected.user_ids)
         failures += [said for name in DECILES for said in check_decile(rows, name)]
+        failures += check_drift(rows, expected.before, max_psi=expected.max_psi)
     if table is USER_RECOMMENDATIONS:
         failures += check_users(rows, expected.user_ids)
         failures += check_num_rows(rows, expected.num_recommendations)
         failures += check_ranks(rows)
+        failures += check_catalogue(rows, expected.catalogue)
     if table is ITEM_DEMAND:
         failures += check_quantiles(rows)
         failures += check_days(rows, expected.cutoff, demand_days=expected.demand_days)
@@ -97,6 +107,8 @@ def check_nulls(table: Table, rows: pa.Table) -> list[str]:
 
 def check_key(table: Table, rows: pa.Table) -> list[str]:
     """No two rows with the same key."""
+    if num_distinct(row_hashes(rows, table.key)) == rows.num_rows:
+        return []
     num_keys = rows.group_by(list(table.key)).aggregate([]).num_rows
     key = ", ".join(table.key)
     return (
@@ -132,6 +144,12 @@ def check_ranges(table: Table, rows: pa.Table) -> list[str]:
 
 def check_users(rows: pa.Table, user_ids: pa.ChunkedArray) -> list[str]:
     """The same users as in the sequences that were scored: none missing, none from elsewhere."""
+    here, there = (
+        np.unique(row_hashes(pa.table({"user_id": users}), ("user_id",)))
+        for users in (rows["user_id"], user_ids)
+    )
+    if np.array_equal(here, there):
+        return []
     found = pc.unique(rows["user_id"])
     missing = pc.sum(pc.invert(pc.is_in(user_ids, value_set=found))).as_py()
     extra = pc.sum(pc.invert(pc.is_in(found, value_set=user_ids))).as_py()
@@ -152,15 +170,22 @@ def check_decile(rows: pa.Table, name: str) -> list[str]:
         sizes = f"{counts.min()} to {counts.max()}"
         return [f"{name} has groups of {sizes} users, expected sizes that differ by 1 at most"]
     values = rows[DECILES[name]].to_numpy()
-    by_value = np.lexsort((values, deciles))
-    falls = int((np.diff(values[by_value]) < 0).sum())
-    return [f"{falls} users in a {name} above one of higher {DECILES[name]}"] if falls else []
+    lowest_above, num_above = np.inf, 0
+    for decile in range(10, 0, -1):
+        inside = values[deciles == decile]
+        num_above += int((inside > lowest_above).sum())
+        lowest_above = min(lowest_above, inside.min(initial=np.inf))
+    return [f"{num_above} users of higher {DECILES[name]} than one in a {name} above"] * (
+        num_above > 0
+    )
 
 
 def check_ranks(rows: pa.Table) -> list[str]:
     """Each user's ranks are 1, 2, 3, … and the score never rises with the rank."""
-    rows = rows.sort_by([("user_id", "ascending"), ("rank", "ascending")])
-    users = rows["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    users = row_hashes(rows, ("user_id",))
+    if (users[1:] != users[:-1]).sum() + 1 != num_distinct(users):  # not yet user by user
+        rows = rows.sort_by([("user_id", "ascending"), ("rank", "ascending")])
+        users = row_hashes(rows, ("user_id",))
     ranks = rows["rank"].to_numpy()
     scores = rows["score"].to_numpy()
     same = users[1:] == users[:-1]
@@ -173,6 +198,14 @@ def check_ranks(rows: pa.Table) -> list[str]:
     if num_rises:
         failures.append(f"{num_rises} scores are above that of the rank before")
     return failures
+
+
+def check_catalogue(rows: pa.Table, catalogue: pa.Array) -> list[str]:
+    """Whatever is offered can be bought."""
+    offered = pc.unique(rows["item_id"])
+    unknown = offered.filter(pc.invert(pc.is_in(offered, value_set=catalogue)))
+    some = ", ".join(map(str, unknown[:3].to_pylist()))
+    return [f"{len(unknown)} items are not in the catalogue ({some})"] if len(unknown) else []
 
 
 def check_quantiles(rows: pa.Table) -> list[str]:
@@ -200,7 +233,7 @@ def check_days(rows: pa.Table, cutoff: date, *, demand_days: int) -> list[str]:
     return failures
 
 
-def check_hash(rows: pa.Table, columns: tuple[str, ...], read: str) -> list[str]:
-    """What is staged is what was read from the lake, to the last bit."""
-    staged = content_hash(rows, columns)
-    return [f"content hash {staged} where the lake has {read}"] if staged != read else []
+def check_hash(rows: pa.Table, columns: tuple[str, ...], read: Fingerprint) -> list[str]:
+    """What is published is what was read from the lake, to the last bit, in whatever order."""
+    found = fingerprint(rows, columns)
+    return [f"rows {found} where the lake has {read}"] if found != read else []

@@ -18,6 +18,7 @@ from jobs.warehouse.publication import KEPT, Published
 
 CANNOT_HOLD = "22"  # SQLSTATE classes: values
 GONE = ("08", "25P03", "57", "53", "58", "XX")  # the link, the server, its disk and memory
+ABSENT = ("42P01", "42703")  # a table, a column
 WAITED = ("55P03",)  # for a lock, longer than allowed
 
 
@@ -54,12 +55,12 @@ def published_by(connection: Any, run_key: str) -> dict[str, Published]:
     """What the ledger says that a run has published: nothing, or the whole of its night."""
     found = rows_of(
         connection,
-        f"SELECT table_name, num_rows, content_hash FROM {sql.LEDGER} "
+        f"SELECT table_name, num_rows, content_hash, distributions FROM {sql.LEDGER} "
         f"WHERE run_key = $1 AND {sql.IS_PUBLISHED}",
         run_key,
     )
     return {
-        row["table_name"]: Published(row["num_rows"], row["content_hash"])
+        row["table_name"]: Published(row["num_rows"], row["content_hash"], row["distributions"])
         for row in found.to_pylist()
     }
 
@@ -106,6 +107,8 @@ def our_error(error: Exception, *, address: str, do: str) -> NightshiftError:
             expected="no other program with a lock on the tables",
             do=f"{KEPT}Wait for it to end, then run this again.",
         )
+    if state in ABSENT:
+        return absent(address, reason)
     if state and not state.startswith(GONE):
         return ConfigError(
             f"the warehouse at {address}",
@@ -114,6 +117,16 @@ def our_error(error: Exception, *, address: str, do: str) -> NightshiftError:
             do=f"{KEPT}Correct the database or the role in warehouse.uri, then run this again.",
         )
     return UnreachableError("the warehouse", address=address, reason=reason, do=do)
+
+
+def absent(address: str, reason: str) -> ConfigError:
+    """The database answers, and has not what was asked for."""
+    return ConfigError(
+        f"the warehouse at {address}",
+        found=reason,
+        expected="the tables of contracts/tables.py",
+        do="Publish a night first; a warehouse of another version needs another warehouse.uri.",
+    )
 
 
 def first_line(error: Exception) -> str:

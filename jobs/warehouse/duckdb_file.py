@@ -24,6 +24,7 @@ from contracts.errors import AuditError, BusyError, UnreachableError
 from contracts.tables import MODELS, NIGHTLY, PUBLISH_LEDGER, WAREHOUSE
 from jobs.warehouse import sql as sql
 from jobs.warehouse.connection import (
+    absent,
     append,
     check_columns,
     execute,
@@ -78,6 +79,8 @@ class DuckDBFile:
         try:
             with duckdb.connect(self.address, read_only=True) as connection:
                 return connection.sql(statement, params=list(values)).to_arrow_table()
+        except (duckdb.BinderException, duckdb.CatalogException) as error:
+            raise absent(self.address, first_line(error)) from error
         except duckdb.IOException as error:
             raise UnreachableError(
                 "the warehouse",
@@ -112,7 +115,9 @@ class DuckDBFile:
         this_night = f"WHERE cutoff = {sql.day(publication.cutoff)}"
         for table in publication.nightly:
             source = f"{sql.quoted(table.name)} {this_night}"
-            (found,) = rows_of(connection, fingerprint_query(table, source)).to_pylist()
+            (found,) = rows_of(
+                connection, fingerprint_query(table.column_names, source)
+            ).to_pylist()
             check_staged(table, Fingerprint(**found), approval)
         upsert(connection, MODELS, publication.models)
         append(connection, PUBLISH_LEDGER.name, ledger_rows(publication, approval.published))

@@ -4,12 +4,12 @@ DuckDB's own hash of a row, summed over the rows. Another version of DuckDB may 
 it is never kept: the ledger holds `jobs/lake/content_hash.py`'s, which is the same everywhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 
-from contracts.tables import Table
 from jobs.warehouse.sql import quoted
 
 
@@ -22,16 +22,16 @@ class Fingerprint:
         return f"{self.total}-{self.num_rows}"
 
 
-def fingerprint_query(table: Table, source: str) -> str:
+def fingerprint_query(columns: Sequence[str], source: str) -> str:
     """SQL for DuckDB, whose one row holds a fingerprint's two values."""
-    columns = ", ".join(map(quoted, table.column_names))
-    total = f"CAST(coalesce(sum(CAST(hash({columns}) AS HUGEINT)), 0) AS VARCHAR)"
+    row = ", ".join(map(quoted, columns))
+    total = f"CAST(coalesce(sum(CAST(hash({row}) AS HUGEINT)), 0) AS VARCHAR)"
     return f"SELECT count(*) AS num_rows, {total} AS total FROM {source}"
 
 
-def fingerprint(rows: pa.Table | pa.RecordBatchReader, table: Table) -> Fingerprint:
+def fingerprint(rows: pa.Table | pa.RecordBatchReader, columns: Sequence[str]) -> Fingerprint:
     """Of rows in memory, or of a stream of them, of which only a few batches are held at a time."""
     with duckdb.connect() as connection:
         connection.register("rows", rows)
-        found = connection.sql(fingerprint_query(table, "rows")).fetchall()
+        found = connection.sql(fingerprint_query(columns, "rows")).fetchall()
     return Fingerprint(*found[0])

@@ -51,4 +51,8 @@ def _select(statement: str, rows: pa.Table) -> pa.Table:
 
 
 def _shaped(table: Table, rows: pa.Table) -> pa.Table:
-    return rows.select(table.column_names).cast(arrow_schema(table))
+    """In the order of the key, so that whoever asks for one user reads few blocks."""
+    shaped = rows.select(table.column_names).cast(arrow_schema(table))
+    return _select(f"SELECT * FROM rows ORDER BY {', '.join(table.key)}", shaped).cast(
+        arrow_schema(table)
+    )

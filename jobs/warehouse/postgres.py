@@ -119,7 +119,7 @@ class PostgresServer:
         for table, name in partitions.items():
             with connection.cursor() as cursor:
                 cursor.execute(f"SELECT {sql.columns_of(table)} FROM {sql.quoted(name)}")
-                staged = fingerprint(cursor.fetch_record_batch(), table)
+                staged = fingerprint(cursor.fetch_record_batch(), table.column_names)
             check_staged(table, staged, approval)
             if name not in there:
                 execute(connection, postgres_sql.attach_partition(table, name, cutoff))

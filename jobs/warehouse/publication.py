@@ -11,6 +11,7 @@ from contracts.errors import AuditError
 from contracts.tables import PUBLISH_LEDGER, PUBLISHED, REFUSED, Table
 from jobs.lake.column_types import arrow_schema
 from jobs.lake.content_hash import content_hash, hashed_columns
+from jobs.warehouse.drift import distributions
 from jobs.warehouse.fingerprint import Fingerprint, fingerprint
 
 KEPT = "Nothing was published and the tables of the night before still answer. "
@@ -37,6 +38,7 @@ class Published:
 
     num_rows: int
     content_hash: str
+    distributions: str  # JSON: score → users in each bin of jobs/warehouse/drift.py
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,20 @@ def approve(nightly: Staged, check: Check) -> Approval:
     check(nightly)
     return Approval(
         published=said_of(nightly),
-        fingerprints={table.name: fingerprint(rows, table) for table, rows in nightly.items()},
+        fingerprints={
+            table.name: fingerprint(rows, table.column_names) for table, rows in nightly.items()
+        },
     )
 
 
 def said_of(nightly: Staged) -> dict[str, Published]:
-    """Rows and content hash of each table, for the ledger."""
+    """Rows, content hash and distributions of each table, for the ledger."""
     return {
-        table.name: Published(rows.num_rows, content_hash(rows, hashed_columns(table)))
+        table.name: Published(
+            rows.num_rows,
+            content_hash(rows, hashed_columns(table)),
+            json.dumps(distributions(table, rows)),
+        )
         for table, rows in nightly.items()
     }
 
@@ -77,6 +85,7 @@ def ledger_rows(
             "reason": refusal,
             "num_rows": said.num_rows,
             "content_hash": said.content_hash,
+            "distributions": said.distributions,
             "snapshot_ids": json.dumps(dict(publication.snapshot_ids), sort_keys=True),
             "published_at": publication.published_at,
         }

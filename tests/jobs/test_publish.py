@@ -26,14 +26,17 @@ from jobs.lake.lake import Lake, open_lake
 from jobs.published_models import by_head, model_row
 from jobs.running.settings import PROJECT, Settings, load_settings
 from jobs.warehouse.audit import DECILES, audit
+from jobs.warehouse.drift import distributions
 from jobs.warehouse.night_rows import user_recommendations, user_scores
 from jobs.warehouse.warehouse import open_warehouse
-from models.registry.registry import ModelVersion, Registry
+from models.registry.registry import DATA, ModelVersion, Registry
+from models.sequences.vocabulary import Vocabulary
 
 CUTOFF = date(2017, 11, 29)
 NOON = datetime(2017, 11, 29, 12, tzinfo=UTC)
 USERS = ["O'Brien", "🛒 Zoë", *(f"user-{n:02d}" for n in range(21))]
 DAYS = 28
+CATALOGUE = ["milk", "bread", "eggs", "tea"]
 
 
 def scores(users: list[str] = USERS, *, share: float | None = None) -> pa.Table:
@@ -102,16 +105,16 @@ def test_equal_values_are_told_apart_by_user_id():
 
 
 def test_recommendations_are_ranked_from_one():
-    """One row for each user and item, in the model's order, as many as the model gave."""
+    """One row for each user and item, user by user, in the model's order, all that it gave."""
     rows = user_recommendations(scores(USERS[:3])).to_pylist()
 
     assert [(row["user_id"], row["rank"], row["item_id"], row["score"]) for row in rows] == [
         ("O'Brien", 1, "milk", 0.5),
-        ("🛒 Zoë", 1, "milk", 0.5),
-        ("🛒 Zoë", 2, "bread", 0.25),
         ("user-00", 1, "milk", 0.5),
         ("user-00", 2, "bread", 0.25),
         ("user-00", 3, "eggs", 0.125),
+        ("🛒 Zoë", 1, "milk", 0.5),
+        ("🛒 Zoë", 2, "bread", 0.25),
     ]
 
 
@@ -120,7 +123,15 @@ def test_a_night_of_the_lake_passes_its_own_audit():
     night = publish.NightInLake(scores(), demand(), scores()["user_id"], NOON, {})
     rows = publish.nightly_rows(night)
 
-    audit(rows, publish.expectations(night, CUTOFF, demand_days=DAYS))
+    expected = publish.expectations(
+        night,
+        CUTOFF,
+        demand_days=DAYS,
+        catalogue=pa.array(CATALOGUE),
+        before={},
+        max_psi=0.25,
+    )
+    audit(rows, expected)
     assert set(DECILES) < set(rows[USER_SCORES].column_names)
 
 
@@ -206,7 +217,12 @@ def lake(settings, spark) -> Lake:
     registry.end_run(run_id)
     registry.client.create_registered_model(registry.model)
     tags = {"encoder": "gru", "training_cutoff": "2017-11-28", "promoted_by": "the written rule"}
-    registry.client.create_model_version(registry.model, "file:///none", run_id, tags=tags)
+    version = settings.home / "version"
+    held = version / DATA / "model"
+    held.mkdir(parents=True)
+    (held / "manifest.json").write_text("{}")
+    Vocabulary(tuple(CATALOGUE), (0,) * 4, (), (), ()).save(held)
+    registry.client.create_model_version(registry.model, version.as_uri(), run_id, tags=tags)
     return lake
 
 
@@ -308,6 +324,18 @@ def test_a_server_is_published_to_by_configuration_alone(
     assert (on_server["code"], on_server["warehouse"]) == (0, postgres_uri)
     assert on_server["tables"] == in_file["tables"]
     assert warehouse.query("SELECT * FROM user_scores_latest").num_rows == 23
+
+
+@pytest.mark.spark
+def test_the_night_before_is_what_the_ledger_says_of_it(settings, lake, capsys):
+    """Its counts are read from the ledger; a night of long ago, or of later, is none."""
+    run_publish(settings, capsys, CUTOFF)
+    warehouse = open_warehouse(settings)
+    before = publish.read_before(warehouse, CUTOFF + timedelta(days=1))
+
+    assert before == distributions(USER_SCORES, user_scores(scores(), scored_at=NOON))
+    assert publish.read_before(warehouse, CUTOFF + timedelta(days=8)) == {}
+    assert publish.read_before(warehouse, CUTOFF) == {}
 
 
 @pytest.mark.spark

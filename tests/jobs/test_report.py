@@ -30,7 +30,7 @@ INSERT INTO item_demand ({DEMAND})
 SELECT DATE '{CUTOFF}', item, DATE '{CUTOFF}', 1, 2, 12, units, 'weekday-mean-8w'
 FROM (VALUES ('milk', 3.0), ('eggs', 9.0)) AS items (item, units);
 INSERT INTO publish_ledger ({LEDGER})
-SELECT 'user_scores', DATE '{CUTOFF}', run, outcome, reason, 4, '4-ab', '{{}}',
+SELECT 'user_scores', DATE '{CUTOFF}', run, outcome, reason, 4, '4-ab', '{{}}', '{{}}',
        CAST(came AS TIMESTAMP WITH TIME ZONE)
 FROM (VALUES ('publish-refused', 'refused', 'mended by now', '2017-11-29 02:00:00+00'),
              ('publish-first', 'published', NULL, '2017-11-29 03:00:00+00'),
@@ -97,7 +97,7 @@ def test_a_refusal_after_the_last_publish_is_shown_with_its_reason(warehouse, wa
     """The night on the page is the older one, and above it stands why the newer one is not."""
     later = (
         f"INSERT INTO publish_ledger ({LEDGER}) SELECT 'user_scores', DATE '{CUTOFF}', "
-        "'publish-x', 'refused', 'too few users', 1, '1-ff', '{}', now()"
+        "'publish-x', 'refused', 'too few users', 1, '1-ff', '{}', '{}', now()"
     )
     connect = psycopg.connect if warehouse_uri.startswith("postgresql://") else duckdb.connect
     with connect(warehouse_uri) as connection:

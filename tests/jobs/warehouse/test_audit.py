@@ -1,5 +1,6 @@
 """The audit: what a night must be, and what each broken night is told."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pyarrow as pa
@@ -7,8 +8,9 @@ import pytest
 
 from contracts.errors import AuditError
 from contracts.tables import ITEM_DEMAND, USER_RECOMMENDATIONS, USER_SCORES, Table
-from jobs.lake.content_hash import content_hash
 from jobs.warehouse.audit import DECILES, RANGES, Expectations, audit, failures_of
+from jobs.warehouse.drift import distributions
+from jobs.warehouse.fingerprint import fingerprint
 
 CUTOFF = date(2017, 11, 29)
 NUM_USERS = 12
@@ -67,6 +69,9 @@ EXPECTED = Expectations(
     hashes={},
     num_recommendations=2 * NUM_USERS,
     demand_days=2,
+    catalogue=pa.array(["milk", "bread", "eggs"]),
+    before={},
+    max_psi=0.25,
 )
 SOUND = {
     USER_SCORES: user_scores(),
@@ -135,7 +140,7 @@ def shares(first: float) -> list[float]:
         (
             USER_SCORES,
             user_scores(purchase_probability_7d=shares(0.99)),
-            ["1 users in a purchase_decile above one of higher purchase_probability_7d"],
+            ["1 users of higher purchase_probability_7d than one in a purchase_decile above"],
         ),
         (
             USER_RECOMMENDATIONS,
@@ -151,6 +156,11 @@ def shares(first: float) -> list[float]:
             USER_RECOMMENDATIONS,
             recommendations(score=[0.1, 0.2] * 12),
             ["12 scores are above that of the rank before"],
+        ),
+        (
+            USER_RECOMMENDATIONS,
+            recommendations(item_id=["milk", "unicorn"] * 12),
+            ["1 items are not in the catalogue (unicorn)"],
         ),
         (
             USER_RECOMMENDATIONS,
@@ -181,22 +191,46 @@ def test_each_broken_promise_is_named_with_its_numbers(
 
 
 def test_one_changed_bit_on_the_way_is_seen():
-    """What is staged must be what the lake holds, not only as many rows."""
+    """What is published must be what the lake holds, not only as many rows; order is nothing."""
     columns = tuple(USER_SCORES.column_names[:3])
-    lake = content_hash(user_scores(), columns)
+    lake = fingerprint(user_scores(), columns)
     changed = user_scores(purchase_probability_7d=shares(0.05 + 1e-17 + 7e-18))
-    expected = Expectations(
-        cutoff=CUTOFF,
-        user_ids=EXPECTED.user_ids,
-        hashes={USER_SCORES: (columns, lake)},
-        num_recommendations=24,
-        demand_days=2,
-    )
+    expected = replace(EXPECTED, hashes={USER_SCORES: (columns, lake)})
+    backwards = user_scores().take(list(range(NUM_USERS))[::-1])
 
     assert failures_of(USER_SCORES, user_scores(), expected) == []
+    assert failures_of(USER_SCORES, backwards, expected) == []
     assert failures_of(USER_SCORES, changed, expected) == [
-        f"content hash {content_hash(changed, columns)} where the lake has {lake}"
+        f"rows {fingerprint(changed, columns)} where the lake has {lake}"
     ]
+
+
+def test_scores_that_moved_overnight_are_named_with_their_index():
+    """A model that says of everybody what it said of nobody yesterday is looked at first."""
+    many = pa.concat_tables([user_scores()] * 100)  # few users move by chance
+    before = distributions(USER_SCORES, many)
+    moved = many.set_column(
+        many.column_names.index("churn_probability_28d"),
+        "churn_probability_28d",
+        pa.array([0.99] * many.num_rows),
+    )
+    expected = replace(EXPECTED, before=before)
+
+    def said(rows: pa.Table) -> list[str]:
+        return [one for one in failures_of(USER_SCORES, rows, expected) if "moved" in one]
+
+    assert said(many) == []
+    assert said(moved) == [
+        "churn_probability_28d has moved since the night before: a stability index of 13.40, "
+        "expected at most 0.25 (audit.max_psi)"
+    ]
+
+
+def test_recommendations_may_come_in_any_order():
+    """Ranks are checked user by user, wherever the rows lie."""
+    shuffled = recommendations().take([*range(0, 24, 2), *range(1, 24, 2)])
+
+    assert failures_of(USER_RECOMMENDATIONS, shuffled, EXPECTED) == []
 
 
 def test_fewer_than_ten_users_have_deciles_too():
@@ -204,7 +238,7 @@ def test_fewer_than_ten_users_have_deciles_too():
     few = user_scores().slice(0, 3)
     for name in DECILES:
         few = few.set_column(few.column_names.index(name), name, pa.array([4, 7, 10], pa.int32()))
-    expected = Expectations(CUTOFF, pa.chunked_array([USERS[:3]]), {}, 6, 2)
+    expected = replace(EXPECTED, user_ids=pa.chunked_array([USERS[:3]]))
 
     assert failures_of(USER_SCORES, few, expected) == []
 
