@@ -39,6 +39,7 @@ from jobs.running.settings import PROJECT, Settings
 from models.config import LabelHorizons, TrainConfig, load_train_config
 from models.sequences.history import Histories
 from models.training.fit import fit, prepare_data
+from models.training.label_days import refuse_unlabelled
 from models.training.stop import Stop, listening
 
 if TYPE_CHECKING:
@@ -93,6 +94,13 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
     cutoff: date = options.cutoff
     lake = open_lake(settings)
     commit = lake.require(SEQUENCES, cutoff, producer=f"nightshift sequences --cutoff {cutoff}")
+    first = lake.earliest(
+        SEQUENCES, "first_event_time", window=one_day(cutoff), snapshot_id=commit.snapshot_id
+    )
+    if first is not None:
+        refuse_unlabelled(
+            cutoff, first_event=first, config=config, horizons=horizons, zone=settings.zone
+        )
     # Before any row is read: a registry that cannot be reached must not cost a training.
     recorder = _recorder(settings, config, cutoff) if RANK == 0 else None
     rows = lake.read_arrow(SEQUENCES, window=one_day(cutoff), snapshot_id=commit.snapshot_id)

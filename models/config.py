@@ -27,6 +27,14 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class _ClashError(ValueError):
+    """Two settings, each sound alone, that do not go together."""
+
+    def __init__(self, *, found: str, expected: str) -> None:
+        super().__init__(f"found {found}, expected {expected}")
+        self.found, self.expected = found, expected
+
+
 class LabelHorizons(Config):
     """Lengths of the label windows, in days. The values live in `configs/nightshift.yaml`."""
 
@@ -66,7 +74,10 @@ class TransformerConfig(_EncoderConfig):
     @model_validator(mode="after")
     def _heads_share_dim_evenly(self) -> "TransformerConfig":
         if self.dim % self.num_heads:
-            raise ValueError(f"dim ({self.dim}) must be a multiple of num_heads ({self.num_heads})")
+            raise _ClashError(
+                found=f"dim {self.dim} and num_heads {self.num_heads}",
+                expected="a dim that num_heads divides",
+            )
         return self
 
 
@@ -88,9 +99,9 @@ NextItemLoss = Annotated[FullSoftmax | SampledSoftmax, Field(discriminator="kind
 
 
 class LossWeights(Config):
-    """How much each head counts in the loss that is minimised; 0 leaves a head untrained."""
+    """How much each head counts in the loss that is minimised; none without effect."""
 
-    next_item: NonNegativeFloat
+    next_item: PositiveFloat
     items: PositiveFloat
     purchase: PositiveFloat
     churn: PositiveFloat
@@ -127,9 +138,10 @@ class TrainConfig(_TrainingConfig):
     @model_validator(mode="after")
     def _ranked_queries_are_queries(self) -> "TrainConfig":
         if self.num_ranked_queries > self.num_queries:
-            raise ValueError(
-                f"num_ranked_queries ({self.num_ranked_queries}) must be at most "
-                f"num_queries ({self.num_queries})"
+            raise _ClashError(
+                found=f"num_ranked_queries {self.num_ranked_queries} of num_queries "
+                f"{self.num_queries}",
+                expected="at most as many",
             )
         return self
 
@@ -165,6 +177,12 @@ def _config_error(path: Path, error: ValidationError) -> ConfigError:
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return UnknownKeyError(str(path), key=key, known=_known(first["loc"]))
+    clash = first.get("ctx", {}).get("error")
+    if isinstance(clash, _ClashError):
+        where = f"{path}: {key}" if key else str(path)
+        return ConfigError(
+            where, found=clash.found, expected=clash.expected, do="Correct one of them."
+        )
     return ConfigError(
         f"{path}: {key}",
         found="nothing" if first["type"] == "missing" else repr(first["input"]),

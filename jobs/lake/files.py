@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from pyarrow.fs import FileSelector, FileSystem, FileType
+from pyiceberg.conversions import from_bytes
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
+from pyiceberg.types import TimestamptzType
+from pyiceberg.utils.datetime import micros_to_timestamptz
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -83,6 +87,17 @@ def list_row_groups(files: Iterable[DataFile]) -> list[RowGroup]:
         count = max(1, len(file.split_offsets or ()))
         groups += [RowGroup(path, number, file.record_count // count) for number in range(count)]
     return groups
+
+
+def earliest_of(files: Iterable[DataFile], schema: Schema, column: str) -> datetime | None:
+    """The earliest instant in a column, by the bounds that each file's entry holds."""
+    field = schema.find_field(column)
+    assert isinstance(field.field_type, TimestamptzType), f"{column} holds no instants"
+    bounds = [(file.lower_bounds or {}).get(field.field_id) for file in files]
+    known: list[Any] = [
+        from_bytes(field.field_type, bound) for bound in bounds if bound is not None
+    ]
+    return micros_to_timestamptz(min(known)) if known and len(known) == len(bounds) else None
 
 
 def read_files(spark: SparkSession, table: Table, paths: list[str]) -> DataFrame:

@@ -32,6 +32,7 @@ from jobs.lake.commits import Commit, Staged, audit, read_commit, summary_of
 from jobs.lake.files import (
     RowGroup,
     as_table,
+    earliest_of,
     list_parquet,
     list_row_groups,
     read_files,
@@ -95,6 +96,16 @@ class Lake:
         if window:
             scan = scan.filter(_in_window(table, window))
         return scan.to_arrow().select(schema.names).cast(schema)
+
+    def earliest(
+        self, table: Table, column: str, *, window: Window, snapshot_id: int
+    ) -> datetime | None:
+        """The earliest instant of a column in the window; None where nothing says it.
+
+        The table's metadata knows it of each file: no file is opened. Raises MissingSnapshotError.
+        """
+        files, found = self._data_files(table, window, snapshot_id), self._find(table)
+        return earliest_of(files, found.schema(), column) if found else None
 
     def partitions(self, table: Table) -> list[date]:
         """The days or cutoffs that were committed, oldest first, those without rows included."""

@@ -28,6 +28,7 @@ from models.training.checkpoints import Checkpoints, Say
 from models.training.dataset import TrainingData
 from models.training.failures import explaining, forget_failures
 from models.training.keeper import Keeper, OnEpoch, OnStep
+from models.training.label_days import label_limit
 from models.training.module import Nightshift
 from models.training.preparation import prepare
 from models.training.stop import Stop
@@ -66,8 +67,8 @@ def prepare_data(
     cutoff: date,
 ) -> Prepared:
     """Split by time. Raises CutoffError when nothing is left to train on, or to validate with."""
-    longest = timedelta(days=horizons.longest_days)
-    limit, validation_limit = cutoff - 2 * longest, cutoff - longest
+    limit = label_limit(cutoff, horizons)
+    validation_limit = limit + timedelta(days=horizons.longest_days)
     assert is_matured(limit, horizon_days=horizons.longest_days, known_before=validation_limit)
     seen = histories.before(instant(limit, zone))
     vocabulary = Vocabulary.of(seen, min_item_count=config.min_item_count)

@@ -19,7 +19,7 @@ from contracts.tables import SEQUENCES
 from contracts.windows import one_day
 from jobs.lake.column_types import arrow_schema
 from jobs.lake.commits import Staged
-from jobs.lake.lake import open_lake
+from jobs.lake.lake import Lake, open_lake
 from jobs.running.settings import PROJECT, Settings
 from jobs.train import main, models_folder, run_key
 from models.config import LabelHorizons, load_train_config
@@ -193,6 +193,94 @@ def test_devices_that_torchrun_did_not_start_are_refused(prepared_lake, capsys):
         "--devices 2: found 1 processes, expected as many as torchrun was told to start. "
         "Start it with torchrun --standalone --nproc-per-node 2."
     )
+
+
+@pytest.fixture
+def nothing_is_read(monkeypatch):
+    """Any row that is read is one too many."""
+
+    def read(*args, **options):
+        raise AssertionError("rows were read")
+
+    monkeypatch.setattr(Lake, "read_arrow", read)
+
+
+def change(settings: Settings, **values) -> Path:
+    """Put other values into the configuration of the GRU; its file."""
+    file = models_folder(settings) / "gru.yaml"
+    config = yaml.safe_load(file.read_text())
+    for name, value in values.items():
+        *sections, key = name.split("__")
+        place = config
+        for section in sections:
+            place = place[section]
+        place[key] = value
+    file.write_text(yaml.safe_dump(config))
+    return file
+
+
+HEADS = {"kind": "transformer", "max_length": 16, "num_layers": 1, "dropout": 0.0}
+SECTIONS = "batch_size, encoder, epochs, learning_rate, loss_weights, max_minutes, min_item_count, "
+SECTIONS += "next_item_loss, num_queries, num_ranked_queries, seed, warmup_days, weight_decay"
+BAD = {
+    "an unknown key": (
+        {"epoch": 3},
+        "{file}: found the key 'epoch', expected one of " + SECTIONS + ". "
+        "Correct the spelling or remove the key.",
+    ),
+    "a setting with no effect": (
+        {"encoder__num_heads": 2},
+        "{file}: found the key 'encoder.gru.num_heads', "
+        "expected one of dim, dropout, kind, max_length, num_layers. "
+        "Correct the spelling or remove the key.",
+    ),
+    "a weight with no effect": (
+        {"loss_weights__next_item": 0},
+        "{file}: loss_weights.next_item: found 0, expected input should be greater than 0. "
+        "Correct the value.",
+    ),
+    "heads that do not divide the width": (
+        {"encoder": {**HEADS, "dim": 10, "num_heads": 4}},
+        "{file}: encoder.transformer: found dim 10 and num_heads 4, "
+        "expected a dim that num_heads divides. Correct one of them.",
+    ),
+    "a horizon without a matured label": (
+        {"warmup_days": 170},
+        "--cutoff 2017-09-01: found no matured label for horizons.churn_days 28, "
+        "horizons.spend_days 28: queries begin on 2017-06-20 (first event 2017-01-02, "
+        "warmup_days 170) and labels must close by 2017-07-07, "
+        "expected 28 days between them, as from 2017-09-12 on. Choose a later cutoff, "
+        "ingest earlier history, or lower warmup_days or the horizons.",
+    ),
+    "an empty training window": (
+        {"warmup_days": 190},
+        "--cutoff 2017-09-01: found an empty training window: queries begin on 2017-07-10 "
+        "(first event 2017-01-02, warmup_days 190) and labels must close by 2017-07-07, "
+        "expected 28 days between them, as from 2017-10-02 on. Choose a later cutoff, "
+        "ingest earlier history, or lower warmup_days or the horizons.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_configuration_is_refused_before_any_row_is_read(
+    prepared_lake, capsys, nothing_is_read, case
+):
+    """What the file, the cutoff and the lake's metadata tell is told at once, with exit code 2."""
+    values, message = BAD[case]
+    file = change(prepared_lake, **values)
+
+    code, said = refused(prepared_lake, capsys, "--cutoff", str(CUTOFF))
+
+    assert code == 2
+    assert said == message.format(file=file)
+    assert not (prepared_lake.home / "mlflow").exists()  # nor was a run begun
+
+
+def test_a_good_configuration_does_get_to_the_rows(prepared_lake, nothing_is_read):
+    """The proof that nothing is read would notice a reading."""
+    with pytest.raises(AssertionError, match="rows were read"):
+        main(["--encoder", "gru", "--config", str(prepared_lake.file), "--cutoff", str(CUTOFF)])
 
 
 def test_an_unreachable_registry_is_said_before_anything_is_trained(

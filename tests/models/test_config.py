@@ -81,7 +81,23 @@ def test_heads_share_the_width_evenly(changed):
     with pytest.raises(ConfigError) as error:
         load_train_config(file)
 
-    assert "dim (30) must be a multiple of num_heads (4)" in str(error.value)
+    assert str(error.value) == (
+        f"{file}: encoder.transformer: found dim 30 and num_heads 4, "
+        "expected a dim that num_heads divides. Correct one of them."
+    )
+
+
+def test_no_more_queries_rank_than_are_asked(changed):
+    """The queries that rank the catalogue are some of those that are drawn."""
+    file = changed(num_queries=2, num_ranked_queries=3)
+
+    with pytest.raises(ConfigError) as error:
+        load_train_config(file)
+
+    assert str(error.value) == (
+        f"{file}: found num_ranked_queries 3 of num_queries 2, expected at most as many. "
+        "Correct one of them."
+    )
 
 
 def test_a_missing_file_names_those_that_are_there():
