@@ -89,7 +89,7 @@ def night_arguments(cutoff: str) -> list[str]:
 
 
 def train_arguments(
-    cutoff: str, *, encoder: str, epochs: str = "", max_minutes: str = ""
+    cutoff: str, *, encoder: str, epochs: str = "", max_minutes: str = "", start_from: str = ""
 ) -> list[str]:
     """Arguments of ``jobs/train.py``; what is left empty keeps the value of the configuration."""
     arguments = [*night_arguments(cutoff), "--encoder", encoder]
@@ -97,6 +97,8 @@ def train_arguments(
         arguments += ["--epochs", epochs]
     if max_minutes:
         arguments += ["--max-minutes", max_minutes]
+    if start_from:
+        arguments += ["--from", start_from]
     return arguments
 
 

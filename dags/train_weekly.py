@@ -55,6 +55,12 @@ with DAG(
         "epochs": Param(None, **OPTIONAL, title="Epochs", description="Empty: as configured."),
         "devices": Param(2, **COUNT, title="Devices", description="A process each: GPUs, or CPU."),
         "max_minutes": Param(None, **OPTIONAL, title="Minutes", description="At most, for each."),
+        "start_from": Param(
+            None,
+            type=["null", "string"],
+            title="Go on from",
+            description="champion, or a version's number; of the same encoder. Empty: anew.",
+        ),
         "require_approval": Param(
             False, type="boolean", title="Ask first", description="Wait for a person to agree."
         ),
@@ -75,7 +81,7 @@ with DAG(
     @task
     def choose(cutoff: str, params: dict[str, Any]) -> list[list[str]]:
         """The command of each training asked for."""
-        given = {name: str(params[name] or "") for name in ("epochs", "max_minutes")}
+        given = {name: str(params[name] or "") for name in ("epochs", "max_minutes", "start_from")}
         devices = str(params["devices"])
         return [
             torchrun_command(

@@ -114,17 +114,40 @@ def report(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
 @app.command(rich_help_panel=MODEL)
 def train(
     cutoff: Cutoff,
-    encoder: Annotated[str, typer.Option(help="transformer, lstm or gru.")] = night.ENCODERS[0],
-    epochs: Annotated[int | None, typer.Option(help="Default: the configuration's.")] = None,
-    devices: Annotated[int, typer.Option(help="Processes; one for each GPU, if any.")] = 2,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
+    encoder: Annotated[
+        str, typer.Option(help="transformer, lstm or gru: the file of configs/models to train by.")
+    ] = night.ENCODERS[0],
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="VERSION",
+            help="Go on from a version of the same encoder: champion, its number, "
+            "or models:/NAME@champion. Default: start anew.",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Default: the configuration's.", show_default=False)
+    ] = None,
+    devices: Annotated[int, typer.Option(min=1, help="Processes; one for each GPU, if any.")] = 2,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(help="Stop after the epoch that exceeds it. Default: the configuration's."),
+    ] = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Train a candidate model through torchrun."""
+    """Train a candidate model on everything known before the cutoff, and register it.
+
+    Learns from the label windows that closed two of the longest horizons before the cutoff,
+    chooses the best epoch on the window after, and leaves the last one to `nightshift evaluate`.
+
+    Killed or stopped, it goes on from its newest checkpoint when it is started again with the
+    same arguments. Its curves and its model card are in MLflow.
+    """
     if encoder not in night.ENCODERS:
         raise typer.BadParameter(f"{encoder!r} is not one of {', '.join(night.ENCODERS)}")
-    arguments = ["--encoder", encoder, *_given("--epochs", epochs)]
+    arguments = ["--encoder", encoder, *_given("--from", start_from), *_given("--epochs", epochs)]
     arguments += _given("--max-minutes", max_minutes)
     _program(night.TRAIN, cutoff, config, json, arguments, devices=devices)
 

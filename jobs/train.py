@@ -44,6 +44,7 @@ from models.training.stop import Stop, listening
 
 if TYPE_CHECKING:
     from jobs.train_recorder import Recorder
+    from models.training.warm_start import Start
 
 ENCODERS = ("lstm", "gru", "transformer")
 RANK = int(os.environ.get("RANK", "0"))
@@ -76,6 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--max-minutes", type=float, help="stop after the epoch that exceeds it")
+    parser.add_argument(
+        "--from",
+        dest="start_from",
+        metavar="VERSION",
+        help="go on from this version's weights: models:/NAME@champion, or its number",
+    )
     parser.add_argument("--devices", type=int, help="processes that torchrun was told to start")
 
 
@@ -103,6 +110,7 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
         )
     # Before any row is read: a registry that cannot be reached must not cost a training.
     recorder = _recorder(settings, config, cutoff) if RANK == 0 else None
+    parent = _parent(settings, options.start_from, config, cutoff)
     rows = lake.read_arrow(SEQUENCES, window=one_day(cutoff), snapshot_id=commit.snapshot_id)
     prepared = prepare_data(
         Histories.from_arrow(rows),
@@ -110,8 +118,10 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
         horizons=horizons,
         zone=settings.zone,
         cutoff=cutoff,
+        known=parent.vocabulary if parent else None,
     )
-    key = run_key(config, horizons, cutoff, commit.content_hash)
+    name = parent.name if parent else ""
+    key = run_key(config, horizons, cutoff, commit.content_hash, parent=name)
     folder = settings.runs_folder / key
     fitting = partial(
         fit,
@@ -120,20 +130,24 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
         folder=folder,
         checkpoint_seconds=settings.training.checkpoint_seconds,
         stop=stop,
+        start=parent,
     )
     if recorder is None:
         fitting(on_epoch=_nothing, on_step=_nothing, say=_nothing)
         return {"rank": RANK}
-    with recorder.recording(folder):
+    with recorder.recording(folder, parent=name):
         fitted = fitting(on_epoch=recorder.on_epoch, on_step=recorder.on_step, say=recorder.say)
         assert fitted is not None, "rank 0 gets the result"
         snapshots = {SEQUENCES.name: commit.snapshot_id}
-        version = recorder.register(fitted, horizons, folder / "artifact", snapshots=snapshots)
+        version = recorder.register(
+            fitted, horizons, folder / "artifact", snapshots=snapshots, parent=name
+        )
     shutil.rmtree(folder)  # the version holds all of it that matters
     return {
         "version": version,
         "run_id": recorder.run_id,
         "encoder": options.encoder,
+        "parent": name or None,
         "users": len(prepared.training.users),
         "items": prepared.vocabulary.num_items,
         "epochs": fitted.epochs,
@@ -149,9 +163,11 @@ def models_folder(settings: Settings) -> Path:
     return beside if beside.is_dir() else PROJECT / "configs" / "models"
 
 
-def run_key(config: TrainConfig, horizons: LabelHorizons, cutoff: date, content: str) -> str:
+def run_key(
+    config: TrainConfig, horizons: LabelHorizons, cutoff: date, content: str, *, parent: str = ""
+) -> str:
     """The same for the same training, so that a second start finds what the first has kept."""
-    said = f"{config.model_dump_json()} {horizons.model_dump_json()} {content} {WORLD_SIZE}"
+    said = f"{config.model_dump_json()} {horizons.model_dump_json()} {content} {WORLD_SIZE}{parent}"
     digest = hashlib.sha256(said.encode()).hexdigest()[:8]
     return f"train-{cutoff}-{config.encoder.kind}-{digest}"
 
@@ -179,6 +195,20 @@ def _recorder(settings: Settings, config: TrainConfig, cutoff: date) -> "Recorde
     from jobs.train_recorder import Recorder  # MLflow costs seconds, and only rank 0 needs it
 
     return Recorder(settings, config, cutoff)
+
+
+def _parent(
+    settings: Settings, asked: str | None, config: TrainConfig, cutoff: date
+) -> "Start | None":
+    """What ``--from`` names, on every rank. Raises ConfigError, CutoffError, NoChampionError."""
+    if not asked:
+        return None
+    from models.registry.parent import find_parent  # loads MLflow
+    from models.registry.registry import Registry
+
+    mlflow = settings.mlflow
+    registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
+    return find_parent(registry, asked, config=config, cutoff=cutoff)
 
 
 def _nothing(*_: object) -> None:

@@ -15,7 +15,7 @@ from models.config import LabelHorizons, TrainConfig
 from models.registry.artifact import Manifest, save_artifact
 from models.registry.registry import Registry
 from models.training.fit import Fitted
-from models.training.keeper import Step
+from models.training.keeper import BEFORE_THE_FIRST, Step
 
 RUN_ID = "mlflow_run_id"
 SCORE = "val/score"
@@ -38,14 +38,14 @@ class Recorder:
         self.is_terminal = sys.stderr.isatty()
 
     @contextmanager
-    def recording(self, folder: Path) -> Iterator[None]:
+    def recording(self, folder: Path, *, parent: str = "") -> Iterator[None]:
         """One MLflow run; a training that goes on after a kill goes on in the run it had."""
         kept = folder / RUN_ID
         if kept.exists() and self.registry.is_run(kept.read_text()):
             self.run_id = kept.read_text()
             self.logged = self.registry.resume_run(self.run_id, SCORE)
         else:
-            self.run_id = self._start(folder.name)
+            self.run_id = self._start(folder.name, parent)
             folder.mkdir(parents=True, exist_ok=True)
             kept.write_text(self.run_id)
         try:
@@ -68,18 +68,29 @@ class Recorder:
             print(f"\r{said}, {speed} ", end="", file=sys.stderr, flush=True)
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        if epoch not in self.logged:  # an epoch that ended just before a kill is validated again
-            self.registry.log_metrics(self.run_id, metrics, step=epoch)
         values = ", ".join(
             f"{label} {metrics[name]:.4g}" for name, label in SHOWN.items() if name in metrics
         )
-        start = "\r\x1b[K" if self.is_terminal else ""
+        begin = "\r\x1b[K" if self.is_terminal else ""
+        if epoch == BEFORE_THE_FIRST:
+            first = {name.replace("val/", "start/"): value for name, value in metrics.items()}
+            self.registry.log_metrics(self.run_id, first)
+            print(f"{begin}train: as it starts: {values}", file=sys.stderr, flush=True)
+            return
+        if epoch not in self.logged:  # an epoch that ended just before a kill is validated again
+            self.registry.log_metrics(self.run_id, metrics, step=epoch)
         said = f"train: epoch {epoch + 1}/{self.config.epochs}: {values}"
         speed = metrics.get("train/events_per_second", 0.0)
-        print(f"{start}{said}, {speed:,.0f} events/s", file=sys.stderr, flush=True)
+        print(f"{begin}{said}, {speed:,.0f} events/s", file=sys.stderr, flush=True)
 
     def register(
-        self, fitted: Fitted, horizons: LabelHorizons, directory: Path, *, snapshots: dict[str, int]
+        self,
+        fitted: Fitted,
+        horizons: LabelHorizons,
+        directory: Path,
+        *,
+        snapshots: dict[str, int],
+        parent: str = "",
     ) -> str:
         """Save the artifact folder, log it with its metrics, register it; returns the version."""
         manifest = Manifest(
@@ -89,6 +100,7 @@ class Recorder:
             training_cutoff=self.cutoff,
             label_limit=fitted.label_limit,
             snapshot_ids=snapshots,
+            parent=parent or None,
             session_gap_minutes=self.settings.sessions.gap_minutes,
             max_events=self.settings.sequences.max_events,
             base_rates=fitted.base_rates,
@@ -103,7 +115,7 @@ class Recorder:
         )
         return version.version
 
-    def _start(self, name: str) -> str:
+    def _start(self, name: str, parent: str) -> str:
         values = self.config.model_dump()
         params = {
             f"{section}.{key}": value
@@ -113,6 +125,7 @@ class Recorder:
         }
         params |= {key: value for key, value in values.items() if not isinstance(value, dict)}
         tags = {"encoder": self.config.encoder.kind, "training_cutoff": self.cutoff.isoformat()}
+        tags |= {"parent": parent} if parent else {}
         return self.registry.start_run(
             self.settings.mlflow.experiment, name=name, params=params, tags=tags
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from pydantic import PositiveInt
+from pydantic import PositiveInt, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -33,6 +33,7 @@ class Manifest(Config):
     training_cutoff: date  # events and labels were used before it, and only before it
     label_limit: date  # training saw nothing from this day on; validation did
     snapshot_ids: dict[str, int]
+    parent: str | None = None  # the version whose weights it went on from: <name>/<version>
     session_gap_minutes: PositiveInt  # how its sequences were made: a longer silence starts a
     max_events: PositiveInt  # session, and so many events of a user were kept
     feature_names: tuple[str, ...] = FEATURE_NAMES
@@ -70,7 +71,16 @@ def load_artifact(directory: Path) -> Artifact:
             expected=f"{WEIGHTS}, {MANIFEST} and {ITEM_INDEX}",
             do="Give the folder of a trained model.",
         )
-    manifest = Manifest.model_validate_json((directory / MANIFEST).read_text())
+    try:
+        manifest = Manifest.model_validate_json((directory / MANIFEST).read_text())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(
+            f"{directory / MANIFEST}: {'.'.join(str(part) for part in first['loc'])}",
+            found=first["type"].replace("_", " "),
+            expected="a manifest as this code writes it",
+            do="The model is of another version of the code: train again.",
+        ) from None
     if manifest.feature_names != FEATURE_NAMES:
         raise ConfigError(
             str(directory / MANIFEST),

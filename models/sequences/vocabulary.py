@@ -51,6 +51,30 @@ class Vocabulary:
             amount_edges=(1e-9, *edges.tolist()),
         )
 
+    def grown(self, histories: Histories, *, min_item_count: int) -> "Vocabulary":
+        """What is new in the histories comes after what is known, which keeps its numbers.
+
+        An item whose category was not known gets the one that it has now.
+        """
+        found = Vocabulary.of(histories, min_item_count=min_item_count)
+        categories = _appended(self.categories, found.categories)
+        number = {0: 0} | {
+            n: categories.index(name) + 1 for n, name in enumerate(found.categories, start=1)
+        }
+        now = {
+            item: number[category]
+            for item, category in zip(found.item_ids, found.item_categories, strict=True)
+        }
+        item_ids = _appended(self.item_ids, found.item_ids)
+        known = dict(zip(self.item_ids, self.item_categories, strict=True))
+        return Vocabulary(
+            item_ids=item_ids,
+            item_categories=tuple(known.get(item) or now.get(item, 0) for item in item_ids),
+            categories=categories,
+            event_types=_appended(self.event_types, found.event_types),
+            amount_edges=self.amount_edges,
+        )
+
     def save(self, directory: Path) -> None:
         (directory / FILE).write_text(json.dumps(asdict(self)))
 
@@ -88,6 +112,11 @@ class Encoder:
             ],
             amounts=np.searchsorted(self.edges, histories.amounts, side="right").astype(np.int64),
         )
+
+
+def _appended(known: tuple[str, ...], found: tuple[str, ...]) -> tuple[str, ...]:
+    there = {*known}
+    return (*known, *(name for name in found if name not in there))
 
 
 def _index(names: tuple[str, ...] | list[str]) -> dict[str, int]:

@@ -34,6 +34,7 @@ from models.training.preparation import prepare
 from models.training.stop import Stop
 from models.training.validation import fit_calibration
 from models.training.validation_data import ValidationData
+from models.training.warm_start import Start, start_from
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,18 @@ def prepare_data(
     horizons: LabelHorizons,
     zone: ZoneInfo,
     cutoff: date,
+    known: Vocabulary | None = None,
 ) -> Prepared:
-    """Split by time. Raises CutoffError when nothing is left to train on, or to validate with."""
+    """Split by time. Raises CutoffError when nothing is left to train on, or to validate with.
+
+    Items that are ``known`` from an earlier version keep their numbers.
+    """
     limit = label_limit(cutoff, horizons)
     validation_limit = limit + timedelta(days=horizons.longest_days)
     assert is_matured(limit, horizon_days=horizons.longest_days, known_before=validation_limit)
     seen = histories.before(instant(limit, zone))
-    vocabulary = Vocabulary.of(seen, min_item_count=config.min_item_count)
+    found = known.grown if known else Vocabulary.of
+    vocabulary = found(seen, min_item_count=config.min_item_count)
     training = TrainingData(
         seen, vocabulary, config=config, horizons=horizons, zone=zone, label_limit=limit
     )
@@ -111,15 +117,19 @@ def fit(
     on_step: OnStep,
     say: Say,
     stop: Stop,
+    start: Start | None = None,
 ) -> Fitted | None:
     """Train, going on from the newest checkpoint in ``folder``; only rank 0 gets the result.
 
+    With a ``start`` its weights are the first, and stay the best where training gains nothing.
     Raises TrainingStoppedError, LossNotFiniteError, TooLittleMemoryError, ProcessLostError.
     """
     rank, num_ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     L.seed_everything(config.seed, verbose=False)
     network = Network(config.encoder, prepared.vocabulary)
     prepare(network, prepared.training)
+    if start:
+        start_from(network, start)
     module = Nightshift(
         config, network, prepared.training, prepared.validation, num_ranks=num_ranks
     )
@@ -141,7 +151,7 @@ def fit(
         )
         if restored:
             say(f"goes on after step {restored.step} of {module.total_steps}")
-        _trainer(module, keeper).fit(module)
+        _trainer(module, keeper, validates_first=bool(start) and not restored).fit(module)
     if rank:
         return None
     best, data = read_best(folder), prepared.validation
@@ -161,7 +171,7 @@ def fit(
     )
 
 
-def _trainer(module: Nightshift, keeper: Keeper) -> L.Trainer:
+def _trainer(module: Nightshift, keeper: Keeper, *, validates_first: bool) -> L.Trainer:
     """Processes as torchrun has started them; alone where it has not."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -183,7 +193,8 @@ def _trainer(module: Nightshift, keeper: Keeper) -> L.Trainer:
         gradient_clip_val=1.0,
         reload_dataloaders_every_n_epochs=1,  # an epoch's batches are drawn from its number
         use_distributed_sampler=False,  # each rank makes its own share of the batches
-        num_sanity_val_steps=-1 if is_trained else 0,  # Lightning's way to validate first
+        # Lightning's way to validate before the first step.
+        num_sanity_val_steps=-1 if is_trained or validates_first else 0,
         deterministic=not on_gpu,
         callbacks=[keeper],
         logger=False,

@@ -13,16 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contracts.errors import LossNotFiniteError, TrainingStoppedError
+from contracts.errors import BusyError, LossNotFiniteError, TrainingStoppedError
 from models.training.best import best_score, keep_best
 from models.training.checkpoints import Checkpoint, Checkpoints, Place
 from models.training.dataset import TrainingBatches
 from models.training.module import Nightshift
-from models.training.ranks import highest
+from models.training.ranks import are_alike, highest
 from models.training.steps import GRADIENT_NORM
 from models.training.stop import Stop
 from models.training.validation import validation_metrics
 
+BEFORE_THE_FIRST = -1  # the epoch of a network that another training has made
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
@@ -83,6 +84,13 @@ class Keeper(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, Nightshift)
+        if not are_alike(self.folder.name):
+            raise BusyError(
+                "--from",
+                found="a version on one process and another on the next",
+                expected="one on all",
+                do="An alias has moved while they started: run this again.",
+            )
         self.started_at = self.saved_at = time.monotonic()
         found = self.restored
         if found is None:
@@ -207,9 +215,11 @@ class Keeper(L.Callback):
         mine = torch.tensor(float(module.num_events), device=module.device)
         self.events += float(trainer.strategy.reduce(mine, reduce_op="sum"))
         self.seconds += module.seconds
-        epoch = module.place.epoch
-        metrics = {**module.training_means(), **validation_metrics(module.validation_data, answers)}
-        module.start_epoch(epoch + 1)
+        metrics = validation_metrics(module.validation_data, answers)
+        epoch = BEFORE_THE_FIRST
+        if module.step:
+            epoch, metrics = module.place.epoch, {**module.training_means(), **metrics}
+            module.start_epoch(epoch + 1)
         if not trainer.is_global_zero:
             return
         if self.seconds:

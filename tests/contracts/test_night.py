@@ -53,3 +53,5 @@ def test_training_is_told_only_what_was_given():
     told = train_arguments("2017-11-28", encoder="lstm", max_minutes="5")
 
     assert told == [*night_arguments("2017-11-28"), "--encoder", "lstm", "--max-minutes", "5"]
+    again = train_arguments("2017-11-28", encoder="lstm", start_from="champion")
+    assert again[-2:] == ["--from", "champion"]

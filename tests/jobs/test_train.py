@@ -23,6 +23,7 @@ from jobs.lake.lake import Lake, open_lake
 from jobs.running.settings import PROJECT, Settings
 from jobs.train import main, models_folder, run_key
 from models.config import LabelHorizons, load_train_config
+from models.registry.artifact import load_artifact
 from models.registry.predict import Predictor
 from models.registry.registry import Registry
 from models.sequences.history import Histories
@@ -166,6 +167,33 @@ def test_a_training_told_to_stop_goes_on_in_the_run_it_had(prepared_lake):
     assert registry.client.get_run(run_id).info.status == "FINISHED"
     curve = registry.client.get_metric_history(run_id, "val/score")
     assert [point.step for point in curve] == list(range(12))
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_from_the_champion_and_says_so(prepared_lake, capsys, tmp_path):
+    """The new version has the champion's items under their numbers, and names it as its parent."""
+    settings = prepared_lake
+    arguments = ["--config", str(settings.file), "--cutoff", str(CUTOFF), "--encoder", "gru"]
+    assert main([*arguments, "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    registry = Registry(settings.mlflow.tracking_uri, settings.mlflow.model, settings.artifacts_uri)
+    registry.set_alias("champion", first["version"])
+
+    uri = f"models:/{settings.mlflow.model}@champion"
+    assert main([*arguments, "--json", "--epochs", "1", "--from", uri]) == 0
+
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert said["parent"] == f"{settings.mlflow.model}/{first['version']}"
+    version = registry.resolve(said["version"])
+    run = registry.client.get_run(version.run_id).data
+    assert run.tags["parent"] == said["parent"]
+    assert run.metrics["start/score"] == pytest.approx(first["metrics"]["val/score"], abs=1e-4)
+    assert "train: as it starts: " in err
+    old = load_artifact(registry.download(registry.resolve(first["version"]), tmp_path / "old"))
+    new = load_artifact(registry.download(version, tmp_path / "new"))
+    assert new.manifest.parent == said["parent"]
+    assert new.vocabulary == old.vocabulary
 
 
 def refused(settings: Settings, capsys, *arguments: str) -> tuple[int, str]:

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -29,12 +30,15 @@ from models.config import (
     TrainConfig,
     TransformerConfig,
 )
+from models.networks.network import Network
 from models.sequences.history import Histories
+from models.training.checkpoints import Checkpoints
 from models.training.dataset import TrainingBatch
 from models.training.fit import Fitted, fit, prepare_data
 from models.training.keeper import Step
 from models.training.module import Nightshift
 from models.training.stop import Stop, listening
+from models.training.warm_start import Start
 from tests.models.conftest import make_sequences
 
 CUTOFF = date(2017, 9, 1)
@@ -81,8 +85,10 @@ def histories(num_users: int = 23) -> Histories:
     return Histories.from_arrow(make_sequences(events))
 
 
-def train(folder: Path, config: TrainConfig, *, seconds_a_step: float, stop: Stop) -> Fitted | None:
-    """Save after every step, and say so."""
+def train(
+    folder: Path, config: TrainConfig, *, seconds_a_step: float, stop: Stop, is_warm: bool
+) -> Fitted | None:
+    """Save after every step, and say so; a warm one goes on from weights drawn at random."""
 
     def on_step(step: Step) -> None:
         print(f"step {step.done} of {step.total}", flush=True)
@@ -95,15 +101,19 @@ def train(folder: Path, config: TrainConfig, *, seconds_a_step: float, stop: Sto
         zone=ZoneInfo("America/New_York"),
         cutoff=CUTOFF,
     )
+    torch.manual_seed(5)
+    network = Network(config.encoder, prepared.vocabulary)
+    start = Start("shop/1", prepared.vocabulary, network.state_dict()) if is_warm else None
     return fit(
         prepared,
         config=config,
         folder=folder,
         checkpoint_seconds=1e-9,
-        on_epoch=lambda epoch, metrics: None,
+        on_epoch=lambda epoch, metrics: print("epoch", epoch, json.dumps(metrics), flush=True),
         on_step=on_step,
         say=lambda what: print(what, flush=True),
         stop=stop,
+        start=start,
     )
 
 
@@ -122,12 +132,25 @@ def break_at(kind: str, *, step: int, rank: int) -> None:
     Nightshift.losses = broken  # type: ignore[method-assign]
 
 
-def result_of(fitted: Fitted) -> dict[str, object]:
-    digest = hashlib.sha256()
-    for name, value in sorted(fitted.state.items()):
-        digest.update(name.encode() + value.numpy().tobytes())
+def result_of(fitted: Fitted, folder: Path) -> dict[str, object]:
+    """What must not depend on kills: the best epoch, and the very last step."""
+    shapes = {name: value.shape for name, value in fitted.state.items()}
+    last = Checkpoints(folder, print).newest(shapes)
+    assert last is not None
     metrics = {name: value for name, value in fitted.metrics.items() if "per_second" not in name}
-    return {"weights": digest.hexdigest(), "metrics": metrics, "epochs": fitted.epochs}
+    return {
+        "best": digest_of(fitted.state),
+        "last": digest_of(last.network),
+        "metrics": metrics,
+        "epochs": fitted.epochs,
+    }
+
+
+def digest_of(state: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(name.encode() + value.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def main() -> int:
@@ -136,23 +159,29 @@ def main() -> int:
     parser.add_argument("result", type=Path)
     parser.add_argument("--encoder", default="transformer")
     parser.add_argument("--seconds-a-step", type=float, default=0.0)
+    parser.add_argument("--apart", action="store_true", help="a run of its own for each rank")
+    parser.add_argument("--warm", action="store_true")
     parser.add_argument("--break", dest="kind", choices=["nan", "memory"])
     parser.add_argument("--at", type=int)
     parser.add_argument("--rank", type=int)
     options = parser.parse_args()
+    if options.apart:
+        options.folder = options.folder / os.environ["RANK"]
     if options.kind:
         break_at(options.kind, step=options.at, rank=options.rank)
     torch.set_num_threads(1)
     config, pace = config_of(options.encoder), options.seconds_a_step
     with listening() as stop:
         try:
-            fitted = train(options.folder, config, seconds_a_step=pace, stop=stop)
+            fitted = train(
+                options.folder, config, seconds_a_step=pace, stop=stop, is_warm=options.warm
+            )
         except NightshiftError as error:
             rank = os.environ.get("RANK", "0")
             print(f"rank {rank}: {type(error).__name__}: {error}", flush=True)
             return error.exit_code
     if fitted is not None:
-        options.result.write_text(json.dumps(result_of(fitted)))
+        options.result.write_text(json.dumps(result_of(fitted, options.folder)))
     return 0
 
 

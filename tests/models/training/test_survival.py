@@ -62,9 +62,9 @@ class Training:
         said = process.communicate(timeout=60)[0].splitlines()
         return said, process.returncode
 
-    def finish(self) -> list[str]:
+    def finish(self, *options: str) -> list[str]:
         """Start it and let it end by itself; what it said."""
-        process = self.start()
+        process = self.start(*options)
         said = process.communicate(timeout=240)[0].splitlines()
         assert process.returncode == 0, said[-20:]
         return said
@@ -122,6 +122,31 @@ def test_two_kills_later_the_weights_are_those_of_an_undisturbed_run(undisturbed
     assert f"step {at + 1} of {steps}" in last
     assert f"step {at} of {steps}" not in last
     assert training.result == undisturbed.result
+
+
+def test_two_processes_answer_the_validation_exactly_as_one_does(tmp_path):
+    """The same weights, 23 users in three batches that two ranks cannot share evenly."""
+    said = {}
+    for processes in (1, 2):
+        training = Training(tmp_path / str(processes), processes, "lstm")
+        lines = training.finish("--warm")
+        (first,) = (line for line in lines if line.startswith("epoch -1 "))
+        said[processes] = json.loads(first.removeprefix("epoch -1 "))
+
+    assert said[1].keys() >= {"val/purchase_auroc", "val/churn_log_loss", "val/score"}
+    assert said[1] == said[2]
+
+
+def test_processes_that_would_train_different_things_train_nothing(tmp_path):
+    """The champion moved while two processes looked it up: neither goes on from its own."""
+    training = Training(tmp_path, 2, "gru")
+
+    said, _ = training.fail("--apart")
+
+    assert (
+        "rank 0: BusyError: --from: found a version on one process and another on the next, "
+        "expected one on all. An alias has moved while they started: run this again."
+    ) in said
 
 
 def test_a_loss_that_is_no_number_on_one_process_ends_all_of_them(tmp_path):

@@ -1,0 +1,48 @@
+"""What the network calls things, and how that grows without renaming anything."""
+
+from models.sequences.history import Histories
+from models.sequences.vocabulary import Vocabulary
+
+OLD = Vocabulary(
+    item_ids=("pear", "apple", "nameless"),
+    item_categories=(2, 1, 0),
+    categories=("APPLE", "PEAR"),
+    event_types=("purchase",),
+    amount_edges=(1e-9, 2.0),
+)
+
+
+def test_what_is_known_keeps_its_number_and_what_is_new_comes_after(sequences):
+    """An index is shared by versions: an item that came first stays first, whatever sells now."""
+    rows = [("u", f"2017-01-{day:02}T10:00:00", "cream", 1.0) for day in range(1, 9)]
+    rows += [("u", "2017-02-01T10:00:00", "apple", -3.0), ("v", "2017-02-02T10:00:00", "bread", 1)]
+
+    grown = OLD.grown(Histories.from_arrow(sequences(rows)), min_item_count=1)
+
+    assert grown.item_ids == ("pear", "apple", "nameless", "cream", "bread")
+    assert grown.categories == ("APPLE", "PEAR", "BREAD", "CREAM")
+    assert grown.item_categories == (2, 1, 0, 4, 3)
+    assert grown.event_types == ("purchase", "return")
+    assert grown.amount_edges == OLD.amount_edges
+
+
+def test_a_category_that_was_not_known_is_learnt_later(sequences):
+    """An item whose log once named no category takes the one it has now; others keep theirs."""
+    rows = [
+        ("u", "2017-02-01T10:00:00", "nameless", 1.0),
+        ("u", "2017-02-02T10:00:00", "pear", 1.0),
+    ]
+
+    grown = OLD.grown(Histories.from_arrow(sequences(rows)), min_item_count=1)
+
+    assert grown.categories == ("APPLE", "PEAR", "NAMELESS")
+    assert grown.item_categories == (2, 1, 3)
+
+
+def test_a_rare_new_item_waits(sequences):
+    """A new item enters the catalogue with as many events as any."""
+    rows = [("u", "2017-02-01T10:00:00", "cream", 1.0)]
+
+    grown = OLD.grown(Histories.from_arrow(sequences(rows)), min_item_count=2)
+
+    assert grown.item_ids == OLD.item_ids

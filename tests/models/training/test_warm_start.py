@@ -1,0 +1,161 @@
+"""Going on from an earlier version: where it left off, with what is new in its place."""
+
+from dataclasses import replace
+from zoneinfo import ZoneInfo
+
+import pytest
+import torch
+
+from contracts.errors import ConfigError
+from models.networks.network import Network
+from models.registry.artifact import Manifest, save_artifact
+from models.registry.predict import Predictor
+from models.sequences.vocabulary import Vocabulary
+from models.training.calibration import IDENTITY, BaseRates, Calibration
+from models.training.fit import fit, prepare_data
+from models.training.keeper import BEFORE_THE_FIRST
+from models.training.stop import Stop
+from models.training.warm_start import Start, start_from
+from tests.models.training.small_training import CUTOFF, ENCODERS, HORIZONS, config_of, histories
+
+pytestmark = pytest.mark.torch
+
+OLD = Vocabulary(
+    item_ids=("apple1", "apple2", "bread1"),
+    item_categories=(1, 1, 2),
+    categories=("APPLE", "BREAD"),
+    event_types=("purchase",),
+    amount_edges=(1e-9, 2.0),
+)
+GROWN = replace(
+    OLD,
+    item_ids=(*OLD.item_ids, "apple3", "cream1"),
+    item_categories=(*OLD.item_categories, 1, 3),
+    categories=(*OLD.categories, "CREAM"),
+    event_types=("purchase", "return"),
+)
+
+
+def prepared(known=None, *, num_users=23, **changes):
+    return prepare_data(
+        histories(num_users),
+        config=config_of("gru", **changes),
+        horizons=HORIZONS,
+        zone=ZoneInfo("America/New_York"),
+        cutoff=CUTOFF,
+        known=known,
+    )
+
+
+def trained(data, folder, start=None):
+    """The result, and what was said of each epoch."""
+    said = {}
+    fitted = fit(
+        data,
+        config=data.training.config,
+        folder=folder,
+        checkpoint_seconds=3600,
+        on_epoch=lambda epoch, metrics: said.update({epoch: metrics}),
+        on_step=lambda step: None,
+        say=lambda what: None,
+        stop=Stop(),
+        start=start,
+    )
+    return fitted, said
+
+
+def old_state():
+    torch.manual_seed(0)
+    return Network(ENCODERS["gru"], OLD).state_dict()
+
+
+def test_it_begins_at_the_validation_metrics_of_the_version_it_goes_on_from(tmp_path):
+    """Before its first step it answers as that version did, to the last bit on the same data."""
+    data = prepared(epochs=3)
+    parent, _ = trained(data, tmp_path / "parent")
+    again = prepared(parent.vocabulary, epochs=1)
+
+    start = Start("shop/1", parent.vocabulary, parent.state)
+    child, said = trained(again, tmp_path / "child", start)
+
+    before = said[BEFORE_THE_FIRST]
+    assert before == {n: v for n, v in parent.metrics.items() if n.startswith("val/")}
+    assert child.metrics["val/score"] >= before["val/score"]
+
+
+def test_a_training_that_gains_nothing_keeps_what_it_started_from(tmp_path):
+    """The start is one of the epochs that the best is chosen from."""
+    parent, _ = trained(prepared(epochs=3), tmp_path / "parent")
+    ruined = prepared(parent.vocabulary, epochs=1, learning_rate=0.3)
+
+    start = Start("shop/1", parent.vocabulary, parent.state)
+    child, said = trained(ruined, tmp_path / "child", start)
+
+    assert said[0]["val/score"] < said[BEFORE_THE_FIRST]["val/score"]
+    assert torch.equal(child.state["items.weight"], parent.state["items.weight"])
+
+
+def test_old_weights_keep_their_rows_and_new_rows_start_as_the_mean_of_their_like():
+    """A new item is its category's mean item; one of a new category, the mean of all items."""
+    old, network = old_state(), Network(ENCODERS["gru"], GROWN)
+
+    start_from(network, Start("shop/1", OLD, old))
+    new = network.state_dict()
+
+    items = old["items.weight"]
+    assert torch.equal(new["items.weight"][:4], items)
+    torch.testing.assert_close(new["items.weight"][4], items[1:3].mean(dim=0))
+    torch.testing.assert_close(new["items.weight"][5], items[1:].mean(dim=0))
+    categories = old["categories.weight"]
+    assert torch.equal(new["categories.weight"][:3], categories)
+    torch.testing.assert_close(new["categories.weight"][3], categories[1:].mean(dim=0))
+    assert torch.equal(new["purchase.layers.0.weight"], old["purchase.layers.0.weight"])
+    assert new["item_categories"].tolist() == [0, 1, 1, 2, 1, 3]
+
+
+def test_an_item_that_was_never_trained_on_is_ranked_as_its_category(tmp_path, sequences):
+    """Two categories apart: the new apple stands with the apples, and the new bread with bread."""
+    old = old_state()
+    old["items.weight"][1:3] += 5.0  # apples lie together, far from bread
+    old["items.weight"][3] -= 5.0
+    vocabulary = replace(OLD, item_ids=(*OLD.item_ids, "apple3"), item_categories=(1, 1, 2, 1))
+    network = Network(ENCODERS["gru"], vocabulary)
+    start_from(network, Start("shop/1", OLD, old))
+
+    vectors = network.item_vectors()
+    near = torch.cdist(vectors[4:5], vectors[1:4])[0]
+    assert near[:2].max() < near[2]
+
+    config = config_of("gru")
+    manifest = Manifest(
+        config=config,
+        horizons=HORIZONS,
+        time_zone="America/New_York",
+        training_cutoff=CUTOFF,
+        label_limit=CUTOFF,
+        snapshot_ids={},
+        session_gap_minutes=30,
+        max_events=100,
+        base_rates=BaseRates(purchase=0.5, churn=0.5, spend=1.0),
+        calibration=Calibration(purchase=IDENTITY, churn=IDENTITY, spend=1.0),
+        metrics={},
+    )
+    save_artifact(tmp_path / "grown", manifest, vocabulary, network.state_dict())
+    rows = [("u", "2017-08-01T10:00:00", name, 1.0) for name in ("apple3", "apple9", "durian1")]
+    said = Predictor.load(tmp_path / "grown").predict(sequences(rows), cutoff=CUTOFF, top_k=4)
+    assert "apple3" in said.item_ids[0]
+    assert (said.purchase > 0).all()
+
+
+def test_weights_of_another_shape_are_refused():
+    """An encoder of another width, or other code: nothing is copied half."""
+    network = Network(ENCODERS["gru"].model_copy(update={"dim": 16}), OLD)
+
+    with pytest.raises(ConfigError) as error:
+        start_from(network, Start("shop/1", OLD, old_state()))
+
+    assert str(error.value).startswith("--from shop/1: found other weights in amounts.weight, ")
+    assert str(error.value).endswith(
+        "expected a version of this code and of this encoder. "
+        "Train without --from, or go on from a newer version."
+    )
