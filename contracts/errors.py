@@ -116,16 +116,29 @@ class EmptyDayError(DataError):
 
 
 class BadLinesError(DataError):
+    """``show`` is a command that prints such lines, where there is one."""
+
     def __init__(
-        self, folder: str, *, bad: int, lines: int, max_bad_fraction: float, reasons: dict[str, int]
+        self,
+        folder: str,
+        *,
+        bad: int,
+        lines: int,
+        max_bad_fraction: float,
+        reasons: dict[str, int],
+        show: str | None = None,
     ) -> None:
-        said = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+        by_count = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+        said = [f"{reason} {count}" for reason, count in by_count[:3]]
+        if rest := by_count[3:]:
+            said.append(f"{len(rest)} other reasons {sum(count for _, count in rest)}")
         super().__init__(
             folder,
-            found=f"{bad} bad lines of {lines} ({said})",
+            found=f"{bad} bad lines of {lines} ({', '.join(said)})",
             expected=f"at most {max_bad_fraction:.2%}",
-            do="Nothing was committed. Look at the lines with `nightshift ingest --json`, "
-            "mend the log or its mapping, then run this again.",
+            do="Nothing was committed. "
+            + (f"See examples of each with `{show}`. " if show else "")
+            + "Mend the file or its mapping, then run this again.",
         )
 
 

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Row
@@ -132,7 +134,18 @@ def check_days(
                 lines=counts.lines,
                 max_bad_fraction=settings.ingest.max_bad_fraction,
                 reasons={why: num for why, num in counts.reasons.items() if why != ROBOT},
+                show=_command(counted, files, settings.raw_folder, day),
             )
+
+
+def _command(
+    counted: Mapping[str, Counts], files: Sequence[RawFile], folder: Path, day: date
+) -> str:
+    """What shows the bad lines of the day's worst file."""
+    names = [file.source for file in files if file.ingest_date == day]
+    worst = max(names, key=lambda name: counted[name].bad)
+    path = quote(str(folder / worst))
+    return f"nightshift sources check {path} --rows {counted[worst].lines}"
 
 
 # ---- what was written ----------------------------------------------------------------------------

@@ -99,6 +99,8 @@ def _event_id(log: Log, text: dict[str, Column]) -> Column:
     if isinstance(log.event_id, IdFromColumns):
         parts = [text[name] for name in log.event_id.columns]
         is_whole = reduce(lambda left, right: left & right, (part.isNotNull() for part in parts))
+        if len(parts) > 1:  # "a-b" and "c" are not "a" and "b-c"
+            parts = [F.regexp_replace(part, r"([\\-])", r"\\$1") for part in parts]
         return F.when(is_whole, F.concat_ws("-", *parts))
     return F.substring(F.sha2(F.rtrim("raw", F.lit("\r")), 256), 1, 32)  # however lines end
 

@@ -22,6 +22,7 @@ from contracts.windows import Window
 LINES = "source string, line long, ingest_date date, raw string, bytes binary, broken string"
 FILES = "path string, source string, ingest_date date, skip int, most long"
 _BLOCK_BYTES = 4 * 1024 * 1024
+_LONGEST_BYTES = 64 * 1024 * 1024  # a longer line is no line: the file is refused as broken
 _MARK = b"\xef\xbb\xbf"  # that some programs write before a file's first line
 _ARROW_LINES = pa.schema(
     [
@@ -150,13 +151,19 @@ def _lines_of_file(
 
 def _blocks(path: str) -> Iterator[list[bytes]]:
     """The file's lines, a block at a time. The end of the last line may be missing."""
-    rest = b""
+    rest: list[bytes] = []  # of a line that may be longer than many blocks: joined once
     with _stream(path) as stream:
         while block := bytes(stream.read(_BLOCK_BYTES)):
-            *lines, rest = (rest + block).split(b"\n")
-            yield lines
-    if rest:
-        yield [rest]
+            first, *lines = block.split(b"\n")
+            rest.append(first)
+            if sum(map(len, rest)) > _LONGEST_BYTES:
+                raise OSError(f"a line of more than {_LONGEST_BYTES:,} bytes")
+            if lines:
+                *whole, begun = lines
+                yield [b"".join(rest), *whole]
+                rest = [begun]
+    if last := b"".join(rest):
+        yield [last]
 
 
 def _batch(

@@ -56,9 +56,23 @@ MESSAGES = [
             reasons={"unreadable line": 2, "missing user_id": 1},
         ),
         "raw/ingest_date=2017-11-28: found 3 bad lines of 10 "
-        "(missing user_id 1, unreadable line 2), expected at most 1.00%. "
-        "Nothing was committed. Look at the lines with `nightshift ingest --json`, "
-        "mend the log or its mapping, then run this again.",
+        "(unreadable line 2, missing user_id 1), expected at most 1.00%. "
+        "Nothing was committed. Mend the file or its mapping, then run this again.",
+    ),
+    (
+        BadLinesError(
+            "raw/ingest_date=2017-11-28",
+            bad=15,
+            lines=90,
+            max_bad_fraction=0.01,
+            reasons={"a": 1, "b": 2, "c": 4, "d": 3, "e": 5},
+            show="nightshift sources check raw/ingest_date=2017-11-28/log.csv --rows 50",
+        ),
+        "raw/ingest_date=2017-11-28: found 15 bad lines of 90 "
+        "(e 5, c 4, d 3, 2 other reasons 3), expected at most 1.00%. "
+        "Nothing was committed. See examples of each with "
+        "`nightshift sources check raw/ingest_date=2017-11-28/log.csv --rows 50`. "
+        "Mend the file or its mapping, then run this again.",
     ),
     (
         ConservationError(

@@ -15,6 +15,7 @@ from jobs.running.spark import open_spark
 from models.registry.registry import Registry
 
 from .postgres_server import PostgresServer, find_binaries
+from .shop import SHOP, use
 
 # Its farewells come after pytest has closed the stream that they would be written to.
 logging.getLogger("py4j").setLevel(logging.WARNING)
@@ -91,3 +92,9 @@ def warehouse_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "duckdb":
         return str(tmp_path / "warehouse.duckdb")
     return str(request.getfixturevalue("postgres_uri"))
+
+
+@pytest.fixture
+def shop(spark: SparkSession, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings whose source is the shop above; no run of these tests may stop the session."""
+    return use(settings, SHOP, monkeypatch)

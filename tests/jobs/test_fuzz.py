@@ -19,7 +19,7 @@ from jobs.ingestion.line_fates import ROBOT
 from jobs.lake.lake import open_lake
 
 from .mutated_lines import CSV_HEADER, mutated_lines
-from .test_ingest_events import SHOP
+from .shop import SHOP
 
 pytestmark = [pytest.mark.spark, pytest.mark.parametrize("form", ["jsonl", "csv"])]
 

@@ -1,89 +1,18 @@
 """From raw files to events and quarantine: every line accounted for, nothing half-committed."""
 
-import gzip
 import json
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-import yaml
 
 from contracts.tables import EVENTS, QUARANTINE
 from contracts.windows import Window, one_day
-from jobs import ingest_events
-from jobs.ingest_events import main
 from jobs.lake.lake import open_lake
 
+from .shop import DAY, LINE, SHOP, as_bytes, drop, events, ingest, line, use
+
 pytestmark = pytest.mark.spark
-
-DAY = date(2017, 7, 4)
-SHOP = {
-    "format": "jsonl",
-    "event_id": {"columns": ["basket", "item"]},
-    "user_id": "user",
-    "item_id": "item",
-    "event_type": {"column": "what", "map": {"buy": "purchase", "look": "view"}},
-    "event_time": {"column": "at", "format": "iso8601"},
-    "category": "category",
-    "quantity": "quantity",
-    "amount": "paid",
-    "session_hint": "basket",
-    "properties": ["shop"],
-}
-LINE = {
-    "user": 1,
-    "basket": 31198570044,
-    "item": "soup",
-    "what": "buy",
-    "at": "2017-07-04T00:13:01-04:00",
-    "category": "SOUP",
-    "quantity": 2,
-    "paid": 3.0,
-    "shop": 7,
-}
-
-
-@pytest.fixture
-def shop(spark, settings, monkeypatch):
-    """Settings whose source is the shop above; no run of these tests may stop the session."""
-    return use(settings, SHOP, monkeypatch)
-
-
-def use(settings, mapping, monkeypatch):
-    file = settings.file.parent / "sources" / "shop.yaml"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(yaml.safe_dump(mapping))
-    monkeypatch.setenv("NIGHTSHIFT__SOURCE", "shop")
-    return settings
-
-
-def drop(settings, *lines, day=DAY, name="part-0.jsonl.gz"):
-    """Lines are dicts, or the text or bytes of a line as they are."""
-    file = settings.raw_folder / f"ingest_date={day}" / name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    data = b"".join(as_bytes(line) + b"\n" for line in lines)
-    file.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-
-
-def as_bytes(line):
-    if isinstance(line, bytes):
-        return line
-    return (line if isinstance(line, str) else json.dumps(line)).encode()
-
-
-def line(**changes):
-    return {key: value for key, value in {**LINE, **changes}.items() if value is not ...}
-
-
-def ingest(settings, capsys, *options, cutoff=DAY + timedelta(days=1)):
-    argv = ["--cutoff", str(cutoff), "--config", str(settings.file), "--json", *options]
-    code = main(argv)
-    return code, json.loads(capsys.readouterr().out)
-
-
-def events(settings, **options):
-    found = open_lake(settings).read_arrow(EVENTS, **options).to_pylist()
-    return {row["event_id"]: row for row in found}
 
 
 def test_a_line_becomes_the_event_that_the_mapping_says(shop, capsys):
@@ -143,6 +72,16 @@ def test_what_cannot_be_an_event_is_kept_with_its_reason(shop, capsys, monkeypat
     assert sorted(events(shop)) == ["31198570044-edge", "31198570044-soup"]
     assert said["reasons"] == {reason: len(texts) for reason, texts in sorted(BAD.items())}
     assert said["lines"] == said["events"] + said["quarantined"] + said["duplicates"]
+
+
+def test_an_id_of_several_columns_is_of_no_other_values(shop, capsys):
+    """Whatever stands in them: they are joined so that they could be taken apart again."""
+    values = [("1-a", "b"), ("1", "a-b"), ("1\\", "b"), ("1", "\\-b"), ("1", "b")]
+    drop(shop, *(line(basket=basket, item=item) for basket, item in values))
+    _, said = ingest(shop, capsys)
+
+    assert (said["events"], said["duplicates"]) == (len(values), 0)
+    assert sorted(events(shop)) == sorted(["1\\-a-b", "1-a\\-b", "1\\\\-b", "1-\\\\\\-b", "1-b"])
 
 
 def test_an_event_that_comes_twice_is_taken_once(shop, capsys, monkeypatch):
@@ -215,38 +154,6 @@ def test_every_file_is_counted_for_itself(shop, capsys, monkeypatch):
     assert facts == {"lines": "6", "events": "2", "duplicates": "2", "quarantined": "2"}
 
 
-@pytest.mark.parametrize(
-    ("stage", "message"),
-    [
-        ("new_events", "events/ingest_date=2017-07-04: found 2 events counted and 1 written"),
-        (
-            "set_aside",
-            "{raw}/ingest_date=2017-07-04/part-0.jsonl.gz: "
-            "found 1 lines to quarantine and 0 written",
-        ),
-    ],
-)
-def test_a_line_that_is_lost_while_it_is_written_refuses_the_load(
-    shop, capsys, monkeypatch, stage, message
-):
-    """What was counted is compared with what is in the files, before anything is committed."""
-    monkeypatch.setenv("NIGHTSHIFT__INGEST__MAX_BAD_FRACTION", "1.0")
-    write = getattr(ingest_events, stage)
-    lost = {"new_events": "item_id <> 'lost'", "set_aside": "false"}[stage]
-    monkeypatch.setattr(ingest_events, stage, lambda *parts: write(*parts).where(lost))
-    drop(shop, line(), line(item="lost"), "broken")
-    code, said = ingest(shop, capsys)
-
-    assert code == 3
-    assert said["message"] == (
-        f"{message.format(raw=shop.raw_folder)}, "
-        "expected lines = events + duplicates + quarantined, as counted and as written. "
-        "Nothing was committed. Were the raw files changed meanwhile? Run this again."
-    )
-    assert open_lake(shop).partitions(EVENTS) == []
-    assert open_lake(shop).partitions(QUARANTINE) == []
-
-
 def test_a_robots_day_is_set_aside_and_is_not_bad(shop, capsys, monkeypatch):
     """All its events, of that day only, with their bytes; it takes nobody else down with it."""
     monkeypatch.setenv("NIGHTSHIFT__INGEST__MAX_EVENTS_PER_USER_DAY", "2")
@@ -279,76 +186,6 @@ def test_a_night_that_is_repeated_has_the_same_rows(shop, capsys):
     assert one["events"] == 2
     assert len(events(shop)) == 3
     assert open_lake(shop).partitions(EVENTS) == Window(DAY, later + timedelta(days=1)).days
-
-
-def test_a_load_that_is_refused_commits_nothing(shop, capsys):
-    """The day that was there before still stands, and the message counts what was wrong."""
-    drop(shop, line())
-    ingest(shop, capsys)
-    drop(shop, line(item="new"), line(user=None), "broken")
-    code, said = ingest(shop, capsys)
-
-    assert code == 3
-    assert said["message"] == (
-        f"{shop.raw_folder}/ingest_date=2017-07-04: found 2 bad lines of 3 "
-        "(missing user_id 1, unreadable line 1), expected at most 1.00%. "
-        "Nothing was committed. Look at the lines with `nightshift ingest --json`, "
-        "mend the log or its mapping, then run this again."
-    )
-    assert sorted(events(shop)) == ["31198570044-soup"]
-
-
-def test_a_day_without_lines_is_refused_unless_it_is_allowed(shop, capsys, monkeypatch):
-    """An empty file is no proof that nothing happened."""
-    drop(shop)
-    code, said = ingest(shop, capsys)
-    monkeypatch.setenv("NIGHTSHIFT__INGEST__ALLOW_EMPTY_DAYS", "true")
-    allowed, _ = ingest(shop, capsys)
-
-    assert (code, allowed) == (3, 0)
-    assert said["error"] == "EmptyDayError"
-    assert open_lake(shop).partitions(EVENTS) == [DAY]
-
-
-def test_a_column_that_no_line_has_is_a_wrong_mapping(settings, spark, capsys, monkeypatch):
-    """A column that is there and always null is none."""
-    use(settings, {**SHOP, "properties": ["shop", "aisle"]}, monkeypatch)
-    drop(settings, line(category=None), line(category=None, item="b"))
-    code, said = ingest(settings, capsys)
-
-    assert code == 3
-    assert said["message"] == (
-        f"{settings.raw_folder}: found the columns at, basket, category, item, paid, quantity, "
-        "shop, user, what, expected also aisle. "
-        f"Correct the mapping in {settings.source_file.with_name('shop.yaml')}, "
-        "or ask the collector for the column."
-    )
-
-
-def test_a_truncated_file_refuses_the_load(shop, capsys):
-    """What it would have said cannot be counted as bad lines."""
-    drop(shop, *(line(item=str(n)) for n in range(1000)))
-    file = shop.raw_folder / f"ingest_date={DAY}" / "part-0.jsonl.gz"
-    file.write_bytes(file.read_bytes()[:-30])
-    code, said = ingest(shop, capsys)
-
-    assert code == 3
-    assert said["message"] == (
-        f"{shop.raw_folder}/ingest_date=2017-07-04/part-0.jsonl.gz: "
-        "found a file that cannot be read to its end (Truncated compressed stream), "
-        "expected a whole file. "
-        "Nothing was committed. Ask the collector for the file again, then run this again."
-    )
-
-
-def test_a_window_without_a_day_is_refused(shop, capsys):
-    code, said = ingest(shop, capsys, "--since", "2017-07-05")
-
-    assert code == 2
-    assert said["message"] == (
-        "--since 2017-07-05: found no day before the cutoff, expected at most 2017-07-04. "
-        "Choose an earlier --since or a later --cutoff."
-    )
 
 
 def test_csv_files_are_read_by_their_own_headers(settings, spark, capsys, monkeypatch):

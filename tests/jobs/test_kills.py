@@ -53,7 +53,7 @@ from models.registry.registry import Registry
 
 from .conftest import settings_in
 from .nights import items_of, stage
-from .test_ingest_events import SHOP, drop, line, use
+from .shop import SHOP, drop, line, use
 from .test_score import save_model
 
 pytestmark = [pytest.mark.spark, pytest.mark.torch]

@@ -35,6 +35,21 @@ def test_lines_are_numbered_across_blocks(tmp_path, monkeypatch, block):
     assert numbered(file, skip=1) == [(2, ""), (3, "three"), (4, "four")]
 
 
+def test_a_line_without_an_end_is_no_line(tmp_path, monkeypatch):
+    """It would not fit a task's memory: the rest of the file is said to be broken, and why."""
+    monkeypatch.setattr(raw_lines, "_BLOCK_BYTES", 4)
+    monkeypatch.setattr(raw_lines, "_LONGEST_BYTES", 10)
+    file = tmp_path / "log.jsonl"
+    file.write_bytes(b"one\n0123456789\n" + b"x" * 50)
+    found = [(row["line"], row["raw"], row["broken"]) for row in lines_of(file)]
+
+    assert found == [
+        (1, "one", None),
+        (2, "0123456789", None),
+        (3, "", "a line of more than 10 bytes"),
+    ]
+
+
 @pytest.mark.parametrize(("ending", "pack"), PACKED)
 def test_a_packed_file_of_several_parts_is_read_to_its_end(tmp_path, ending, pack):
     """Collectors append parts; each is a stream of its own."""
