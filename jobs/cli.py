@@ -3,19 +3,25 @@
 Exit codes: 0 done, 2 bad usage or configuration, 3 data refused, 4 gate refused, 1 anything else.
 """
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from contracts import night
-from contracts.errors import NightshiftError
 from contracts.night import Program
 from jobs.running import console
-from jobs.running.program import say_error
-from jobs.running.settings import Settings, load_settings
+from jobs.running.commands import (
+    AirflowPort,
+    Config,
+    Cutoff,
+    Json,
+    MlflowPort,
+    Since,
+    given,
+    run_body,
+    run_night_program,
+)
+from jobs.running.settings import Settings
 from jobs.running.steps import Result
 
 app = typer.Typer(
@@ -31,20 +37,6 @@ app = typer.Typer(
 
 NIGHTLY, MODEL, OPERATE = "A night, step by step", "The model", "All of it"
 
-Cutoff = Annotated[
-    str, typer.Option(help="First day that the model may not see.", metavar="YYYY-MM-DD")
-]
-Since = Annotated[
-    str | None,
-    typer.Option(help="First day to read, for a bulk load.", metavar="YYYY-MM-DD"),
-]
-Config = Annotated[
-    Path | None, typer.Option(help="Default: $NIGHTSHIFT_CONFIG or configs/nightshift.yaml.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")]
-AirflowPort = Annotated[int, typer.Option(help="Port of Airflow's pages.")]
-MlflowPort = Annotated[int, typer.Option(help="Port of MLflow's pages.")]
-
 
 def main() -> None:
     app()
@@ -56,7 +48,7 @@ def main() -> None:
 @app.command(rich_help_panel=NIGHTLY)
 def ingest(cutoff: Cutoff, since: Since = None, config: Config = None, json: Json = False) -> None:
     """Read the raw logs of the day before the cutoff into `events`."""
-    _program(night.INGEST, cutoff, config, json, _given("--since", since))
+    run_night_program(night.INGEST, cutoff, config, json, given("--since", since))
 
 
 @app.command(rich_help_panel=NIGHTLY)
@@ -64,7 +56,7 @@ def sessions(
     cutoff: Cutoff, since: Since = None, config: Config = None, json: Json = False
 ) -> None:
     """Cut each user's events into `sessions`."""
-    _program(night.SESSIONS, cutoff, config, json, _given("--since", since))
+    run_night_program(night.SESSIONS, cutoff, config, json, given("--since", since))
 
 
 @app.command(rich_help_panel=NIGHTLY)
@@ -75,37 +67,37 @@ def sequences(
     json: Json = False,
 ) -> None:
     """Bring every user's row of `sequences` up to the cutoff."""
-    _program(night.SEQUENCES, cutoff, config, json, ["--full"] if full else [])
+    run_night_program(night.SEQUENCES, cutoff, config, json, ["--full"] if full else [])
 
 
 @app.command(rich_help_panel=NIGHTLY)
 def series(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
     """Count units per item and day into `series`."""
-    _program(night.SERIES, cutoff, config, json)
+    run_night_program(night.SERIES, cutoff, config, json)
 
 
 @app.command(rich_help_panel=NIGHTLY)
 def score(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
     """Score every user with the champion into `scores`."""
-    _program(night.SCORE, cutoff, config, json)
+    run_night_program(night.SCORE, cutoff, config, json)
 
 
 @app.command(rich_help_panel=NIGHTLY)
 def demand(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
     """Forecast units per item and day into `demand`."""
-    _program(night.DEMAND, cutoff, config, json)
+    run_night_program(night.DEMAND, cutoff, config, json)
 
 
 @app.command(rich_help_panel=NIGHTLY)
 def publish(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
     """Audit the night's rows, then switch the warehouse tables in one transaction."""
-    _program(night.PUBLISH, cutoff, config, json)
+    run_night_program(night.PUBLISH, cutoff, config, json)
 
 
 @app.command(rich_help_panel=NIGHTLY)
 def report(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
     """Write the night's HTML page."""
-    _program(night.REPORT, cutoff, config, json)
+    run_night_program(night.REPORT, cutoff, config, json)
 
 
 # ---- the model -----------------------------------------------------------------------------------
@@ -147,9 +139,9 @@ def train(
     """
     if encoder not in night.ENCODERS:
         raise typer.BadParameter(f"{encoder!r} is not one of {', '.join(night.ENCODERS)}")
-    arguments = ["--encoder", encoder, *_given("--from", start_from), *_given("--epochs", epochs)]
-    arguments += _given("--max-minutes", max_minutes)
-    _program(night.TRAIN, cutoff, config, json, arguments, devices=devices)
+    arguments = ["--encoder", encoder, *given("--from", start_from), *given("--epochs", epochs)]
+    arguments += given("--max-minutes", max_minutes)
+    run_night_program(night.TRAIN, cutoff, config, json, arguments, devices=devices)
 
 
 @app.command(rich_help_panel=MODEL)
@@ -163,7 +155,7 @@ def evaluate(
 ) -> None:
     """Judge candidates, champion and baselines on the same matured cutoffs."""
     chosen = [part for each in version or [] for part in ("--version", each)]
-    _program(night.EVALUATE, cutoff, config, json, chosen)
+    run_night_program(night.EVALUATE, cutoff, config, json, chosen)
 
 
 @app.command(rich_help_panel=MODEL)
@@ -174,7 +166,7 @@ def promote(
     json: Json = False,
 ) -> None:
     """Move `champion` to the best candidate that the gate admits, or say why not."""
-    _program(night.PROMOTE, cutoff, config, json, _given("--by", by))
+    run_night_program(night.PROMOTE, cutoff, config, json, given("--by", by))
 
 
 @app.command(rich_help_panel=MODEL)
@@ -184,7 +176,7 @@ def rollback(
     json: Json = False,
 ) -> None:
     """Give `champion` back to the version that had it before."""
-    _program(night.ROLLBACK, None, config, json, _given("--by", by))
+    run_night_program(night.ROLLBACK, None, config, json, given("--by", by))
 
 
 # ---- all of it -----------------------------------------------------------------------------------
@@ -202,7 +194,7 @@ def whole_night(cutoff: Cutoff, config: Config = None, json: Json = False) -> No
         code, said = run_night(cutoff, settings, run)
         return code, said if json else {"tables": said["tables"], "seconds": said.get("seconds")}
 
-    _guarded("night", config, json, body)
+    run_body("night", config, json, body)
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -215,7 +207,7 @@ def demo(
     """The main job end to end on real shopping logs: train, promote, one night in Airflow."""
     from jobs.demo.demo import run_demo
 
-    _guarded(
+    run_body(
         "demo",
         config,
         json,
@@ -234,7 +226,7 @@ def up(
     """Start Airflow and MLflow with their web pages, and print addresses and login."""
     from jobs.services.services import start
 
-    _guarded(
+    run_body(
         "up",
         config,
         json,
@@ -250,7 +242,7 @@ def down(config: Config = None, json: Json = False) -> None:
     """Stop what `up` started, and make sure that nothing is left of it."""
     from jobs.services.services import stop
 
-    _guarded("down", config, json, lambda settings: (0, {"stopped": stop(settings)}))
+    run_body("down", config, json, lambda settings: (0, {"stopped": stop(settings)}))
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -258,7 +250,7 @@ def status(config: Config = None, json: Json = False) -> None:
     """Say which nights are in the lake and the warehouse, and which model is champion."""
     from jobs.status import read_status
 
-    _guarded("status", config, json, lambda settings: (0, read_status(settings)))
+    run_body("status", config, json, lambda settings: (0, read_status(settings)))
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -268,7 +260,7 @@ def replay(
     json: Json = False,
 ) -> None:
     """Rebuild a past night from the snapshots it read, and prove it equal by hash."""
-    _program(night.REPLAY, cutoff, config, json)
+    run_night_program(night.REPLAY, cutoff, config, json)
 
 
 @app.command(rich_help_panel=OPERATE)
@@ -283,7 +275,7 @@ def vacuum(
     """Remove files that killed runs have left and nothing names."""
     from jobs.vacuum import run_vacuum
 
-    _guarded(
+    run_body(
         "vacuum",
         config,
         json,
@@ -296,7 +288,7 @@ def doctor(config: Config = None, json: Json = False) -> None:
     """Check all that Nightshift needs here, and say what to do about what is missing."""
     from jobs.doctor import examine
 
-    _guarded("doctor", config, json, examine, is_shown=True)
+    run_body("doctor", config, json, examine, is_shown=True)
 
 
 sources = typer.Typer(help="Mappings from raw logs to `events`.", no_args_is_help=True)
@@ -322,56 +314,7 @@ def check(
             show_check(said)
         return code, said
 
-    _guarded("sources check", config, json, body, is_shown=True)
-
-
-# ---- how each command is run ---------------------------------------------------------------------
-
-
-def _program(
-    program: Program,
-    cutoff: str | None,
-    config: Path | None,
-    as_json: bool,
-    arguments: list[str] | None = None,
-    *,
-    devices: int = 1,
-) -> None:
-    def body(settings: Settings) -> tuple[int, dict[str, Any]]:
-        told = night.night_arguments(cutoff) if cutoff else ["--json"]
-        given = [*told, *(arguments or [])]
-        result = console.run_shown(program, given, settings, devices=devices, as_json=as_json)
-        return result.exit_code, result.summary
-
-    _guarded(program.name, config, as_json, body, is_shown=True)
-
-
-def _guarded(
-    job: str,
-    config: Path | None,
-    as_json: bool,
-    body: Callable[[Settings], tuple[int, dict[str, Any]]],
-    *,
-    is_shown: bool = False,
-) -> None:
-    """Run a command's body, print what it says, and exit with its code.
-
-    ``is_shown``: a person has already seen on the way all that the summary says.
-    """
-    try:
-        code, summary = body(load_settings(config))
-    except NightshiftError as error:
-        raise typer.Exit(say_error(job, error, as_json=as_json)) from None
-    except KeyboardInterrupt:
-        print(f"{job}: interrupted", file=sys.stderr)
-        raise typer.Exit(130) from None
-    if summary and (as_json or not (code or is_shown)):
-        console.show_summary(summary, as_json=as_json)
-    raise typer.Exit(code)
-
-
-def _given(flag: str, value: str | int | float | None) -> list[str]:
-    return [] if value is None else [flag, str(value)]
+    run_body("sources check", config, json, body, is_shown=True)
 
 
 if __name__ == "__main__":
