@@ -37,6 +37,7 @@ chaos: $(READY) ## long: every program killed at every point, readers beside pub
 bench: $(READY) ## ratios against peers on made-up events (SIZE=small or full); docs/benchmarks.md
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.spark --size $(or $(SIZE),small)
+	$(BIN)/python -m benchmarks.publish --size $(or $(SIZE),small)
 
 check: $(READY) ## format, lint, strict types and import rules
 	$(BIN)/ruff format --check .

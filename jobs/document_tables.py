@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from contracts.tables import LAKE, NIGHTLY, WAREHOUSE, Column, Table
 from jobs.running.settings import PROJECT
+from jobs.warehouse.example_queries import Question, questions
 from jobs.warehouse.sql import ERROR_HOURS, WARN_HOURS
 
 FILE = PROJECT / "docs" / "tables.md"
@@ -38,6 +39,12 @@ FRESHNESS = (
     f"`status` that is `warn` from {WARN_HOURS} hours on and `error` from {ERROR_HOURS}"
 )
 
+QUESTIONS_HEAD = """# Questions
+
+Each runs as it stands, on DuckDB and on PostgreSQL, and is run on both by the tests. They lie in
+`jobs/warehouse/questions/`.
+"""
+
 LAKE_HEAD = """# Lake
 
 Iceberg tables that the jobs read and write; a run replaces its partition whole.
@@ -61,7 +68,13 @@ def tables_page() -> str:
         ),
         f"| `freshness` | {FRESHNESS} |\n",
     ]
-    sections = [*map(table_section, WAREHOUSE), LAKE_HEAD, *map(table_section, LAKE)]
+    sections = [
+        *map(table_section, WAREHOUSE),
+        QUESTIONS_HEAD,
+        *map(question_section, questions()),
+        LAKE_HEAD,
+        *map(table_section, LAKE),
+    ]
     return HEAD + "".join(views) + "\n" + "\n".join(sections)
 
 
@@ -80,6 +93,12 @@ def table_section(table: Table) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def question_section(asked: Question) -> str:
+    """One question, who asks it, and its SQL."""
+    said = " ".join(part for part in (f"For {READERS[asked.readers]}.", asked.remark) if part)
+    return f"## {asked.question}\n\n{said}\n\n```sql\n{asked.sql}\n```\n"
 
 
 def _row(column: Column) -> str:

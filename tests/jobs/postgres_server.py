@@ -11,13 +11,14 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
+LOCAL = {"listen_addresses": "127.0.0.1"}
 OPTIONS = {
-    "listen_addresses": "127.0.0.1",
     "fsync": "off",  # the tests kill processes, not the machine
     "max_connections": "40",
     "shared_buffers": "64MB",
@@ -36,8 +37,8 @@ def find_binaries() -> Path | None:
 class PostgresServer:
     """Made once, started and stopped at will."""
 
-    def __init__(self, binaries: Path) -> None:
-        self._binaries = binaries
+    def __init__(self, binaries: Path, *, options: Mapping[str, str] = OPTIONS) -> None:
+        self._binaries, self._options = binaries, {**LOCAL, **options}
         self._user = _unprivileged()
         self.folder = Path(tempfile.mkdtemp(prefix="nightshift-postgres-"))
         self.own(self.folder)
@@ -50,7 +51,7 @@ class PostgresServer:
         self._run([*command, "UTF8", "--locale", "C"]).wait()
 
     def start(self) -> None:
-        options = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items()]
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in self._options.items()]
         places = ["-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder)]
         self._process = self._run([str(self._binaries / "postgres"), *places, *options])
         deadline = time.monotonic() + 60

@@ -4,6 +4,7 @@ import pytest
 
 from contracts.tables import LAKE, WAREHOUSE
 from jobs.document_tables import FILE, tables_page
+from jobs.warehouse.example_queries import questions
 
 
 def test_the_page_in_the_repository_is_what_the_contract_says():
@@ -21,3 +22,14 @@ def test_every_table_and_column_has_its_line(table):
     for column in table.columns:
         assert f"| `{column.name}` | `{column.type}`" in section
         assert column.meaning in section
+
+
+def test_every_question_stands_on_the_page_as_it_is_run():
+    """Ten at least, for both kinds of readers, each with its SQL."""
+    page = tables_page()
+
+    assert len(questions()) >= 10
+    assert {one.readers for one in questions()} == {"marketing", "inventory", "both"}
+    for one in questions():
+        assert f"## {one.question}\n" in page
+        assert one.sql in page
