@@ -18,7 +18,7 @@ from contracts.tables import ITEM_DEMAND, USER_RECOMMENDATIONS, USER_SCORES, Tab
 from contracts.windows import label_window
 from jobs.warehouse.drift import check_drift
 from jobs.warehouse.fingerprint import Fingerprint, fingerprint
-from jobs.warehouse.row_hashes import num_distinct, row_hashes
+from jobs.warehouse.row_hashes import distinct, row_hashes
 
 # What a unit of `contracts/tables.py` says of the values: the least and the greatest allowed.
 RANGES: dict[str, tuple[float, float]] = {
@@ -107,7 +107,7 @@ def check_nulls(table: Table, rows: pa.Table) -> list[str]:
 
 def check_key(table: Table, rows: pa.Table) -> list[str]:
     """No two rows with the same key."""
-    if num_distinct(row_hashes(rows, table.key)) == rows.num_rows:
+    if len(distinct(row_hashes(rows, table.key))) == rows.num_rows:
         return []
     num_keys = rows.group_by(list(table.key)).aggregate([]).num_rows
     key = ", ".join(table.key)
@@ -145,7 +145,7 @@ def check_ranges(table: Table, rows: pa.Table) -> list[str]:
 def check_users(rows: pa.Table, user_ids: pa.ChunkedArray) -> list[str]:
     """The same users as in the sequences that were scored: none missing, none from elsewhere."""
     here, there = (
-        np.unique(row_hashes(pa.table({"user_id": users}), ("user_id",)))
+        distinct(row_hashes(pa.table({"user_id": users}), ("user_id",)))
         for users in (rows["user_id"], user_ids)
     )
     if np.array_equal(here, there):
@@ -183,7 +183,7 @@ def check_decile(rows: pa.Table, name: str) -> list[str]:
 def check_ranks(rows: pa.Table) -> list[str]:
     """Each user's ranks are 1, 2, 3, … and the score never rises with the rank."""
     users = row_hashes(rows, ("user_id",))
-    if (users[1:] != users[:-1]).sum() + 1 != num_distinct(users):  # not yet user by user
+    if (users[1:] != users[:-1]).sum() + 1 != len(distinct(users)):  # not yet user by user
         rows = rows.sort_by([("user_id", "ascending"), ("rank", "ascending")])
         users = row_hashes(rows, ("user_id",))
     ranks = rows["rank"].to_numpy()

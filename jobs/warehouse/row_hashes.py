@@ -23,6 +23,7 @@ def row_hashes(rows: pa.Table, columns: tuple[str, ...]) -> Words:
     return words
 
 
-def num_distinct(words: Words) -> int:
+def distinct(words: Words) -> Words:
+    """In order. (`np.unique` takes ten times as long: it goes through a hash table.)"""
     ordered = np.sort(words)
-    return int((ordered[1:] != ordered[:-1]).sum()) + min(len(ordered), 1)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
