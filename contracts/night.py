@@ -9,7 +9,7 @@ from typing import Literal
 
 Engine = Literal["spark", "python", "torchrun"]
 
-ENCODERS = ("transformer", "lstm", "gru")
+ENCODERS = ("transformer", "lstm", "gru", "cnn")
 NIGHT_LOCK = "night.lock"  # under the home folder; held by whoever runs a night without Airflow
 
 # Exit codes after which trying again cannot help: something has to be corrected first.

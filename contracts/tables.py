@@ -270,7 +270,7 @@ MODELS = Table(
     columns=(
         Column("name", "string", "registered model"),
         Column("version", "string", "version in the MLflow registry"),
-        Column("encoder", "string", "lstm, gru or transformer"),
+        Column("encoder", "string", "lstm, gru, cnn or transformer"),
         Column("trained_at", "timestamp", "end of training"),
         Column("training_cutoff", "date", "the first day that training did not know"),
         Column("metrics", "string", "JSON: head → metric → value on matured cutoffs"),

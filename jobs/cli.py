@@ -107,7 +107,8 @@ def report(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
 def train(
     cutoff: Cutoff,
     encoder: Annotated[
-        str, typer.Option(help="transformer, lstm or gru: the file of configs/models to train by.")
+        str,
+        typer.Option(help="transformer, lstm, gru or cnn: the file of configs/models to train by."),
     ] = night.ENCODERS[0],
     start_from: Annotated[
         str | None,

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from jobs.train_recorder import Recorder
     from models.training.warm_start import Start
 
-ENCODERS = ("lstm", "gru", "transformer")
+ENCODERS = ("lstm", "gru", "cnn", "transformer")
 RANK = int(os.environ.get("RANK", "0"))
 WORLD_SIZE = int(os.environ.get("WORLD_SIZE", "1"))
 

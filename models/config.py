@@ -67,6 +67,11 @@ class GRUConfig(_EncoderConfig):
     kind: Literal["gru"] = "gru"
 
 
+class CNNConfig(_EncoderConfig):
+    kind: Literal["cnn"] = "cnn"
+    kernel_size: Annotated[int, Field(ge=2)]  # instants that a convolution reads
+
+
 class TransformerConfig(_EncoderConfig):
     kind: Literal["transformer"] = "transformer"
     num_heads: PositiveInt
@@ -81,7 +86,9 @@ class TransformerConfig(_EncoderConfig):
         return self
 
 
-EncoderConfig = Annotated[LSTMConfig | GRUConfig | TransformerConfig, Field(discriminator="kind")]
+EncoderConfig = Annotated[
+    LSTMConfig | GRUConfig | CNNConfig | TransformerConfig, Field(discriminator="kind")
+]
 
 # ---- losses --------------------------------------------------------------------------------------
 
@@ -195,6 +202,7 @@ _SECTIONS: dict[str, type[Config]] = {
     "loss_weights": LossWeights,
     "lstm": LSTMConfig,
     "gru": GRUConfig,
+    "cnn": CNNConfig,
     "transformer": TransformerConfig,
     "full": FullSoftmax,
     "sampled": SampledSoftmax,

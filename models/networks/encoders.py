@@ -7,7 +7,8 @@ query, padding and the other users of the batch change nothing.
 
 from torch import nn
 
-from models.config import EncoderConfig, GRUConfig, LSTMConfig, TransformerConfig
+from models.config import CNNConfig, EncoderConfig, GRUConfig, LSTMConfig, TransformerConfig
+from models.networks.cnn import CNNEncoder
 from models.networks.gru import GRUEncoder
 from models.networks.lstm import LSTMEncoder
 from models.networks.transformer import TransformerEncoder
@@ -19,5 +20,7 @@ def build_encoder(config: EncoderConfig) -> nn.Module:
             return LSTMEncoder(config)
         case GRUConfig():
             return GRUEncoder(config)
+        case CNNConfig():
+            return CNNEncoder(config)
         case TransformerConfig():
             return TransformerEncoder(config)

@@ -28,7 +28,11 @@ class TransformerEncoder(nn.Module):
 
     def forward(self, tokens: Tensor, is_query: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D), (B, T) bool, (B,) -> (B, T, D). States at padding are not meaningful."""
-        bias = attention_bias(is_query, lengths, self.slopes).to(tokens.dtype)  # (B, H, T, T)
+        if is_query.any():
+            bias = attention_bias(is_query, lengths, self.slopes)  # (B, H, T, T)
+        else:  # padding is on the right, so being causal keeps it from every instant
+            bias = causal_bias(tokens.size(1), self.slopes)  # (1, H, T, T)
+        bias = bias.to(tokens.dtype)
         states = tokens
         for block in self.blocks:
             states = block(states, bias)
@@ -61,6 +65,14 @@ class Block(nn.Module):
         x = x + F.dropout(attended, self.dropout, self.training)
         fed: Tensor = self.feedforward(self.norm_feedforward(x))
         return x + fed
+
+
+def causal_bias(T: int, slopes: Tensor) -> Tensor:
+    """(H,) -> (1, H, T, T): `attention_bias` of instants alone, the same for every user."""
+    places = torch.arange(T, device=slopes.device)
+    distance = places[:, None] - places  # (T, T)
+    bias = -slopes[:, None, None] * distance  # (H, T, T)
+    return bias.masked_fill(distance < 0, float("-inf"))[None]
 
 
 def attention_bias(is_query: Tensor, lengths: Tensor, slopes: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from models.config import (
+    CNNConfig,
     EncoderConfig,
     GRUConfig,
     LabelHorizons,
@@ -114,7 +115,7 @@ SCHEMA = pa.schema(
 )
 
 
-@pytest.fixture(params=["lstm", "gru", "transformer"])
+@pytest.fixture(params=["lstm", "gru", "cnn", "transformer"])
 def encoder_config(request: pytest.FixtureRequest) -> EncoderConfig:
     return SMALL_ENCODERS[request.param]
 
@@ -123,6 +124,7 @@ SMALL: dict[str, Any] = {"max_length": 16, "dim": 8, "num_layers": 1, "dropout":
 SMALL_ENCODERS: dict[str, EncoderConfig] = {
     "lstm": LSTMConfig(**SMALL),
     "gru": GRUConfig(**SMALL),
+    "cnn": CNNConfig(**SMALL, kernel_size=3),
     "transformer": TransformerConfig(**SMALL, num_heads=2),
 }
 

@@ -35,7 +35,7 @@ def test_every_file_is_of_the_encoder_it_is_named_after():
     """Each file of configs/models is valid, and there is one for each encoder."""
     kinds = {file.stem: load_train_config(file).encoder.kind for file in FILES}
 
-    assert kinds == {"lstm": "lstm", "gru": "gru", "transformer": "transformer"}
+    assert kinds == {name: name for name in ("lstm", "gru", "cnn", "transformer")}
 
 
 def test_a_flag_overrides_the_file_and_nothing_does_not():
@@ -109,5 +109,5 @@ def test_a_missing_file_names_those_that_are_there():
 
     assert str(error.value) == (
         f"{file}: found no such file, expected the configuration of a training. "
-        "Choose one of gru, lstm, transformer."
+        "Choose one of cnn, gru, lstm, transformer."
     )

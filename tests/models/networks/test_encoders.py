@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.config import GRUConfig, LSTMConfig, TransformerConfig
+from models.config import CNNConfig, GRUConfig, LSTMConfig, TransformerConfig
 from models.networks.encoders import build_encoder
 
 pytestmark = pytest.mark.torch
@@ -13,6 +13,7 @@ SMALL = {"max_length": 8, "dim": 8, "dropout": 0.0}
 CONFIGS = [
     LSTMConfig(**SMALL, num_layers=2),
     GRUConfig(**SMALL, num_layers=1),
+    CNNConfig(**SMALL, num_layers=2, kernel_size=3),
     TransformerConfig(**SMALL, num_layers=2, num_heads=2),
 ]
 
@@ -41,7 +42,7 @@ def test_the_list_of_encoders_is_whole():
     """An encoder that is not in this list would be promised and not checked."""
     kinds = {config.kind for config in CONFIGS}
 
-    assert kinds == {"lstm", "gru", "transformer"}
+    assert kinds == {"lstm", "gru", "cnn", "transformer"}
 
 
 def test_a_later_event_never_changes_an_earlier_state(encoder):
@@ -69,6 +70,13 @@ def test_nothing_sees_a_query(encoder):
     asked = encode(encoder, "?q", "a", "?r", "b", "?s", "?s", "c", "?q")
 
     torch.testing.assert_close(asked[[1, 3, 6, 7]], plain)
+
+
+def test_instants_alone_have_the_states_that_they_have_beside_queries(encoder):
+    """A batch in which nobody asks takes a shorter way to the same states."""
+    asked = encode(encoder, "a", "?q", "b", "c", "?r")
+
+    torch.testing.assert_close(encode(encoder, "a", "b", "c"), asked[[0, 2, 3]])
 
 
 def test_a_query_sees_nothing_after_it(encoder):
