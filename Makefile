@@ -5,10 +5,10 @@ READY := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test exact fuzz chaos bench check format up down images clean
+.PHONY: help install demo test exact fuzz chaos bench bench-peers bench-training check format up down images clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY) ## make the environment: Java 17 or newer, then .venv with the locked packages
 
@@ -38,6 +38,13 @@ bench: $(READY) ## ratios against peers on made-up events (SIZE=small or full); 
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.spark --size $(or $(SIZE),small)
 	$(BIN)/python -m benchmarks.publish --size $(or $(SIZE),small)
+
+bench-training: $(READY) ## an epoch against plain PyTorch and, with SIZE=full, replay-rec; DATA="file …"
+	$(BIN)/python -m benchmarks.training --size $(or $(SIZE),small) --data $(DATA)
+
+bench-peers: $(READY) ## the environment of the peers that need one of their own: .venv-peers
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet 'replay-rec[torch]==0.22.0' lightning==2.6.6 torch==2.13.0
 
 check: $(READY) ## format, lint, strict types and import rules
 	$(BIN)/ruff format --check .

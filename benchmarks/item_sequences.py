@@ -1,12 +1,9 @@
-"""The files of the ranking benchmarks, as histories: users' items in order, without times.
+"""Users' items in order, without times, as histories; leave-one-out.
 
-``user item`` a line (MovieLens-1M) or ``user item item …`` a line (Amazon Beauty), gzip or plain.
-Leave-one-out: the last item of a user is for the test, the one before it for validation.
+The last item of a user is for the test, the one before it for validation.
 """
 
-import gzip
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -24,17 +21,6 @@ class LeaveOneOut:
     before_test: Histories  # all but the last
     validation_items: list[str]
     test_items: list[str]
-
-
-def read_sequences(file: Path) -> list[list[str]]:
-    """A list of items, oldest first, for each user."""
-    content = file.read_bytes()
-    text = gzip.decompress(content) if file.suffix == ".gz" else content
-    users: dict[str, list[str]] = {}
-    for line in text.decode().splitlines():
-        user, *items = line.split()
-        users.setdefault(user, []).extend(items)
-    return list(users.values())
 
 
 def leave_one_out(sequences: list[list[str]]) -> LeaveOneOut:

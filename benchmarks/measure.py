@@ -22,12 +22,14 @@ class Side:
     peak_gib: float
 
 
-def run_side(module: str, arguments: Sequence[str]) -> Side:
+def run_side(module: str, arguments: Sequence[str], *, python: str = sys.executable) -> Side:
     """Run ``python -m module`` to its end, with Spark as a night finds it.
+
+    A peer with an environment of its own has another ``python``.
 
     Raises RuntimeError with what it said last.
     """
-    command = [sys.executable, "-m", module, *arguments]
+    command = [python, "-m", module, *arguments]
     process = subprocess.Popen(
         command,
         env=environment(load_settings()),

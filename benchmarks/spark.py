@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.generate import write_events
 from benchmarks.measure import Side, run_side
+from benchmarks.table import Row, show
 
 SIZES = {"small": (2_000_000,), "full": (20_000_000, 40_000_000)}
 EVENTS_A_USER = 20
@@ -35,7 +34,6 @@ SIDES = {
     "Polars": "benchmarks.sessions_polars",
     "Nightshift": "benchmarks.sessions_nightshift",
 }
-Row = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -162,16 +160,6 @@ def row(case: str, measure: str, unit: str, ours: float, against: float, name: s
         "against_name": name,
         "ratio": round(ours / against, 2),
     }
-
-
-def show(rows: Sequence[Row]) -> None:
-    table = Table("case", "measure", "Nightshift", "against", "", "ratio")
-    for each in rows:
-        ours, against = (f"{each[key]} {each['unit']}" for key in ("nightshift", "against"))
-        table.add_row(
-            each["case"], each["measure"], ours, against, each["against_name"], str(each["ratio"])
-        )
-    Console(width=120).print(table)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ import gzip
 
 import pytest
 
-from benchmarks.item_sequences import histories_of, leave_one_out, read_sequences
+from benchmarks.item_sequences import histories_of, leave_one_out
+from benchmarks.sequence_files import read_sequences
 
 
 @pytest.mark.parametrize(
