@@ -31,6 +31,7 @@ from models.judging.behaviour import check_behaviour
 from models.judging.contestants import TOP_K, collect, side_by_side
 from models.judging.evaluation import evaluate
 from models.judging.gate import Check
+from models.pages.model_card import Card, write_card
 from models.pages.plots import evaluation_figures, save_png
 from models.registry.predict import Predictions, Predictor
 from models.registry.registry import CHAMPION, ModelVersion, Registry
@@ -67,7 +68,8 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     horizons = label_horizons(settings)
     planned = plans(cutoff, horizons)
 
-    answers, checks = ask(registry, versions, sequences, planned, settings)
+    predictors = load(registry, versions)
+    answers, checks = ask(predictors, sequences, planned, settings)
     matured = Matured(Histories.from_arrow(sequences), horizons=horizons, zone=settings.zone)
     rows, chosen = collect(matured, planned, answers)
     document = {
@@ -87,7 +89,11 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         "seconds": round(time.monotonic() - start, 1),
     }
     file = write_document(document, settings.reports_folder)
-    log(registry, versions, document, champion=champion, cutoff=cutoff)
+    cards = {
+        version: Card(settings.mlflow.model, version, predictor.manifest, predictor.num_items)
+        for version, predictor in predictors.items()
+    }
+    log(registry, versions, document, cards, champion=champion, cutoff=cutoff)
     return {
         "rows": len(sequences),
         "snapshot_ids": document["snapshot_ids"],
@@ -147,9 +153,18 @@ def choose_versions(
     return versions
 
 
+def load(registry: Registry, versions: Iterable[ModelVersion]) -> dict[str, Predictor]:
+    with tempfile.TemporaryDirectory() as folder:
+        return {
+            version.version: Predictor.load(
+                registry.download(version, Path(folder) / version.version)
+            )
+            for version in versions
+        }
+
+
 def ask(
-    registry: Registry,
-    versions: Iterable[ModelVersion],
+    predictors: Mapping[str, Predictor],
     sequences: pa.Table,
     planned: Mapping[str, Plan],
     settings: Settings,
@@ -163,13 +178,6 @@ def ask(
         }
         return said, check_behaviour(predictor, sequences, cutoff=cutoffs[0], zone=settings.zone)
 
-    with tempfile.TemporaryDirectory() as folder:
-        predictors = {
-            version.version: Predictor.load(
-                registry.download(version, Path(folder) / version.version)
-            )
-            for version in versions
-        }
     found = side_by_side(answer, predictors)
     answers = {version: said for version, (said, _) in found.items()}
     return answers, {version: checks for version, (_, checks) in found.items()}
@@ -189,13 +197,15 @@ def log(
     registry: Registry,
     versions: Iterable[ModelVersion],
     document: Mapping[str, Any],
+    cards: Mapping[str, Card],
     *,
     champion: ModelVersion | None,
     cutoff: date,
 ) -> None:
-    """Put numbers, plots and verdict on each version's run; the version's tags come last."""
+    """Numbers, table, plots, verdict and card on each version's run; the version's tags last."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        (folder / "measures.csv").write_text(measures_csv(document))
         for title, figure in evaluation_figures(document).items():
             save_png(figure, folder / f"{title}.png")
         for version in versions:
@@ -209,6 +219,8 @@ def log(
             }
             compared = {"comparisons": document["comparisons"][version.version]}
             (folder / "verdict.json").write_text(json.dumps({**about, **compared}, indent=1))
+            for card in write_card(cards[version.version], document, folder):
+                registry.log_file(version.run_id, card)  # in the place of the training's own
             age = (cutoff - version.training_cutoff).days
             registry.log_metrics(version.run_id, metrics_of(document, version.version), step=age)
             for file in sorted(folder.iterdir()):
@@ -233,6 +245,18 @@ def metrics_of(document: Mapping[str, Any], version: str) -> dict[str, float]:
                 continue
             found[f"{'test' if contestant == version else contestant}/{name}"] = value
     return found
+
+
+def measures_csv(document: Mapping[str, Any]) -> str:
+    """The table of every contestant on every head: a line for each value, with its interval."""
+    lines = ["head,measure,contestant,value,low,high,rows,users"]
+    for row in document["table"]:
+        for contestant, value in row["values"].items():
+            low, high = row["intervals"].get(contestant) or (None, None)
+            named = f"version {contestant}" if contestant in document["versions"] else contestant
+            cells = [row["head"], row["metric"], named, value, low, high, row["rows"], row["users"]]
+            lines.append(",".join("" if cell is None else str(cell) for cell in cells))
+    return "\n".join(lines) + "\n"
 
 
 def _said_of(version: ModelVersion, champion: ModelVersion | None) -> dict[str, Any]:

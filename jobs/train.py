@@ -135,10 +135,10 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
     if recorder is None:
         fitting(on_epoch=_nothing, on_step=_nothing, say=_nothing)
         return {"rank": RANK}
-    with recorder.recording(folder, parent=name):
+    snapshots = {SEQUENCES.name: commit.snapshot_id}
+    with recorder.recording(folder, snapshots=snapshots, parent=name):
         fitted = fitting(on_epoch=recorder.on_epoch, on_step=recorder.on_step, say=recorder.say)
         assert fitted is not None, "rank 0 gets the result"
-        snapshots = {SEQUENCES.name: commit.snapshot_id}
         version = recorder.register(
             fitted, horizons, folder / "artifact", snapshots=snapshots, parent=name
         )

@@ -10,10 +10,15 @@ from datetime import date
 from pathlib import Path
 
 from contracts.errors import TrainingStoppedError
+from jobs.running.code_version import code_version
+from jobs.running.progress import Progress, Reporter, time_left
 from jobs.running.settings import Settings
 from models.config import LabelHorizons, TrainConfig
+from models.judging.curves import amount_curves, probability_curves
+from models.pages.model_card import Card, write_card
+from models.pages.plots import curve_figures, save_png
 from models.registry.artifact import Manifest, save_artifact
-from models.registry.registry import Registry
+from models.registry.registry import ModelVersion, Registry
 from models.training.fit import Fitted
 from models.training.keeper import BEFORE_THE_FIRST, Step
 
@@ -36,16 +41,19 @@ class Recorder:
         self.run_id = ""
         self.logged: set[int] = set()  # epochs that the run has on its curves
         self.is_terminal = sys.stderr.isatty()
+        self.reporter = Reporter()
 
     @contextmanager
-    def recording(self, folder: Path, *, parent: str = "") -> Iterator[None]:
+    def recording(
+        self, folder: Path, *, snapshots: Mapping[str, int], parent: str = ""
+    ) -> Iterator[None]:
         """One MLflow run; a training that goes on after a kill goes on in the run it had."""
         kept = folder / RUN_ID
         if kept.exists() and self.registry.is_run(kept.read_text()):
             self.run_id = kept.read_text()
             self.logged = self.registry.resume_run(self.run_id, SCORE)
         else:
-            self.run_id = self._start(folder.name, parent)
+            self.run_id = self._start(folder.name, snapshots, parent)
             folder.mkdir(parents=True, exist_ok=True)
             kept.write_text(self.run_id)
         try:
@@ -62,10 +70,13 @@ class Recorder:
         print(f"train: {what}", file=sys.stderr, flush=True)
 
     def on_step(self, step: Step) -> None:
+        speed = f"{step.events_per_second:,.0f} events/s"
+        self.reporter.say(Progress(step.done, step.total, speed, step.seconds_left))
         if self.is_terminal:
             said = f"train: epoch {step.epoch + 1}/{self.config.epochs}, step {step.done}"
-            speed = f"{step.events_per_second:,.0f} events/s"
-            print(f"\r{said}, {speed} ", end="", file=sys.stderr, flush=True)
+            left = f"{time_left(step.seconds_left)} left"
+            text = f"\r{said} of {step.total}, {speed}, {left}\x1b[K"
+            print(text, end="", file=sys.stderr, flush=True)
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         values = ", ".join(
@@ -113,9 +124,29 @@ class Recorder:
         version = self.registry.register(
             directory, self.run_id, self.cutoff, self.config.encoder.kind
         )
+        self._show(version, manifest, fitted, directory.parent / "shown")
         return version.version
 
-    def _start(self, name: str, parent: str) -> str:
+    def _show(self, version: ModelVersion, manifest: Manifest, fitted: Fitted, to: Path) -> None:
+        """Log plots of the validation, and the model's card."""
+        curves = {
+            head: {
+                version.version: (amount_curves if head == "spend" else probability_curves)(
+                    truth, said
+                )
+            }
+            for head, (truth, said) in fitted.validation.items()
+        }
+        versions = {version.version: {"encoder": version.encoder}}
+        to.mkdir(exist_ok=True)
+        for name, figure in curve_figures(curves, versions).items():
+            save_png(figure, to / f"{name}.png")
+            self.registry.log_file(self.run_id, to / f"{name}.png", folder="validation")
+        card = Card(version.name, version.version, manifest, fitted.vocabulary.num_items)
+        for file in write_card(card, None, to):
+            self.registry.log_file(self.run_id, file)
+
+    def _start(self, name: str, snapshots: Mapping[str, int], parent: str) -> str:
         values = self.config.model_dump()
         params = {
             f"{section}.{key}": value
@@ -124,6 +155,8 @@ class Recorder:
             for key, value in inside.items()
         }
         params |= {key: value for key, value in values.items() if not isinstance(value, dict)}
+        params |= {f"snapshot.{table}": number for table, number in snapshots.items()}
+        params |= {"cutoff": self.cutoff, "code_version": code_version()}
         tags = {"encoder": self.config.encoder.kind, "training_cutoff": self.cutoff.isoformat()}
         tags |= {"parent": parent} if parent else {}
         return self.registry.start_run(

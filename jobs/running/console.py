@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from contracts.night import Program
+from jobs.running.progress import progress_in, time_left
 from jobs.running.settings import Settings
 from jobs.running.steps import Result, run_program
 
@@ -60,15 +61,22 @@ def _run_with_progress(
     devices: int,
     title: str | None,
 ) -> Result:
-    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    """A spinner; a bar with speed and time left as soon as the program says how far it is."""
+    bar = BarColumn(bar_width=24)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), bar
     with Progress(*columns, TextColumn("[dim]{task.fields[said]}"), console=err) as progress:
         task = progress.add_task(f"{title or program.name:<24}", total=None, said="")
+
+        def listen(line: str) -> None:
+            found = progress_in(line)
+            if found is None:
+                progress.update(task, said=_clip(line))
+                return
+            said = f"{found.speed}, {time_left(found.seconds_left)} left"
+            progress.update(task, completed=found.done, total=found.total, said=said)
+
         result = run_program(
-            program,
-            arguments,
-            settings,
-            devices=devices,
-            listen=lambda line: progress.update(task, said=_clip(line)),
+            program, arguments, settings, devices=devices, listen=listen, is_watched=True
         )
         progress.remove_task(task)
     err.print(line_of(result, title or program.name))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from contracts.night import Program, torchrun_arguments
+from jobs.running.progress import ASKED, progress_in
 from jobs.running.settings import PROJECT, Settings
 
 Listener = Callable[[str], None]
@@ -50,15 +51,19 @@ def run_program(
     *,
     devices: int = 1,
     listen: Listener = lambda line: None,
+    is_watched: bool = False,
 ) -> Result:
-    """Run it to its end; ``listen`` hears each line that it says as it comes."""
+    """Run it to its end; ``listen`` hears each line that it says as it comes.
+
+    Where it ``is_watched``, the program is asked to say how far it is; the log has none of that.
+    """
     log = settings.home / "logs" / f"{program.name}{_cutoff_of(arguments)}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     with log.open("w") as kept:
         process = subprocess.Popen(
             command_of(program, arguments, settings, devices=devices),
-            env=environment(settings),
+            env={**environment(settings), **({ASKED: "1"} if is_watched else {})},
             cwd=PROJECT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -130,6 +135,9 @@ def _follow(
     """Keep and pass on each line to the end of the stream. Returns the last line of JSON."""
     summary: dict[str, Any] = {}
     for line in stream or ():
+        if progress_in(line):
+            listen(line.rstrip())
+            continue
         kept.write(line)
         kept.flush()
         if found := _object(line):

@@ -104,14 +104,22 @@ def measure_name(logged: str) -> str:
 
 def evaluation_figures(document: Mapping[str, Any]) -> dict[str, Figure]:
     """``<head>_<curve>`` → figure, for every curve that the evaluation holds."""
-    figures: dict[str, Figure] = {}
-    for head, curves in document["curves"].items():
-        for name, draw in CURVES.items():
-            drawn = {who: found[name] for who, found in curves.items() if found.get(name)}
-            if drawn:
-                figures[f"{head}_{name}"] = draw(head, drawn, document["versions"])
+    figures = curve_figures(document["curves"], document["versions"])
     for head in document["gate"]["heads"]:
         figures[f"{head}_differences"] = differences(head, document)
+    return figures
+
+
+def curve_figures(
+    curves: Mapping[str, Mapping[str, Any]], versions: Mapping[str, Any]
+) -> dict[str, Figure]:
+    """Head → contestant → curve → points, as ``<head>_<curve>`` → figure."""
+    figures: dict[str, Figure] = {}
+    for head, of_head in curves.items():
+        for name, draw in CURVES.items():
+            drawn = {who: found[name] for who, found in of_head.items() if found.get(name)}
+            if drawn:
+                figures[f"{head}_{name}"] = draw(head, drawn, versions)
     return figures
 
 

@@ -42,6 +42,10 @@ class Predictor:
         self.encoder = Encoder(artifact.vocabulary)
         self.item_ids = np.asarray(["", *artifact.vocabulary.item_ids], dtype=object)
 
+    @property
+    def num_items(self) -> int:
+        return len(self.item_ids) - 1
+
     @classmethod
     def load(cls, directory: Path) -> "Predictor":
         return cls(load_artifact(directory))

@@ -20,7 +20,7 @@ from contracts.errors import CutoffError
 from contracts.windows import instant, is_matured
 from models.config import LabelHorizons, TrainConfig
 from models.networks.network import Network
-from models.sequences.history import Histories
+from models.sequences.history import Floats, Histories
 from models.sequences.vocabulary import Vocabulary
 from models.training.best import read_best
 from models.training.calibration import BaseRates, Calibration
@@ -32,7 +32,7 @@ from models.training.label_days import label_limit
 from models.training.module import Nightshift
 from models.training.preparation import prepare
 from models.training.stop import Stop
-from models.training.validation import fit_calibration
+from models.training.validation import fit_calibration, outcomes
 from models.training.validation_data import ValidationData
 from models.training.warm_start import Start, start_from
 
@@ -42,6 +42,7 @@ class Fitted:
     vocabulary: Vocabulary
     state: dict[str, Tensor]  # of the best epoch
     calibration: Calibration
+    validation: dict[str, tuple[Floats, Floats]]  # head → what came true, what was said of it
     base_rates: BaseRates
     metrics: dict[str, float]  # of the best epoch
     label_limit: date
@@ -155,10 +156,12 @@ def fit(
     if rank:
         return None
     best, data = read_best(folder), prepared.validation
+    calibration = fit_calibration(data, best.answers)
     return Fitted(
         vocabulary=prepared.vocabulary,
         state=best.state,
-        calibration=fit_calibration(data, best.answers),
+        calibration=calibration,
+        validation=outcomes(data, best.answers, calibration),
         base_rates=BaseRates(
             purchase=float(np.nanmean(data.purchase)),
             churn=float(np.nanmean(data.churn)),

@@ -111,6 +111,19 @@ def fit_calibration(data: ValidationData, answers: Answers) -> Calibration:
     )
 
 
+def outcomes(
+    data: ValidationData, answers: Answers, calibration: Calibration
+) -> dict[str, tuple[Floats, Floats]]:
+    """Head → what came true, and what the calibrated network said of it: (P,) and (P,)."""
+    bought, left = np.isfinite(data.purchase), np.isfinite(data.churn)
+    spent = np.isfinite(data.spend)
+    return {
+        "purchase": (data.purchase[bought], calibration.purchase(answers.purchase[bought])),
+        "churn": (data.churn[left], calibration.churn(answers.churn[left])),
+        "spend": (data.spend[spent], calibration.spend * answers.spend[spent]),
+    }
+
+
 def mean_of_known(values: Floats) -> float:
     """The mean of what is not nan; 0 where nothing is known."""
     known = values[np.isfinite(values)]

@@ -125,9 +125,15 @@ def test_a_candidate_that_knows_nothing_is_refused_and_all_is_written_down(
     assert said["reasons"] == summary["verdicts"]["1"]["reasons"]
     assert (said["rule"], said["snapshot_ids"]) == (document["rule"], summary["snapshot_ids"])
     assert {"test/purchase/auroc", "test/next_item/ndcg_at_10", "lightgbm/spend/mae"} <= set(logged)
-    assert {"verdict.json", "purchase_roc.png", "churn_gains.png"} <= {
-        file.path.split("/")[-1] for file in files
-    }
+    assert {
+        "verdict.json",
+        "measures.csv",
+        "model_card.md",
+        "purchase_roc.png",
+        "churn_gains.png",
+    } <= {file.path.split("/")[-1] for file in files}
+    card = Path(registry.client.download_artifacts(candidate.run_id, "model_card.md", tmp_path))
+    assert "Refused by the gate." in card.read_text()
     assert [row["head"] for row in document["table"] if row["decides"]] == list(
         settings.gate.by_head
     )

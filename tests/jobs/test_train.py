@@ -20,6 +20,7 @@ from contracts.windows import one_day
 from jobs.lake.column_types import arrow_schema
 from jobs.lake.commits import Staged
 from jobs.lake.lake import Lake, open_lake
+from jobs.running.code_version import code_version
 from jobs.running.settings import PROJECT, Settings
 from jobs.train import main, models_folder, run_key
 from models.config import LabelHorizons, load_train_config
@@ -118,6 +119,17 @@ def test_two_processes_train_register_and_leave_nothing_behind(prepared_lake, tm
     assert (version.version, version.run_id) == (said["version"], said["run_id"])
     curve = registry.client.get_metric_history(version.run_id, "val/purchase_auroc")
     assert [point.step for point in curve] == [0, 1]
+    shown = {file.path for file in registry.client.list_artifacts(version.run_id, "validation")}
+    kinds = ("roc", "precision_recall", "calibration", "gains", "distribution")
+    assert {
+        f"validation/{head}_{kind}.png" for head in ("purchase", "churn") for kind in kinds
+    } <= (shown)
+    card = registry.client.download_artifacts(version.run_id, "model_card.md", tmp_path)
+    assert "It has not been judged yet" in Path(card).read_text()
+    params = registry.client.get_run(version.run_id).data.params
+    assert params["snapshot.sequences"] == str(open_lake(settings).snapshot_id(SEQUENCES))
+    assert params["cutoff"] == str(CUTOFF)
+    assert params["code_version"] == code_version()
     predictor = Predictor.load(registry.download(version, tmp_path / "download"))
     found = predictor.predict(rows_of(30), cutoff=CUTOFF, top_k=3)
     assert np.isfinite(found.purchase).all()
