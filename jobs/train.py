@@ -31,6 +31,7 @@ if __name__ == "__main__" and __package__ is None:  # started by its path
 import torch
 
 from contracts.errors import ConfigError
+from contracts.night import ENCODERS
 from contracts.tables import SEQUENCES
 from contracts.windows import one_day
 from jobs.lake.lake import open_lake
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from jobs.train_recorder import Recorder
     from models.training.warm_start import Start
 
-ENCODERS = ("lstm", "gru", "cnn", "transformer")
 RANK = int(os.environ.get("RANK", "0"))
 WORLD_SIZE = int(os.environ.get("WORLD_SIZE", "1"))
 

@@ -70,12 +70,12 @@ def _html(block: Block) -> str:
         case Bullets(items):
             return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
         case Table(columns, rows):
-            head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in columns)
+            head = "".join(f"<th scope='col' class='left'>{escape(name)}</th>" for name in columns)
             body = "".join(
                 "<tr><th scope='row'>"
                 + escape(first)
                 + "</th>"
-                + "".join(f"<td>{escape(cell)}</td>" for cell in rest)
+                + "".join(f"<td class='left'>{escape(cell)}</td>" for cell in rest)
                 + "</tr>"
                 for first, *rest in rows
             )

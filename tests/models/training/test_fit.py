@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from contracts.errors import LossNotFiniteError, TooLittleMemoryError
+from contracts.errors import LossNotFiniteError, TooLittleMemoryError, TrainingStoppedError
 from contracts.windows import instant
 from models.config import SampledSoftmax
 from models.sequences.history import Histories, microseconds
@@ -57,7 +57,7 @@ def run(prepared, config, folder, on_epoch=lambda epoch, metrics: None, **option
         on_epoch=on_epoch,
         on_step=options.pop("on_step", lambda step: None),
         say=options.pop("say", lambda what: None),
-        stop=Stop(),
+        stop=options.pop("stop", Stop()),
     )
 
 
@@ -261,6 +261,55 @@ def _interrupted_at(number: int):
             raise KeyboardInterrupt
 
     return on_step
+
+
+def test_a_validation_can_be_left_at_any_point(prepared, train_config, tmp_path, monkeypatch):
+    """Told to stop in the middle of one, a training is gone at once, and repeats no step later."""
+    config = train_config.model_copy(update={"epochs": 2})
+    prepared.training.config = config
+    unbroken = run(prepared, config, tmp_path / "unbroken")
+    stop, answered, steps = Stop(), [], []
+    answer = Nightshift.validation_step
+
+    def told(module, batch, batch_idx):
+        stop.name = "SIGTERM"
+        answered.append(batch_idx)
+        answer(module, batch, batch_idx)
+
+    monkeypatch.setattr(Nightshift, "validation_step", told)
+    with pytest.raises(TrainingStoppedError, match="after step 6 of 12: found SIGTERM"):
+        run(prepared, config, tmp_path / "run", stop=stop)
+    monkeypatch.setattr(Nightshift, "validation_step", answer)
+
+    epochs: list[int] = []
+    again = run(
+        prepared,
+        config,
+        tmp_path / "run",
+        lambda epoch, metrics: epochs.append(epoch),
+        on_step=lambda step: steps.append(step.done),
+    )
+
+    assert answered == [0]
+    assert epochs == [0, 1]
+    assert steps == list(range(7, 13))
+    assert again.metrics["val/score"] == unbroken.metrics["val/score"]
+    ended, wanted = (_last_weights(tmp_path / name, again) for name in ("run", "unbroken"))
+    assert all(torch.equal(ended[name], wanted[name]) for name in wanted)
+
+
+def test_a_training_out_of_time_does_not_begin_another_epoch_after_a_restart(
+    prepared, train_config, tmp_path
+):
+    """`max_minutes` counts the seconds of every start."""
+    config = train_config.model_copy(update={"epochs": 3, "max_minutes": 1e-6})
+    prepared.training.config = config
+
+    first = run(prepared, config, tmp_path / "run")
+    steps: list[int] = []
+    again = run(prepared, config, tmp_path / "run", on_step=lambda step: steps.append(step.done))
+
+    assert (first.epochs, again.epochs, steps) == (1, 1, [])
 
 
 def test_a_checkpoint_of_another_network_is_left_out(prepared, train_config, tmp_path):

@@ -137,6 +137,27 @@ def test_two_processes_answer_the_validation_exactly_as_one_does(tmp_path):
     assert said[1] == said[2]
 
 
+def test_when_one_of_two_processes_is_killed_the_other_does_not_wait_for_it(tmp_path):
+    """A worker dies alone: the first says that it is lost, and all is over within the grace."""
+    training = Training(tmp_path, 2, "gru")
+    process = training.start(seconds_a_step=SECONDS_A_STEP)
+    said = []
+    for line in process.stdout or ():
+        said.append(line.strip())
+        if line.startswith("step 4 "):
+            break
+    workers = psutil.Process(process.pid).children(recursive=True)
+    next(worker for worker in workers if worker.environ().get("RANK") == "1").kill()
+
+    said += process.communicate(timeout=30)[0].splitlines()
+
+    assert process.returncode != 0
+    (lost,) = (line for line in said if line.startswith("rank 0: ProcessLostError: "))
+    assert lost.startswith("rank 0: ProcessLostError: training on 2 processes: found that another ")
+    (went_on, *_) = (line for line in training.finish() if line.startswith("goes on"))
+    assert int(went_on.split()[4]) >= 4
+
+
 def test_processes_that_would_train_different_things_train_nothing(tmp_path):
     """The champion moved while two processes looked it up: neither goes on from its own."""
     training = Training(tmp_path, 2, "gru")
