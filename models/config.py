@@ -4,8 +4,9 @@ A setting that would have no effect cannot be written: an LSTM has no ``num_head
 no ``num_negatives``. Raises ConfigError or UnknownKeyError, with the file and the key.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -153,8 +154,20 @@ class TrainConfig(_TrainingConfig):
         return self
 
 
+AnyTraining = TypeVar("AnyTraining", NextItemConfig, TrainConfig)
+
+
 def load_train_config(path: Path, **overrides: Any) -> TrainConfig:
     """Read a YAML file; ``overrides`` that are not None replace its top-level keys."""
+    return _load(TrainConfig, path, overrides)
+
+
+def load_next_item_config(path: Path, **overrides: Any) -> NextItemConfig:
+    """As `load_train_config`, for the next-item head alone."""
+    return _load(NextItemConfig, path, overrides)
+
+
+def _load(kind: type[AnyTraining], path: Path, overrides: Mapping[str, Any]) -> AnyTraining:
     try:
         values = yaml.safe_load(path.read_text())
     except FileNotFoundError:
@@ -174,16 +187,16 @@ def load_train_config(path: Path, **overrides: Any) -> TrainConfig:
         )
     given = {key: value for key, value in overrides.items() if value is not None}
     try:
-        return TrainConfig.model_validate({**values, **given})
+        return kind.model_validate({**values, **given})
     except ValidationError as error:
-        raise _config_error(path, error) from None
+        raise _config_error(kind, path, error) from None
 
 
-def _config_error(path: Path, error: ValidationError) -> ConfigError:
+def _config_error(kind: type[Config], path: Path, error: ValidationError) -> ConfigError:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return UnknownKeyError(str(path), key=key, known=_known(first["loc"]))
+        return UnknownKeyError(str(path), key=key, known=_known(kind, first["loc"]))
     clash = first.get("ctx", {}).get("error")
     if isinstance(clash, _ClashError):
         where = f"{path}: {key}" if key else str(path)
@@ -209,7 +222,7 @@ _SECTIONS: dict[str, type[Config]] = {
 }
 
 
-def _known(location: tuple[int | str, ...]) -> list[str]:
+def _known(kind: type[Config], location: tuple[int | str, ...]) -> list[str]:
     """The keys of the section that an unknown key was found in."""
     sections = [_SECTIONS[str(part)] for part in location[:-1] if str(part) in _SECTIONS]
-    return list((sections[-1] if sections else TrainConfig).model_fields)
+    return list((sections[-1] if sections else kind).model_fields)

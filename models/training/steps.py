@@ -173,11 +173,12 @@ class Steps(L.LightningModule, Generic[Batch]):
             lr=self.config.learning_rate,
             fused=tables[0].is_cpu,  # Lightning cannot clip a fused one's gradients under bf16
         )
+        steps = max(self.total_steps, 3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=self.config.learning_rate,
-            total_steps=max(self.total_steps, 2),
-            pct_start=0.1,
+            total_steps=steps,
+            pct_start=max(0.1, 2 / steps),  # torch divides by the warm-up's steps less one
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

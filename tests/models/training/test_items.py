@@ -102,6 +102,18 @@ def test_what_follows_what_is_learnt(config):
     assert held_out_metrics(fitted.network, held_out)["ndcg"] == fitted.metrics["val/ndcg"]
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 10])
+def test_a_training_of_any_number_of_steps_has_a_schedule(config, epochs):
+    """Ten steps once divided by zero: a tenth of them is a warm-up of one."""
+    data, vocabulary = of(["abc", "bcd"], config)
+    held_out = HeldOut(data.builder.histories, vocabulary, codes(vocabulary, "da"), config=config)
+    config = config.model_copy(update={"epochs": epochs})
+
+    fitted = fit_items(data, held_out, vocabulary, config=config, on_epoch=lambda *_: None)
+
+    assert 0 <= fitted.epoch < epochs
+
+
 def test_the_weights_of_the_best_epoch_are_kept(config):
     """What cannot be learnt goes up and down; the last epoch is not the one that is kept."""
     rng = np.random.default_rng(0)
