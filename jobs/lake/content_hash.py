@@ -56,6 +56,9 @@ def _row_words(batch: pa.RecordBatch, columns: Sequence[str]) -> Words:
 
 
 def _cell_words(cells: pa.Array, name: str) -> Words:
+    """(N,) words; (1,) where every cell is the same, as a cutoff or a model's name is."""
+    if len(cells) > 1 and _is_constant(cells):
+        cells = cells.slice(0, 1)
     kind = cells.type
     if pa.types.is_dictionary(kind):
         cells, kind = cells.dictionary_decode(), kind.value_type
@@ -80,6 +83,12 @@ def _cell_words(cells: pa.Array, name: str) -> Words:
             do="Hash the table without this column, or unnest it first.",
         )
     return np.where(_is_null(cells), NULL, words) if cells.null_count else words
+
+
+def _is_constant(cells: pa.Array) -> bool:
+    if cells.null_count or cells[0].as_py() != cells[len(cells) - 1].as_py():
+        return False
+    return bool(pc.all(pc.equal(cells, cells[0])).as_py())
 
 
 def _string_words(cells: pa.Array) -> Words:
