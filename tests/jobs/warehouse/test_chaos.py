@@ -315,6 +315,7 @@ def test_readers_see_whole_nights_only_and_none_goes_back(
         history = publish_for(warehouse_uri, seconds, users=users, turns=turns)
     num_looks = check_history(seen, history, users=users)
 
+    print(f"{len(history)} nights, {num_looks} looks of {num_readers} readers")
     assert len(history) > 2
     assert num_looks > num_readers * seconds
     assert any(len({str(look) for look in looks}) > 1 for looks in seen), "never overtaken"
