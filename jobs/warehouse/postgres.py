@@ -184,7 +184,9 @@ class PostgresServer:
         mark = postgres_sql.mark_of(statements)
         setup = sql.quoted(postgres_sql.SETUP)
         execute(connection, f"CREATE TABLE IF NOT EXISTS {setup} (mark VARCHAR NOT NULL)")
-        if rows_of(connection, f"SELECT mark FROM {setup}")["mark"].to_pylist() != [mark]:
+        is_same = rows_of(connection, f"SELECT mark FROM {setup}")["mark"].to_pylist() == [mark]
+        views = rows_of(connection, postgres_sql.VIEWS)["viewname"].to_pylist()
+        if not is_same or not {*sql.view_names()} <= {*views}:
             self._make_role(connection)
             for statement in statements:
                 execute(connection, statement)

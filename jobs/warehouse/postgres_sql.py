@@ -52,6 +52,7 @@ PARTITIONS = (
     "SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid "
     "WHERE inhparent = to_regclass($1) ORDER BY 1"
 )
+VIEWS = "SELECT viewname FROM pg_views WHERE schemaname = current_schema()"
 TRY_LOCK = f"SELECT pg_try_advisory_lock({LOCK}, hashtext(current_schema())) AS is_ours"
 HOLDER = (
     "SELECT pid, application_name FROM pg_stat_activity JOIN pg_locks USING (pid) "

@@ -225,16 +225,27 @@ def test_any_user_id_arrives_as_it_is(warehouse):
 
 
 def test_a_table_whose_columns_were_put_in_another_order_is_filled_by_name(warehouse, analyst):
-    """Spend never lands in the column of churn because someone rebuilt the table."""
+    """The run's id never lands in the column of the model because someone rebuilt the table."""
     publish(warehouse, TUESDAY)
-    analyst("ALTER TABLE models RENAME COLUMN encoder TO other")
-    analyst("ALTER TABLE models ADD COLUMN encoder VARCHAR")
-    analyst("UPDATE models SET encoder = other")
-    analyst("ALTER TABLE models DROP COLUMN other")
-    analyst("ALTER TABLE models ALTER COLUMN encoder SET NOT NULL")
+    analyst("DROP VIEW user_scores_latest")
+    analyst("ALTER TABLE user_scores RENAME COLUMN model_name TO other")
+    analyst("ALTER TABLE user_scores ADD COLUMN model_name VARCHAR")
+    analyst("UPDATE user_scores SET model_name = other")
+    analyst("ALTER TABLE user_scores DROP COLUMN other")
+    analyst("ALTER TABLE user_scores ALTER COLUMN model_name SET NOT NULL")
     publish(warehouse, WEDNESDAY, "run-2")
+    found = warehouse.query("SELECT DISTINCT model_name, run_id FROM user_scores").to_pylist()
 
-    assert warehouse.query("SELECT encoder FROM models")["encoder"].to_pylist() == ["lstm"]
+    assert found == [{"model_name": "nightshift", "run_id": "abc"}]
+
+
+def test_a_view_that_somebody_dropped_is_there_again_after_the_next_night(warehouse, analyst):
+    """Readers are not left without it until the contract changes."""
+    publish(warehouse, TUESDAY)
+    analyst("DROP VIEW user_scores_latest")
+    publish(warehouse, WEDNESDAY, "run-2", 0.2)
+
+    assert shares(warehouse) == [0.2]
 
 
 @pytest.mark.parametrize(
