@@ -7,6 +7,7 @@ publisher does) and has copied into the ledger, its next COMMIT is the night's.
 import re
 import socket
 import threading
+import time
 from types import TracebackType
 
 ENTERS = re.compile(rb'COPY [^(]*"publish_ledger" ')
@@ -18,6 +19,7 @@ class CutLine:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._run_key: bytes | None = None
         self._is_delivered = self._stays_down = False
+        self._late_seconds = 0.0
         self._is_down = threading.Event()
         self.num_cuts = 0
 
@@ -38,11 +40,17 @@ class CutLine:
         return uri.replace(f":{self._server[1]}/", f":{self._listener.getsockname()[1]}/")
 
     def cut_at_commit_of(
-        self, run_key: str, *, is_delivered: bool, stays_down: bool = False
+        self,
+        run_key: str,
+        *,
+        is_delivered: bool,
+        stays_down: bool = False,
+        late_seconds: float = 0.0,
     ) -> None:
-        """With ``is_delivered`` the server commits, and only its answer is lost."""
+        """With ``is_delivered`` the server commits, so late, and only its answer is lost."""
         self._run_key = run_key.encode()
         self._is_delivered, self._stays_down = is_delivered, stays_down
+        self._late_seconds = late_seconds
 
     def _accept(self) -> None:
         while True:
@@ -79,6 +87,7 @@ class CutLine:
             self._is_down.set()
         client.shutdown(socket.SHUT_RDWR)
         if self._is_delivered:
+            time.sleep(self._late_seconds)
             server.sendall(data)
             server.shutdown(socket.SHUT_WR)  # the server carries it out, answers, and is not heard
         else:

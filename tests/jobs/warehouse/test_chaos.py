@@ -156,6 +156,15 @@ def test_a_lost_answer_to_a_commit_is_settled_by_the_ledger(postgres_uri, line, 
     check_rows(direct, {TUESDAY: 0.1, **({WEDNESDAY: 0.2} if is_delivered else {})})
 
 
+def test_a_commit_that_is_still_on_its_way_is_waited_for(postgres_uri, line):
+    """The ledger does not have the run yet when it is asked first: that is no answer."""
+    line.cut_at_commit_of("run-2", is_delivered=True, late_seconds=2)
+    published = publish(open_at(line.through(postgres_uri)), WEDNESDAY, "run-2", 0.2)
+
+    assert published["user_scores"].num_rows == 2
+    check_rows(open_at(postgres_uri), {TUESDAY: 0.1, WEDNESDAY: 0.2})
+
+
 @pytest.mark.parametrize("is_delivered", [True, False], ids=["committed", "never arrived"])
 def test_an_outcome_that_cannot_be_asked_is_an_error_of_its_own(
     postgres_uri, line, monkeypatch, is_delivered
