@@ -101,9 +101,26 @@ class FullSoftmax(Config):
 class SampledSoftmax(Config):
     kind: Literal["sampled"] = "sampled"
     num_negatives: PositiveInt  # items drawn for a batch, shared by all of its events
+    # An item is drawn in proportion to its count to this power: 0 is uniform, 1 as it is seen;
+    # 0.75 is word2vec's, https://arxiv.org/abs/1310.4546
+    sampling_power: Annotated[float, Field(ge=0.0, le=1.0)] = 0.75
 
 
-NextItemLoss = Annotated[FullSoftmax | SampledSoftmax, Field(discriminator="kind")]
+class InBatchSoftmax(Config):
+    """The targets of a batch are one another's negatives: there is no number of them to choose."""
+
+    kind: Literal["in_batch"] = "in_batch"
+
+
+class GBCE(Config):
+    kind: Literal["gbce"] = "gbce"
+    num_negatives: PositiveInt  # items drawn uniformly for a batch, shared by all of its events
+    calibration: Annotated[float, Field(ge=0.0, le=1.0)]  # 0 is plain BCE, 1 a softmax's scores
+
+
+NextItemLoss = Annotated[
+    FullSoftmax | SampledSoftmax | InBatchSoftmax | GBCE, Field(discriminator="kind")
+]
 
 
 class LossWeights(Config):
@@ -219,6 +236,8 @@ _SECTIONS: dict[str, type[Config]] = {
     "transformer": TransformerConfig,
     "full": FullSoftmax,
     "sampled": SampledSoftmax,
+    "in_batch": InBatchSoftmax,
+    "gbce": GBCE,
 }
 
 

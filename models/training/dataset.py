@@ -115,7 +115,7 @@ class TrainingData:
             values[days + getattr(self.horizons, name) > self.limit] = np.nan
         item_queries, items = self._bought(users[owners][ranked], days[ranked])
         next_instants, next_items = self.next_items.within(layout)
-        negatives, log_inclusion = self.next_items.negatives(rng)
+        negatives, log_inclusion = self.next_items.negatives(rng, next_items)
         return TrainingBatch(
             sequences=sequences,
             purchase=torch.from_numpy(purchase.astype(np.float32)),

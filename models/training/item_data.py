@@ -53,7 +53,7 @@ class ItemData:
         ends = self.builder.instants.offsets[users + 1]
         sequences, layout = self.builder.without_queries(ends - 1)
         next_instants, next_items = self.next_items.after(layout)
-        negatives, log_inclusion = self.next_items.negatives(rng)
+        negatives, log_inclusion = self.next_items.negatives(rng, next_items)
         return ItemBatch(
             sequences,
             next_instants=torch.from_numpy(next_instants),

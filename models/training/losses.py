@@ -24,15 +24,46 @@ def sampled_softmax_loss(
     not corrected: https://arxiv.org/abs/2507.09331. A negative that is one of its row's targets is
     left out. ``negative_items`` ascend and differ.
     """
-    K = len(negative_items)
-    found = torch.searchsorted(negative_items, items).clamp(max=K - 1)  # (M,)
-    hits = negative_items[found] == items  # (M,)
+    found, hits = _targets_among(negative_items, items)
     corrected = negative - log_inclusion  # (N, K)
     mask = torch.zeros_like(corrected, dtype=torch.bool)
     mask[rows[hits], found[hits]] = True
     others = corrected.masked_fill(mask, float("-inf")).logsumexp(dim=1)  # (N,)
     chosen = positive - torch.logaddexp(positive, others[rows])  # (M,)
     return _mean_by_row(-chosen, rows, negative.size(0))
+
+
+def gbce_loss(
+    positive: Tensor,
+    rows: Tensor,
+    items: Tensor,
+    negative: Tensor,
+    negative_items: Tensor,
+    *,
+    num_items: int,
+    calibration: float,
+) -> Tensor:
+    """(M,), (M,), (M,), (N, K), (K,) -> (): generalised binary cross entropy of gSASRec.
+
+    -beta log sigmoid(positive) - sum of log(1 - sigmoid(negative)), over 1 + the negatives, where
+    beta = a (t (1 - 1 / a) + 1 / a) and a = K / (V - 1) makes up for drawing few negatives of many
+    items; ``calibration`` is t: equations 10 and 11 of https://arxiv.org/abs/2308.07192. A negative
+    that is one of its row's targets is left out. ``negative_items`` ascend and differ.
+    """
+    found, hits = _targets_among(negative_items, items)
+    kept = torch.ones_like(negative).index_put((rows[hits], found[hits]), negative.new_zeros(()))
+    rate = len(negative_items) / max(num_items - 1, 1)
+    beta = rate * (calibration * (1.0 - 1.0 / rate) + 1.0 / rate)
+    refused = (F.softplus(negative) * kept).sum(dim=1)  # (N,)
+    sizes = 1.0 + kept.sum(dim=1)  # (N,)
+    losses = (refused[rows] - beta * F.logsigmoid(positive)) / sizes[rows]  # (M,)
+    return _mean_by_row(losses, rows, negative.size(0))
+
+
+def _targets_among(negative_items: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    """(K,), (M,) -> (M,) where a target would be among the negatives, (M,) whether it is."""
+    found = torch.searchsorted(negative_items, items).clamp(max=len(negative_items) - 1)
+    return found, negative_items[found] == items
 
 
 def binary_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -6,18 +6,16 @@ I instants of a batch, E events, S pairs of an instant and an item of the next o
 import numpy as np
 from numpy.typing import NDArray
 
-from models.config import NextItemLoss, SampledSoftmax
+from models.config import GBCE, FullSoftmax, InBatchSoftmax, NextItemLoss, SampledSoftmax
 from models.sequences.batch import BatchBuilder, Layout, ranges
 from models.sequences.history import Ints
-
-SAMPLING_POWER = 0.75  # of an item's count: word2vec's, https://arxiv.org/abs/1310.4546
 
 
 class NextItems:
     def __init__(self, builder: BatchBuilder, *, num_items: int, loss: NextItemLoss) -> None:
         self.builder, self.loss = builder, loss
         self.counts = np.bincount(builder.events.items, minlength=num_items + 1)
-        weights = self.counts.astype(np.float64) ** SAMPLING_POWER
+        weights = self.counts.astype(np.float64) ** _power(loss)
         weights[0] = 0.0
         self.sampling = np.cumsum(weights / max(weights.sum(), 1.0))
 
@@ -39,13 +37,41 @@ class NextItems:
         items = self.builder.events.items[events]
         return places[items > 0], items[items > 0]
 
-    def negatives(self, rng: np.random.Generator) -> tuple[Ints, NDArray[np.float32]]:
-        """(K,) items that ascend and differ, (K,) log of the probability that each is in it."""
-        loss = self.loss
-        if not isinstance(loss, SampledSoftmax) or not self.counts[1:].any():
+    def negatives(
+        self, rng: np.random.Generator, targets: Ints
+    ) -> tuple[Ints, NDArray[np.float32]]:
+        """(S,) -> (K,) items that ascend and differ, (K,) log of the chance that each is among them
+
+        A full softmax has none: one item that nothing reads stands for them.
+        """
+        count = self._num_drawn(targets)
+        if not count or not self.counts[1:].any():
             return np.ones(1, dtype=np.int64), np.zeros(1, dtype=np.float32)
-        drawn = np.searchsorted(self.sampling, rng.random(loss.num_negatives), side="right")
-        items = np.unique(np.clip(drawn, 1, len(self.sampling) - 1))
+        if isinstance(self.loss, InBatchSoftmax):
+            items = np.unique(targets)
+        else:
+            drawn = np.searchsorted(self.sampling, rng.random(count), side="right")
+            items = np.unique(np.clip(drawn, 1, len(self.sampling) - 1))
         chance = np.diff(self.sampling, prepend=0.0)[items]
-        inclusion = -np.expm1(loss.num_negatives * np.log1p(-chance))
+        inclusion = -np.expm1(count * np.log1p(-np.minimum(chance, 1.0 - 1e-12)))
         return items.astype(np.int64), np.log(inclusion).astype(np.float32)
+
+    def _num_drawn(self, targets: Ints) -> int:
+        match self.loss:
+            case FullSoftmax():
+                return 0
+            case InBatchSoftmax():
+                return len(targets)
+            case SampledSoftmax() | GBCE():
+                return self.loss.num_negatives
+
+
+def _power(loss: NextItemLoss) -> float:
+    """An item is drawn in proportion to its count to this power; a batch's own, as it is seen."""
+    match loss:
+        case SampledSoftmax():
+            return loss.sampling_power
+        case GBCE():
+            return 0.0
+        case InBatchSoftmax() | FullSoftmax():
+            return 1.0

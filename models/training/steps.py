@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.config import FullSoftmax, NextItemConfig, TrainConfig
+from models.config import GBCE, FullSoftmax, NextItemConfig, TrainConfig
 from models.networks.network import Network
 from models.sequences.batch import SequenceBatch
 from models.training.block_softmax import softmax_loss
 from models.training.checkpoints import Place
 from models.training.dataset import Drawable, TrainingBatches, batches_per_epoch
-from models.training.losses import sampled_softmax_loss
+from models.training.losses import gbce_loss, sampled_softmax_loss
 
 GRADIENT_NORM = "gradient_norm"  # stands beside the losses of a step
 TOKENS, SLOTS = "tokens", "slots"  # stand beside the sums of an epoch's losses
@@ -148,17 +148,21 @@ class Steps(L.LightningModule, Generic[Batch]):
         head, vectors = self.network.item_head, self.network.item_vectors()
         projected = head.project(instants)  # (I, D)
         targets, negatives = batch.next_items, batch.negatives
-        if isinstance(self.config.next_item_loss, FullSoftmax):
+        loss = self.config.next_item_loss
+        if isinstance(loss, FullSoftmax):
             return softmax_loss(projected, vectors, head.biases(), batch.next_instants, targets)
         positive = (projected[batch.next_instants] * vectors[targets]).sum(dim=1)  # (S,)
-        return sampled_softmax_loss(
-            positive=(positive + head.biases()[targets]).float(),
-            rows=batch.next_instants,
-            items=targets,
-            negative=(projected @ vectors[negatives].T + head.bias[negatives]).float(),  # (I, K)
-            negative_items=negatives,
-            log_inclusion=batch.log_inclusion,
-        )
+        scored: dict[str, Tensor] = {
+            "positive": (positive + head.biases()[targets]).float(),
+            "rows": batch.next_instants,
+            "items": targets,
+            "negative": (projected @ vectors[negatives].T + head.bias[negatives]).float(),  # (I, K)
+            "negative_items": negatives,
+        }
+        if isinstance(loss, GBCE):
+            num_items = vectors.size(0) - 1
+            return gbce_loss(**scored, num_items=num_items, calibration=loss.calibration)
+        return sampled_softmax_loss(**scored, log_inclusion=batch.log_inclusion)
 
     def configure_optimizers(self) -> Any:
         """AdamW, https://arxiv.org/abs/1711.05101, one warm-up and one descent to zero."""

@@ -1,13 +1,21 @@
 """A training on item sequences alone: what it asks, what it never makes, how it is judged."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.item_sequences import histories_of
-from models.config import FullSoftmax, NextItemConfig
+from models.config import (
+    GBCE,
+    FullSoftmax,
+    InBatchSoftmax,
+    NextItemConfig,
+    NextItemLoss,
+    SampledSoftmax,
+)
 from models.networks.network import Network
 from models.sequences.vocabulary import Vocabulary
 from models.training.dataset import TrainingBatches
@@ -100,6 +108,36 @@ def test_what_follows_what_is_learnt(config):
 
     assert fitted.metrics["val/ndcg"] == max(said) > 0.95
     assert held_out_metrics(fitted.network, held_out)["ndcg"] == fitted.metrics["val/ndcg"]
+
+
+LOSSES = (FullSoftmax, SampledSoftmax, InBatchSoftmax, GBCE)
+
+
+def test_the_list_of_losses_is_whole():
+    """A loss that is not in this list would be offered and not checked."""
+    assert set(get_args(get_args(NextItemLoss)[0])) == set(LOSSES)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        SampledSoftmax(num_negatives=6),
+        InBatchSoftmax(),
+        GBCE(num_negatives=6, calibration=0.75),
+    ],
+    ids=lambda loss: loss.kind,
+)
+def test_every_loss_teaches_what_follows_what(config, loss):
+    """From a sample of the catalogue as from the whole of it."""
+    config = config.model_copy(update={"next_item_loss": loss, "epochs": 60})
+    starts = range(len(CYCLE))
+    data, vocabulary = of([(CYCLE * 2)[start : start + 6] for start in starts], config)
+    truth = codes(vocabulary, "".join((CYCLE * 2)[start + 6] for start in starts))
+    held_out = HeldOut(data.builder.histories, vocabulary, truth, config=config)
+
+    fitted = fit_items(data, held_out, vocabulary, config=config, on_epoch=lambda *_: None)
+
+    assert fitted.metrics["val/ndcg"] > 0.95
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 10])

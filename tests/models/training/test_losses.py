@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from models.training.losses import binary_loss, sampled_softmax_loss, tweedie_loss
+from models.training.losses import binary_loss, gbce_loss, sampled_softmax_loss, tweedie_loss
 
 pytestmark = pytest.mark.torch
 
@@ -52,6 +52,45 @@ def test_a_rarely_drawn_negative_stands_for_many():
     )
 
     assert loss.item() == pytest.approx(math.log(1 + 4))
+
+
+@pytest.mark.parametrize("calibration", [0.0, 0.75, 1.0])
+def test_gbce_is_the_papers_formula(calibration):
+    """Target by target, from equations 10 and 11 of gSASRec; a row's own target is no negative."""
+    negatives, num_items = [1, 3, 5], 40
+    generator = torch.Generator().manual_seed(1)
+    negative = torch.randn(3, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    positive = torch.randn(3, generator=generator, dtype=torch.float64, requires_grad=True)
+    rate = 3 / 39
+    beta = rate * (calibration * (1 - 1 / rate) + 1 / rate)
+    losses = []
+    for place, row in enumerate(ROWS.tolist()):
+        others = [
+            negative[row, column]
+            for column, name in enumerate(negatives)
+            if name not in ITEMS[row == ROWS].tolist()
+        ]
+        refused = sum(-(1 - other.sigmoid()).log() for other in others)
+        losses.append((refused - (positive[place].sigmoid() ** beta).log()) / (1 + len(others)))
+    expected = ((losses[0] + losses[1]) / 2 + losses[2]) / 2
+
+    loss = gbce_loss(
+        positive,
+        ROWS,
+        ITEMS,
+        negative,
+        torch.tensor(negatives),
+        num_items=num_items,
+        calibration=calibration,
+    )
+
+    torch.testing.assert_close(loss, expected)
+    for found, truth in zip(
+        torch.autograd.grad(loss, (positive, negative)),
+        torch.autograd.grad(expected, (positive, negative)),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, truth)
 
 
 def test_unknown_labels_count_in_no_mean():
