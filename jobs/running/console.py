@@ -61,7 +61,8 @@ def _run_with_progress(
     devices: int,
     title: str | None,
 ) -> Result:
-    """A spinner; a bar with speed and time left as soon as the program says how far it is."""
+    """A spinner with the latest line; once the program says how far it is, a bar with its speed
+    and the time left, and what it says of itself stands above."""
     bar = BarColumn(bar_width=24)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), bar
     with Progress(*columns, TextColumn("[dim]{task.fields[said]}"), console=err) as progress:
@@ -69,8 +70,11 @@ def _run_with_progress(
 
         def listen(line: str) -> None:
             found = progress_in(line)
-            if found is None:
+            if found is None and progress.tasks[0].total is None:
                 progress.update(task, said=_clip(line))
+            if found is None and title is None and line.startswith(f"{program.name}:"):
+                progress.console.print(line, style="dim", markup=False, highlight=False)
+            if found is None:
                 return
             said = f"{found.speed}, {time_left(found.seconds_left)} left"
             progress.update(task, completed=found.done, total=found.total, said=said)

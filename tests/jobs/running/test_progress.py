@@ -65,7 +65,7 @@ def test_progress_is_heard_and_kept_out_of_the_log(talking, settings):
     assert result.log.read_text() == "train: epoch 1/2 1\n"
 
 
-def test_a_terminal_shows_speed_and_time_left(talking, settings, monkeypatch):
+def test_a_terminal_shows_speed_and_time_left(talking, settings, monkeypatch, capsys):
     """The bar moves with the steps, and says how long they will go on."""
     drawn: list[dict] = []
 
@@ -79,6 +79,8 @@ def test_a_terminal_shows_speed_and_time_left(talking, settings, monkeypatch):
 
     console.run_shown(TRAIN, [], settings, as_json=False)
 
+    assert "train: epoch 1/2 1" in capsys.readouterr().err  # above the bar, which keeps its own
+    assert drawn[-1]["said"].endswith("left")
     assert {"completed": 12, "total": 24, "said": "15,200 events/s, 40 s left"} in drawn
 
 
