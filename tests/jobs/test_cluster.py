@@ -20,7 +20,7 @@ from jobs.lake.lake import open_lake
 from jobs.running.settings import PROJECT, Settings
 from jobs.running.steps import environment
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 CUTOFF = date(2017, 7, 4)
 SPARK_CLASS = Path(pyspark.__file__).parent / "bin" / "spark-class"
@@ -99,7 +99,7 @@ def answers(host: str, port: int) -> bool:
         return client.connect_ex((host, port)) == 0
 
 
-def wait_for(is_so: Callable[[], bool], *, seconds: float = 90) -> None:
+def wait_for(is_so: Callable[[], bool], *, seconds: float = 400) -> None:
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, "it did not come to pass"
@@ -160,7 +160,7 @@ def test_a_worker_killed_at_work_does_not_change_the_result(
     ):
         wait_for(lambda: bool(tasks_of(marks, left)) or run.poll() is not None)
         kill(left)
-        answer, _ = run.communicate(timeout=180)
+        answer, _ = run.communicate(timeout=400)
     of_cluster = json.loads(answer.splitlines()[-1])
 
     assert run.returncode == 0, log.read_text()
