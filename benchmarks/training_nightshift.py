@@ -27,7 +27,7 @@ def main(file: Path, kind: str, threads: int) -> None:
     torch.set_num_threads(threads)
     config = NextItemConfig(
         encoder=TransformerConfig(
-            max_length=length_of(file), dim=64, num_layers=2, num_heads=2, dropout=0.2
+            max_length=length_of(file), dim=64, num_layers=2, num_heads=2, expansion=1, dropout=0.2
         ),
         next_item_loss=FullSoftmax() if kind == "full" else SampledSoftmax(num_negatives=NEGATIVES),
         min_item_count=1,

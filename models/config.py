@@ -76,6 +76,7 @@ class CNNConfig(_EncoderConfig):
 class TransformerConfig(_EncoderConfig):
     kind: Literal["transformer"] = "transformer"
     num_heads: PositiveInt
+    expansion: PositiveInt = 4  # width of the feed-forward layers, in dims; SASRec's own are 1
 
     @model_validator(mode="after")
     def _heads_share_dim_evenly(self) -> "TransformerConfig":

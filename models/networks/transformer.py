@@ -49,9 +49,9 @@ class Block(nn.Module):
         self.project_out = nn.Linear(config.dim, config.dim)
         self.norm_feedforward = nn.LayerNorm(config.dim)
         self.feedforward = nn.Sequential(
-            nn.Linear(config.dim, 4 * config.dim),
+            nn.Linear(config.dim, config.expansion * config.dim),
             nn.GELU(),
-            nn.Linear(4 * config.dim, config.dim),
+            nn.Linear(config.expansion * config.dim, config.dim),
             nn.Dropout(config.dropout),
         )
 

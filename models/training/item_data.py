@@ -47,7 +47,10 @@ class ItemData:
         self.next_items = NextItems(
             self.builder, num_items=vocabulary.num_items, loss=config.next_item_loss
         )
-        self.users = np.flatnonzero(np.diff(self.builder.instants.offsets) >= 2)
+        lengths = np.diff(self.builder.instants.offsets)
+        self.users = np.flatnonzero(lengths >= 2)
+        asked = np.minimum(lengths[self.users] - 1, config.encoder.max_length).sum()
+        self.asked_per_user = float(asked) / max(len(self.users), 1)  # instants with a next one
 
     def batch_of(self, users: Ints, rng: np.random.Generator) -> ItemBatch:
         ends = self.builder.instants.offsets[users + 1]

@@ -14,6 +14,8 @@ TOP_K = 10
 
 
 class NextItemTraining(Steps[ItemBatch]):
+    training_data: ItemData
+
     def __init__(
         self, config: NextItemConfig, network: Network, training: ItemData, validation: HeldOut
     ) -> None:
@@ -27,7 +29,10 @@ class NextItemTraining(Steps[ItemBatch]):
     def losses(self, batch: ItemBatch) -> dict[str, Tensor]:
         states = self.network(batch.sequences).flatten(0, 1)  # (B * T, D)
         instants = states[batch.sequences.instant_slots]  # (I, D)
-        return {"next_item": self.next_item_loss(instants, batch)}
+        # Batches are of like lengths, so a mean would count the events of short users most.
+        mean_size = self.training_data.asked_per_user * self.config.batch_size
+        share = len(batch.sequences.instant_slots) / mean_size
+        return {"next_item": self.next_item_loss(instants, batch) * share}
 
     def val_dataloader(self) -> Iterable[Held]:
         return torch.utils.data.DataLoader(self.validation, batch_size=None)

@@ -26,9 +26,8 @@ def sampled_softmax_loss(
     """
     found, hits = _targets_among(negative_items, items)
     corrected = negative - log_inclusion  # (N, K)
-    mask = torch.zeros_like(corrected, dtype=torch.bool)
-    mask[rows[hits], found[hits]] = True
-    others = corrected.masked_fill(mask, float("-inf")).logsumexp(dim=1)  # (N,)
+    corrected[rows[hits], found[hits]] = float("-inf")
+    others = corrected.logsumexp(dim=1)  # (N,)
     chosen = positive - torch.logaddexp(positive, others[rows])  # (M,)
     return _mean_by_row(-chosen, rows, negative.size(0))
 

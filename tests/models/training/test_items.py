@@ -21,7 +21,7 @@ from models.sequences.vocabulary import Vocabulary
 from models.training.dataset import TrainingBatches
 from models.training.fit_items import fit_items, held_out_metrics
 from models.training.item_data import HeldOut, ItemData
-from models.training.item_module import ranking_metrics, ranks_of
+from models.training.item_module import NextItemTraining, ranking_metrics, ranks_of
 
 pytestmark = pytest.mark.torch
 
@@ -88,6 +88,28 @@ def test_batches_hold_at_least_85_percent_real_tokens(config):
 
     real = sum(len(batch.instant_slots) for batch in made)
     assert real / sum(batch.is_query.numel() for batch in made) >= 0.85
+
+
+def test_every_event_counts_alike_in_whichever_batch_it_is(config):
+    """An epoch's mean loss is the mean over its events, though its batches are of like lengths."""
+    data, vocabulary = of(["abcde", "bcdea", "abcd", "bcda", "ab", "ba", "cd", "dc"], config)
+    nobody = HeldOut(data.builder.histories, vocabulary, np.zeros(8, np.int64), config=config)
+    torch.manual_seed(0)
+    network = Network(config.encoder, vocabulary).eval()
+    module = NextItemTraining(config, network, data, nobody)
+
+    def loss(*users: int) -> float:
+        batch = data.batch_of(np.asarray(users), np.random.default_rng(0))
+        return module.losses(batch)["next_item"].item()
+
+    of_long, of_short = [loss(0, 1, 2, 3), loss(4, 5, 6, 7)]
+    with torch.no_grad():
+        batch = data.batch_of(data.users, np.random.default_rng(0))
+        states = network(batch.sequences).flatten(0, 1)[batch.sequences.instant_slots]
+        of_each = torch.nn.functional.cross_entropy(network.next_items(states), batch.next_items)
+
+    assert len(batch.next_items) == 18  # 14 of them of the long
+    assert (of_long + of_short) / 2 == pytest.approx(of_each.item(), rel=1e-5)
 
 
 def test_what_follows_what_is_learnt(config):
