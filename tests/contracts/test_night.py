@@ -1,6 +1,7 @@
 """The order of a night, and the arguments of its programs."""
 
 import itertools
+from pathlib import Path
 
 from contracts.errors import ConfigError, DataError, GateError
 from contracts.night import (
@@ -41,6 +42,13 @@ def test_commands_and_files_are_unique():
     """No two programs answer to one name."""
     assert len({program.command for program in PROGRAMS}) == len(PROGRAMS)
     assert len({program.file for program in PROGRAMS}) == len(PROGRAMS)
+
+
+def test_every_program_is_a_file():
+    """A program that was moved would be missed only by whoever starts it next."""
+    project = Path(__file__).resolve().parents[2]
+
+    assert [program.file for program in PROGRAMS if not (project / program.file).is_file()] == []
 
 
 def test_refusals_are_the_exit_codes_of_the_errors_that_a_retry_cannot_mend():

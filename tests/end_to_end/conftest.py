@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from contracts.night import Program
-from jobs.demo.write_raw import package_tables, write_raw
 from jobs.running.settings import PROJECT, Settings, load_settings
 from jobs.running.steps import Result, run_program
+from jobs.write_raw import package_tables, write_raw
 
 HOUSEHOLDS = 120
 FIRST = date(2017, 6, 12)  # early enough that training, validation and test labels have closed

@@ -27,7 +27,7 @@ def mutated_lines(seed: str, num_lines: int, *, day: date, form: str) -> Iterato
         values = _values(rng, f"{seed}-{number}", day)
         plain = _written(values, form)
         if rng.random() < 0.4:
-            yield Line(plain, f"{values['basket']}-{values['item']}")
+            yield Line(plain, f"{escaped(values['basket'])}-{escaped(values['item'])}")
         elif number % 100_000 == 50_000 or number == 500:
             yield Line(rng.choice(_HUGE)(plain), None)
         else:
@@ -35,6 +35,11 @@ def mutated_lines(seed: str, num_lines: int, *, day: date, form: str) -> Iterato
             yield Line(mutate(rng, values, plain, form).replace(b"\n", b" "), None)
         if len(earlier) < 1000:
             earlier.append(plain)
+
+
+def escaped(part: object) -> str:
+    """A part of an id of several columns, as `events` says it."""
+    return str(part).replace("\\", "\\\\").replace("-", "\\-")
 
 
 def _values(rng: random.Random, name: str, day: date) -> dict[str, object]:

@@ -5,7 +5,7 @@ import os
 import duckdb
 import pytest
 
-from jobs.demo.write_raw import ZONE, package_tables
+from jobs.write_raw import ZONE, package_tables
 
 _COMPLETE_JOURNEY = f"""
     WITH lines AS (

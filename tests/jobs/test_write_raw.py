@@ -7,7 +7,7 @@ from datetime import datetime
 import duckdb
 import pytest
 
-from jobs.demo.write_raw import main, package_tables, write_raw
+from jobs.write_raw import main, package_tables, write_raw
 
 LINES = [  # household, basket, product, quantity, UTC
     (1, 10, 100, 1, "2017-07-04 03:59:59"),  # still the 3rd in New York

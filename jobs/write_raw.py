@@ -6,7 +6,7 @@ writes  raw/ingest_date=YYYY-MM-DD/part-0.jsonl.gz, the day being New York's
 The data keeps its own dirt: quantities of 0 and less, lines without a product, a day without sales
 (an empty file). A day that is there already is left alone, and the same bytes come out every time.
 
-    python -m jobs.demo.write_raw --folder data/raw
+    python -m jobs.write_raw --folder data/raw
 """
 
 import argparse
