@@ -1,6 +1,6 @@
 """The thin shell around the network: losses and validation. Scoring needs nothing of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -89,15 +89,15 @@ class Nightshift(Steps[TrainingBatch]):
         )
 
 
-class _Listed(torch.utils.data.Dataset[Asked]):
+class _Listed(torch.utils.data.IterableDataset[Asked]):
+    """It says no length, for Lightning refuses a rank that says 0: there may be no batch for it."""
+
     def __init__(self, batches: list[Asked]) -> None:
+        super().__init__()
         self.batches = batches
 
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, place: int) -> Asked:
-        return self.batches[place]
+    def __iter__(self) -> Iterator[Asked]:
+        return iter(self.batches)
 
 
 def _numpy(values: Tensor) -> np.ndarray[Any, Any]:

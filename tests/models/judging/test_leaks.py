@@ -18,6 +18,7 @@ from models.sequences.history import Histories
 from models.sequences.instants import DAY
 from models.sequences.matured import Matured, plans
 from models.training.fit import fit, prepare_data
+from models.training.stop import Stop
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -66,8 +67,11 @@ def trained(log: pa.Table, config, horizons, zone, folder) -> Predictor:
         prepared,
         config=config,
         folder=folder / "run",
+        checkpoint_seconds=3600,
         on_epoch=lambda *_: None,
         on_step=lambda *_: None,
+        say=lambda _: None,
+        stop=Stop(),
     )
     manifest = Manifest(
         config=config,

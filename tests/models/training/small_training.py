@@ -161,6 +161,7 @@ def main() -> int:
     parser.add_argument("--seconds-a-step", type=float, default=0.0)
     parser.add_argument("--apart", action="store_true", help="a run of its own for each rank")
     parser.add_argument("--warm", action="store_true")
+    parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--break", dest="kind", choices=["nan", "memory"])
     parser.add_argument("--at", type=int)
     parser.add_argument("--rank", type=int)
@@ -170,7 +171,8 @@ def main() -> int:
     if options.kind:
         break_at(options.kind, step=options.at, rank=options.rank)
     torch.set_num_threads(1)
-    config, pace = config_of(options.encoder), options.seconds_a_step
+    config = config_of(options.encoder, batch_size=options.batch_size)
+    pace = options.seconds_a_step
     with listening() as stop:
         try:
             fitted = train(

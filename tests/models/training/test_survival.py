@@ -128,12 +128,13 @@ def test_two_kills_later_the_weights_are_those_of_an_undisturbed_run(undisturbed
     assert training.result == undisturbed.result
 
 
-def test_two_processes_answer_the_validation_exactly_as_one_does(tmp_path):
-    """The same weights, 23 users in three batches that two ranks cannot share evenly."""
+@pytest.mark.parametrize("batch_size", [2, 6], ids=["three batches", "one batch"])
+def test_two_processes_answer_the_validation_exactly_as_one_does(batch_size, tmp_path):
+    """The same weights, 23 users in batches that two ranks cannot share evenly, or share at all."""
     said = {}
     for processes in (1, 2):
         training = Training(tmp_path / str(processes), processes, "lstm")
-        lines = training.finish("--warm")
+        lines = training.finish("--warm", "--batch-size", str(batch_size))
         (first,) = (line for line in lines if line.startswith("epoch -1 "))
         said[processes] = json.loads(first.removeprefix("epoch -1 "))
 
