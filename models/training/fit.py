@@ -186,11 +186,13 @@ def _trainer(module: Nightshift, keeper: Keeper, *, validates_first: bool) -> L.
         0,
         module.batches_per_epoch,
     )
+    # No buffer changes in a training, and a rank that has no batch to validate would not send any.
+    across = DDPStrategy(process_group_backend=backend, broadcast_buffers=False)
     trainer = L.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
         devices=local,
         num_nodes=world // local,
-        strategy=DDPStrategy(process_group_backend=backend) if world > 1 else "auto",
+        strategy=across if world > 1 else "auto",
         precision="bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true",
         max_epochs=0 if is_late and keeper.restored else epochs_left,
         gradient_clip_val=1.0,
