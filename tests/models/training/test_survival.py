@@ -63,13 +63,12 @@ class Training:
     def fail(self, *options: str) -> tuple[list[str], int]:
         """Start it so that it breaks by itself; what it said, and its exit code."""
         process = self.start(*options)
-        said = process.communicate(timeout=60)[0].splitlines()
-        return said, process.returncode
+        return said_by(process, timeout=60), process.returncode
 
     def finish(self, *options: str) -> list[str]:
         """Start it and let it end by itself; what it said."""
         process = self.start(*options)
-        said = process.communicate(timeout=240)[0].splitlines()
+        said = said_by(process, timeout=240)
         assert process.returncode == 0, said[-20:]
         return said
 
@@ -84,13 +83,27 @@ class Training:
         time.sleep(delay)
         begun = time.monotonic()
         if number is signal.SIGKILL:  # as when a machine goes down: all at once
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
+            kill_workers(process)
         process.send_signal(number)
-        said += process.communicate(timeout=60)[0].splitlines()
+        said += said_by(process, timeout=60)
         assert process.returncode != 0 or self.is_done, said
         assert time.monotonic() - begun < 30, "torchrun kills after 30 seconds of grace"
         return said
+
+
+def said_by(process: subprocess.Popen[str], *, timeout: float) -> list[str]:
+    """What it says until it ends; one that hangs is killed, with all that it has started."""
+    try:
+        return process.communicate(timeout=timeout)[0].splitlines()
+    except subprocess.TimeoutExpired:
+        kill_workers(process)
+        process.kill()
+        raise
+
+
+def kill_workers(process: subprocess.Popen[str]) -> None:
+    for child in psutil.Process(process.pid).children(recursive=True):
+        child.kill()
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two processes"])
