@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.networks.linear import Linear
+
 HIDDEN = 64
 MAX_LOG_MEAN = 12.0  # exp of it is the largest spend said, in units of the mean spend
 UNKNOWN = -1e4  # log weight of the unknown item: none, and still a number
@@ -58,7 +60,7 @@ class ItemHead(nn.Module):
 
     def __init__(self, dim: int, num_items: int) -> None:
         super().__init__()
-        self.project = nn.Linear(dim, dim)
+        self.project = Linear(dim, dim)
         self.bias = nn.Parameter(torch.zeros(num_items + 1))
         unknown = torch.zeros(num_items + 1)
         unknown[0] = UNKNOWN

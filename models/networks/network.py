@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.config import EncoderConfig
+from models.networks.dropout import Dropout
 from models.networks.encoders import build_encoder
 from models.networks.heads import MAX_LOG_MEAN, CopyHead, ItemHead, ScalarHead
 from models.sequences import copying
@@ -54,7 +55,7 @@ class Network(nn.Module):
         )
         self.weekdays = nn.Embedding(7, dim)
         self.norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.encoder = build_encoder(config)
         self.purchase = ScalarHead(dim, NUM_FEATURES, dropout=dropout)
         self.churn = ScalarHead(dim, NUM_FEATURES, dropout=dropout)

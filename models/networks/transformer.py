@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.config import TransformerConfig
+from models.networks.dropout import Dropout
+from models.networks.linear import Linear
 
 
 class TransformerEncoder(nn.Module):
@@ -43,16 +45,17 @@ class TransformerEncoder(nn.Module):
 class Block(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.num_heads, self.dropout = config.num_heads, config.dropout
+        self.num_heads = config.num_heads
         self.norm_attention = nn.LayerNorm(config.dim)
-        self.project_in = nn.Linear(config.dim, 3 * config.dim)
-        self.project_out = nn.Linear(config.dim, config.dim)
+        self.project_in = Linear(config.dim, 3 * config.dim)
+        self.project_out = Linear(config.dim, config.dim)
+        self.dropout = Dropout(config.dropout)
         self.norm_feedforward = nn.LayerNorm(config.dim)
         self.feedforward = nn.Sequential(
-            nn.Linear(config.dim, config.expansion * config.dim),
+            Linear(config.dim, config.expansion * config.dim),
             nn.GELU(),
-            nn.Linear(config.expansion * config.dim, config.dim),
-            nn.Dropout(config.dropout),
+            Linear(config.expansion * config.dim, config.dim),
+            Dropout(config.dropout),
         )
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
@@ -62,7 +65,7 @@ class Block(nn.Module):
         query, key, value = projected.permute(2, 0, 3, 1, 4)  # (B, H, T, D / H) each
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         attended = self.project_out(attended.transpose(1, 2).reshape(B, T, D))  # (B, T, D)
-        x = x + F.dropout(attended, self.dropout, self.training)
+        x = x + self.dropout(attended)
         fed: Tensor = self.feedforward(self.norm_feedforward(x))
         return x + fed
 

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CPU_BLOCK = 1 << 20  # logits of a block: 4 MiB, so that it and the items' vectors stay in cache
+from models.networks.linear import product
+
+CPU_BLOCK = 1 << 19  # logits of a block: 2 MiB, so that it and the items' vectors stay in cache
 GPU_BLOCK = 1 << 26  # 256 MiB, so that its kernels are few and fill the card
 FEWEST_ROWS = 16  # a matrix product of fewer rows does little with each byte that it reads
 NOTHING = -1e4  # log weight of no own items: its share is 0, and it is still a number
@@ -110,37 +112,34 @@ class _MeanLogSum(torch.autograd.Function):
         """
         R, V = states.size(0), vectors.size(0)
         of_states, of_own = torch.empty_like(states), torch.empty_like(own)
-        of_vectors, of_biases = torch.zeros_like(vectors), torch.zeros_like(biases)
+        of_items = vectors.new_zeros(vectors.size(1) + 1, V)  # (D + 1, V) vectors, then biases
         total = own.new_zeros(())
-        size = max(FEWEST_ROWS, (CPU_BLOCK if states.device.type == "cpu" else GPU_BLOCK) // V)
-        block = states.new_empty(min(size, R), V)
+        size = max(FEWEST_ROWS, (CPU_BLOCK if states.is_cpu else GPU_BLOCK) // V)
         for start in range(0, R, size):
             rows = slice(start, start + size)
             some, repeated = states[rows], own[rows]
-            shares, log_sums = _shares(some, vectors, biases, anchors[rows], block[: len(some)])
+            shares, log_sums = _shares(some, vectors, biases, anchors[rows])  # (n, V), (n,)
             log_weights = torch.logaddexp(log_sums, repeated)
             total += log_weights.sum()
             of_own[rows] = torch.exp(repeated - log_weights) / R
-            weights = torch.exp(log_sums - log_weights) / R  # of the catalogue in the row's sum
-            torch.mm(shares, vectors, out=of_states[rows])
-            of_states[rows] *= weights[:, None]
-            of_vectors.addmm_(shares.T, some * weights[:, None])
-            of_biases.addmv_(shares.T, weights)
-        ctx.save_for_backward(of_states, of_vectors, of_biases, of_own)
+            weights = torch.exp(log_sums - log_weights)[:, None] / R  # of the catalogue in the sum
+            of_states[rows] = product(shares, vectors.T) * weights
+            weighed = torch.cat([some * weights, weights], dim=1)  # (n, D + 1)
+            of_items += product(weighed.T.contiguous(), shares.T)
+        ctx.save_for_backward(of_states, of_items[:-1].T, of_items[-1], of_own)
         return total / max(R, 1)
 
 
 def _shares(
-    states: Tensor, vectors: Tensor, biases: Tensor, anchors: Tensor, block: Tensor
+    states: Tensor, vectors: Tensor, biases: Tensor, anchors: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """(n, D), (V, D), (V,), (n,), (n, V) to write into -> (n, V) softmax, (n,) log of its sum"""
-    torch.addmm(biases, states, vectors.T, out=block)
+    """(n, D), (V, D), (V,), (n,) -> (n, V) softmax, (n,) log of its sum"""
+    block = product(states, vectors, biases)
     anchored = block.gather(1, anchors[:, None]).squeeze(1)
     shares = torch.softmax(block, dim=1, out=block) if block.is_cpu else block.softmax(dim=1)
     share = shares.gather(1, anchors[:, None]).squeeze(1)
     log_sums = anchored - share.clamp(min=_FAINT).log()
     faint = torch.nonzero(share < _FAINT).squeeze(1)
     if len(faint):
-        logits = torch.addmm(biases, states[faint], vectors.T)
-        log_sums[faint] = logits.logsumexp(dim=1)
+        log_sums[faint] = product(states[faint], vectors, biases).logsumexp(dim=1)
     return shares, log_sums
