@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.networks.linear import Linear
+from models.networks.linear import Linear, linear
 
 HIDDEN = 64
 MAX_LOG_MEAN = 12.0  # exp of it is the largest spend said, in units of the mean spend
@@ -72,4 +72,4 @@ class ItemHead(nn.Module):
 
     def forward(self, states: Tensor, item_vectors: Tensor) -> Tensor:
         """(N, D), (V, D) -> (N, V)"""
-        return torch.addmm(self.biases(), self.project(states), item_vectors.T)
+        return linear(self.project(states), item_vectors, self.biases())

@@ -18,15 +18,20 @@ _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`, its three products by `product`."""
+    """`nn.Linear`, by `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., K) -> (..., M)"""
-        if not _is_onednns(x, self.weight):
-            return F.linear(x, self.weight, self.bias)
-        rows = x.flatten(0, -2)  # (N, K)
-        made: Tensor = _Linear.apply(rows, self.weight, self.bias)  # type: ignore[no-untyped-call]
-        return made.view(*x.shape[:-1], -1)
+        return linear(x, self.weight, self.bias)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(..., K), (M, K), (M,) -> (..., M): `torch.nn.functional.linear`, by `product`."""
+    if not _is_onednns(x, weight):
+        return F.linear(x, weight, bias)
+    rows = x.flatten(0, -2)  # (N, K)
+    made: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
+    return made.view(*x.shape[:-1], -1)
 
 
 class _Linear(torch.autograd.Function):

@@ -74,8 +74,8 @@ class Held:
     latest: Tensor  # (B,) the slot of each user's last instant
     users: Tensor  # (B,)
     truth: Tensor  # (B,) the held-out item; 0 where it is not in the catalogue
-    seen_users: Tensor  # (E,) places in the batch
-    seen_items: Tensor  # (E,) every item that the user had before
+    seen_users: Tensor  # (E,) places in the batch, ascending
+    seen_items: Tensor  # (E,) every item that the user had before, once
 
     def to(self, device: Any, *args: Any, **kwargs: Any) -> "Held":
         moved = {f.name: getattr(self, f.name).to(device, *args, **kwargs) for f in fields(self)}
@@ -116,11 +116,12 @@ class HeldOut(torch.utils.data.IterableDataset[Held]):
         sequences, layout = self.builder.without_queries(instants.offsets[users + 1])
         last = np.cumsum(sequences.lengths.numpy()) - 1
         events, owners = ranges(histories.offsets[users], histories.offsets[users + 1])
+        seen = np.unique(np.stack([owners, self.builder.events.items[events]]), axis=1)
         return Held(
             sequences,
             latest=torch.from_numpy(layout.instant_slots[last]),
             users=torch.from_numpy(users),
             truth=torch.from_numpy(self.items[users]),
-            seen_users=torch.from_numpy(owners),
-            seen_items=torch.from_numpy(self.builder.events.items[events]),
+            seen_users=torch.from_numpy(seen[0]),
+            seen_items=torch.from_numpy(seen[1]),
         )

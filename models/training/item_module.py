@@ -7,6 +7,7 @@ from torch import Tensor
 
 from models.config import NextItemConfig
 from models.networks.network import Network
+from models.training.block_softmax import CPU_BLOCK, FEWEST_ROWS
 from models.training.item_data import Held, HeldOut, ItemBatch, ItemData
 from models.training.steps import Steps
 
@@ -53,15 +54,26 @@ def ranks_of(network: Network, batch: Held) -> Tensor:
     An item that ties with it comes before it; an item outside the catalogue comes last.
     """
     states = network(batch.sequences).flatten(0, 1)[batch.latest]  # (B, D)
-    logits = network.next_items(states)  # (B, V)
-    logits[:, 0] = -torch.inf
-    chosen = logits.gather(1, batch.truth[:, None])  # (B, 1)
-    overall = (logits >= chosen).sum(dim=1) - 1  # (B,)
-    logits[batch.seen_users, batch.seen_items] = -torch.inf
-    logits.scatter_(1, batch.truth[:, None], chosen)  # the truth stays, if it was seen before
-    unseen = (logits >= chosen).sum(dim=1) - 1
-    missed = (batch.truth == 0) | ~torch.isfinite(chosen.squeeze(1))
-    return torch.stack([unseen, overall]).masked_fill(missed, logits.size(1))
+    vectors = network.item_vectors()  # (V, D)
+    B, V = states.size(0), vectors.size(0)
+    size = max(FEWEST_ROWS, CPU_BLOCK // V)  # users whose logits stay in cache
+    found: list[Tensor] = []
+    for start in range(0, B, size):
+        logits = network.item_head(states[start : start + size], vectors).float()  # (n, V)
+        logits[:, 0] = -torch.inf
+        truth = batch.truth[start : start + size]  # (n,)
+        chosen = logits.gather(1, truth[:, None])  # (n, 1)
+        ends = torch.tensor([start, start + size], device=states.device)
+        first, last = torch.searchsorted(batch.seen_users, ends).tolist()
+        users, items = batch.seen_users[first:last] - start, batch.seen_items[first:last]
+        is_before = (logits[users, items] >= chosen[users, 0]) & (items != truth[users])
+        seen_before = torch.bincount(users[is_before], minlength=len(truth))  # (n,)
+        overall = (
+            torch.ge(logits, chosen, out=logits).sum(dim=1).long() - 1
+        )  # sums of floats: quick
+        missed = (truth == 0) | ~torch.isfinite(chosen.squeeze(1))
+        found.append(torch.stack([overall - seen_before, overall]).masked_fill(missed, V))
+    return torch.cat(found, dim=1)
 
 
 def ranking_metrics(ranks: list[Tensor]) -> Mapping[str, float]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from models.config import GBCE, FullSoftmax, NextItemConfig, TrainConfig
+from models.networks.linear import linear
 from models.networks.network import Network
 from models.sequences.batch import SequenceBatch
 from models.training.block_softmax import softmax_loss
@@ -156,7 +157,9 @@ class Steps(L.LightningModule, Generic[Batch]):
             "positive": (positive + head.biases()[targets]).float(),
             "rows": batch.next_instants,
             "items": targets,
-            "negative": (projected @ vectors[negatives].T + head.bias[negatives]).float(),  # (I, K)
+            "negative": linear(
+                projected, vectors[negatives], head.bias[negatives]
+            ).float(),  # (I, K)
             "negative_items": negatives,
         }
         if isinstance(loss, GBCE):

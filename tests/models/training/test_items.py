@@ -18,6 +18,7 @@ from models.config import (
 )
 from models.networks.network import Network
 from models.sequences.vocabulary import Vocabulary
+from models.training import item_module
 from models.training.dataset import TrainingBatches
 from models.training.fit_items import fit_items, held_out_metrics
 from models.training.item_data import HeldOut, ItemData
@@ -195,8 +196,13 @@ def test_the_weights_of_the_best_epoch_are_kept(config):
     assert held_out_metrics(fitted.network, held_out)["ndcg"] == max(said)
 
 
-def test_seen_items_are_left_out_ties_come_first_and_strangers_last(config):
+@pytest.mark.parametrize("users_of_a_block", [1, 2, 3])
+def test_seen_items_are_left_out_ties_come_first_and_strangers_last(
+    config, users_of_a_block, monkeypatch
+):
     """Of four equal items, two of them seen: place 1 of the unseen, place 3 of all."""
+    monkeypatch.setattr(item_module, "CPU_BLOCK", 5 * users_of_a_block)
+    monkeypatch.setattr(item_module, "FEWEST_ROWS", 1)
     data, vocabulary = of(["ab", "ab", "cd"], config)
     network = Network(config.encoder, vocabulary).eval()
     for parameter in network.item_head.parameters():
