@@ -41,6 +41,18 @@ def prepare_items(network: Network, item_counts: Ints) -> None:
         network.item_head.bias.copy_(torch.from_numpy(frequency.astype(np.float32)))
 
 
+def silence_surroundings(network: Network) -> None:
+    """What stands beside an item says nothing at first: where items are all that is known.
+
+    Category, event type, amount and gap are then the same for every instant. At random they would
+    be three quarters of each token, and the items what is left of it.
+    """
+    tables = (network.categories, network.event_types, network.amounts)
+    silenced = [table.weight for table in tables]
+    for parameter in (*silenced, network.instant.weight, network.instant.bias):
+        torch.nn.init.zeros_(parameter)
+
+
 def _standardise(mean: torch.Tensor, std: torch.Tensor, values: np.ndarray) -> None:  # type: ignore[type-arg]
     if len(values):
         mean.copy_(torch.from_numpy(values.mean(axis=0)))

@@ -133,6 +133,19 @@ def test_what_follows_what_is_learnt(config):
     assert held_out_metrics(fitted.network, held_out)["ndcg"] == fitted.metrics["val/ndcg"]
 
 
+def test_at_first_a_token_is_its_item(config):
+    """What is the same beside every item would only drown it, so a training begins without."""
+    data, vocabulary = of(["abcd", "bd"], config)
+    held_out = HeldOut(data.builder.histories, vocabulary, codes(vocabulary, "da"), config=config)
+    config = config.model_copy(update={"epochs": 1, "learning_rate": 1e-9})
+
+    fitted = fit_items(data, held_out, vocabulary, config=config, on_epoch=lambda *_: None)
+
+    sequences = data.batch_of(data.users, np.random.default_rng(0)).sequences
+    items = fitted.network.items.weight[sequences.event_items]
+    torch.testing.assert_close(fitted.network.embed_instants(sequences), items)
+
+
 LOSSES = (FullSoftmax, SampledSoftmax, InBatchSoftmax, GBCE)
 
 
