@@ -5,7 +5,7 @@ READY := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test exact fuzz chaos bench bench-peers bench-training check format up down images clean
+.PHONY: help install demo test exact fuzz chaos bench bench-peers bench-training bench-demand check format up down images clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ bench: $(READY) ## ratios against peers on made-up events (SIZE=small or full); 
 
 bench-training: $(READY) ## an epoch against plain PyTorch and, with SIZE=full, replay-rec; DATA="file …"
 	$(BIN)/python -m benchmarks.training --size $(or $(SIZE),small) --data $(DATA)
+
+bench-demand: $(READY) ## WAPE of demand beside simple rules and, with SIZE=full, AutoETS and AutoTheta
+	test -x .venv-forecasters/bin/python || $(PYTHON) -m venv .venv-forecasters
+	.venv-forecasters/bin/python -m pip install --quiet statsforecast==2.1.1
+	$(BIN)/python -m benchmarks.demand --size $(or $(SIZE),small)
 
 bench-peers: $(READY) ## the environment of the peers that need one of their own: .venv-peers
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers

@@ -71,6 +71,18 @@ def build_series(
     )
 
 
+def units_by_day(
+    events: DataFrame, *, window: Window, excluded_categories: Sequence[str], zone: str
+) -> DataFrame:
+    """One row per item and day of the window on which it was sold, counted as in the series."""
+    sold = _sold(events, window, excluded_categories, zone)
+    return (
+        _by_day(sold)
+        .join(_categories(sold), on="item_id", how="left")
+        .select("item_id", "category", "day", (F.col("units") / SCALE).alias("units"))
+    )
+
+
 def _sold(
     events: DataFrame, window: Window, excluded_categories: Sequence[str], zone: str
 ) -> DataFrame:

@@ -172,7 +172,21 @@ class TrainConfig(_TrainingConfig):
         return self
 
 
-AnyTraining = TypeVar("AnyTraining", NextItemConfig, TrainConfig)
+class DemandConfig(Config):
+    """A training of the demand network; its encoder's instants are weeks."""
+
+    encoder: EncoderConfig
+    num_steps: PositiveInt  # batches
+    batch_size: PositiveInt  # windows of a series in a batch
+    category_share: Annotated[float, Field(ge=0.0, le=1.0)]  # of the windows, the others are items'
+    # A series is drawn in proportion to its units to this power: 0 is uniform, 1 as it sells
+    level_power: Annotated[float, Field(ge=0.0, le=1.0)]
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
+    seed: NonNegativeInt
+
+
+AnyTraining = TypeVar("AnyTraining", NextItemConfig, TrainConfig, DemandConfig)
 
 
 def load_train_config(path: Path, **overrides: Any) -> TrainConfig:
@@ -183,6 +197,11 @@ def load_train_config(path: Path, **overrides: Any) -> TrainConfig:
 def load_next_item_config(path: Path, **overrides: Any) -> NextItemConfig:
     """As `load_train_config`, for the next-item head alone."""
     return _load(NextItemConfig, path, overrides)
+
+
+def load_demand_config(path: Path, **overrides: Any) -> DemandConfig:
+    """As `load_train_config`, for the demand network."""
+    return _load(DemandConfig, path, overrides)
 
 
 def _load(kind: type[AnyTraining], path: Path, overrides: Mapping[str, Any]) -> AnyTraining:

@@ -7,6 +7,7 @@ Raises ConfigError or UnknownKeyError, with the file and the key.
 import json
 import os
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -105,6 +106,12 @@ class SeriesSettings(Section):
     excluded_categories: tuple[str, ...]
 
 
+class DemandSettings(Section):
+    history_days: PositiveInt  # of a training; a forecast sees those of the series
+    holidays: tuple[date, ...]  # before, on and after which people buy otherwise
+    closed_days: tuple[date, ...]  # on which nothing can be sold
+
+
 class Horizons(Section):
     purchase_days: PositiveInt
     churn_days: PositiveInt
@@ -137,6 +144,7 @@ class Settings(Section):
     sessions: SessionSettings
     sequences: SequenceSettings
     series: SeriesSettings
+    demand: DemandSettings
     horizons: Horizons
     training: TrainingSettings
     recommendations: RecommendationSettings

@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from contracts.tables import EVENTS, SERIES
-from contracts.windows import one_day
-from jobs.build_series import build_series, main
+from contracts.windows import history_window, one_day
+from jobs.build_series import build_series, main, units_by_day
 from jobs.lake.lake import open_lake
 
 pytestmark = pytest.mark.spark
@@ -115,3 +115,25 @@ def test_a_night_writes_its_cutoff_and_again_the_same(spark, settings, capsys):
     assert said[0]["content_hash"] == said[1]["content_hash"]
     assert said[0]["rows"] == settings.series.history_days
     assert lake.partitions(SERIES) == [CUTOFF]
+
+
+def test_units_by_day_are_those_of_the_series_without_its_zeros(spark):
+    """What a training of demand reads counts as the series does: returns, categories, zone."""
+    events = spark.createDataFrame(
+        [
+            sale("a", -24, category="OLD"),
+            sale("a", 11.99),
+            sale("a", 12),
+            sale("f", category="FUEL"),
+        ],
+        DDL,
+    )
+    window = history_window(CUTOFF, days=3)
+    found = units_by_day(
+        events, window=window, excluded_categories=["FUEL"], zone=OPTIONS["zone"]
+    ).collect()
+
+    assert {(row["item_id"], row["category"], row["day"].day, row["units"]) for row in found} == {
+        ("a", "SOUP", 2, 1.0),
+        ("a", "SOUP", 3, 1.0),
+    }

@@ -1,0 +1,1 @@
+"""What a demand forecast is made from: sales and promotions become panels."""
