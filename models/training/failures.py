@@ -12,7 +12,7 @@ from pathlib import Path
 
 from contracts.errors import NightshiftError, ProcessLostError, TooLittleMemoryError
 from models.config import TrainConfig
-from models.training.ranks import leave
+from models.training.ranks import end_together, leave
 
 NOTE_SECONDS = 5.0  # how long the first process waits for another's note
 _MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
@@ -24,6 +24,10 @@ def explaining(config: TrainConfig, folder: Path, *, rank: int, num_ranks: int) 
     """Turn what is known into errors of ours. Raises TooLittleMemoryError, ProcessLostError."""
     try:
         yield
+        end_together()
+    except NightshiftError:  # raised by agreement, on every rank
+        end_together()
+        raise
     except (MemoryError, RuntimeError) as error:
         explained = _explained(error, config, folder, rank=rank, num_ranks=num_ranks)
         if explained is None:

@@ -1,9 +1,13 @@
 """What the processes of one training tell each other. Alone, each says it to itself."""
 
 import zlib
+from contextlib import suppress
+from datetime import timedelta
 
 import torch
 import torch.distributed
+
+FAREWELL_SECONDS = 5  # how long ranks that end alike wait for one another
 
 
 def are_many() -> bool:
@@ -26,6 +30,17 @@ def are_alike(text: str) -> bool:
     number = zlib.crc32(text.encode())
     largest, smallest = highest(number), -highest(-number)
     return largest == smallest
+
+
+def end_together() -> None:
+    """Where all ranks end alike: none closes its connections before rank 0 has read what it sent.
+
+    A rank that is done first would else cut off the last answer of those that are not: gloo drops
+    what has arrived and was not read when the other side closes.
+    """
+    if are_many() and torch.distributed.get_backend() == "gloo":
+        with suppress(RuntimeError):  # one is gone: the error that is on its way says more
+            torch.distributed.monitored_barrier(timeout=timedelta(seconds=FAREWELL_SECONDS))
 
 
 def leave() -> None:
