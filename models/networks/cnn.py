@@ -32,6 +32,14 @@ class CNNEncoder(nn.Module):
         states: Tensor = self.norm(self.query_step(tokens, is_query, instant_states))
         return states
 
+    def latest(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, D), (B,) -> (B, D): the state of each user's last token, its only query."""
+        instant_states = tokens
+        for block in self.blocks:
+            instant_states = block(instant_states)
+        state: Tensor = self.norm(self.query_step.latest(tokens, lengths, instant_states))
+        return state
+
 
 class Block(nn.Module):
     def __init__(self, config: CNNConfig, number: int) -> None:

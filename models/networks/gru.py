@@ -33,3 +33,9 @@ class GRUEncoder(nn.Module):
         instant_states, _ = self.layers(instants_first(tokens, is_query))  # (B, T, D)
         states: Tensor = self.norm(self.query_step(tokens, is_query, instant_states))
         return states
+
+    def latest(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, D), (B,) -> (B, D): the state of each user's last token, its only query."""
+        instant_states, _ = self.layers(tokens)  # (B, T, D)
+        state: Tensor = self.norm(self.query_step.latest(tokens, lengths, instant_states))
+        return state

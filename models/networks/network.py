@@ -15,6 +15,7 @@ from models.config import EncoderConfig
 from models.networks.dropout import Dropout
 from models.networks.encoders import build_encoder
 from models.networks.heads import MAX_LOG_MEAN, CopyHead, ItemHead, ScalarHead
+from models.networks.ranking import Catalogue
 from models.sequences import copying
 from models.sequences.batch import NUM_INSTANT_FEATURES, SequenceBatch
 from models.sequences.features import FEATURE_NAMES
@@ -73,14 +74,22 @@ class Network(nn.Module):
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         """-> (B, T, D)"""
+        states: Tensor = self.encoder(self.embed(batch), batch.is_query, batch.lengths)
+        return states
+
+    def latest(self, batch: SequenceBatch) -> QueryOutputs:
+        """The business heads of users with one query each, after all their instants."""
+        return self.answer(self.encoder.latest(self.embed(batch), batch.lengths), batch)
+
+    def embed(self, batch: SequenceBatch) -> Tensor:
+        """-> (B, T, D): the tokens as the encoder reads them"""
         B, T = batch.is_query.shape
         instants, queries = self.embed_instants(batch), self.embed_queries(batch)
         tokens = instants.new_zeros(B * T, instants.size(1))  # (B * T, D)
         tokens = tokens.index_copy(0, batch.instant_slots, instants)
         tokens = tokens.index_copy(0, batch.query_slots, queries.to(tokens.dtype)).view(B, T, -1)
-        tokens = self.dropout(self.norm(tokens))  # (B, T, D)
-        states: Tensor = self.encoder(tokens, batch.is_query, batch.lengths)
-        return states
+        normed: Tensor = self.dropout(self.norm(tokens))  # (B, T, D)
+        return normed
 
     def embed_instants(self, batch: SequenceBatch) -> Tensor:
         """-> (I, D): the mean of an instant's events, whose order is none, and what it was like."""
@@ -111,7 +120,10 @@ class Network(nn.Module):
 
     def ask(self, states: Tensor, batch: SequenceBatch) -> QueryOutputs:
         """(B, T, D) -> the business heads at every query."""
-        asked = states.flatten(0, 1)[batch.query_slots]  # (Q, D)
+        return self.answer(states.flatten(0, 1)[batch.query_slots], batch)
+
+    def answer(self, asked: Tensor, batch: SequenceBatch) -> QueryOutputs:
+        """(Q, D) the queries' states -> the business heads"""
         features = self.standardised(batch)  # (Q, F)
         return QueryOutputs(
             states=asked,
@@ -128,6 +140,15 @@ class Network(nn.Module):
         """-> (V, D): an item is itself and its category."""
         categories: Tensor = self.categories(self.item_categories)
         return self.items.weight + categories
+
+    def catalogue(self) -> Catalogue:
+        """The items as they are ranked for many batches; `wanted_items` is what ranks them."""
+        return Catalogue(self.item_vectors(), self.item_head.biases())
+
+    def wanted_items(self, states: Tensor) -> Tensor:
+        """(N, D) -> (N, D): a logit is its product with an item's vector, and the item's bias."""
+        wanted: Tensor = self.item_head.project(states)
+        return wanted
 
     def next_items(self, states: Tensor) -> Tensor:
         """(N, D) -> (N, V) logits of the next instant's items"""

@@ -28,6 +28,17 @@ class QueryStep(nn.Module):
         asked: Tensor = self.cell(tokens[is_query], latest[is_query])  # (Q, D)
         return latest.masked_scatter(is_query[:, :, None], asked.to(latest.dtype))
 
+    def latest(self, tokens: Tensor, lengths: Tensor, instant_states: Tensor) -> Tensor:
+        """(B, T, D), (B,), (B, T, D) in the tokens' order -> (B, D) of each user's last token.
+
+        That token is a query; what came of it as if it were an instant is not looked at.
+        """
+        users = torch.arange(len(tokens))
+        before = instant_states[users, (lengths - 2).clamp(min=0)]  # (B, D)
+        before = torch.where(lengths[:, None] > 1, before, self.initial)
+        state: Tensor = self.cell(tokens[users, lengths - 1], before)
+        return state
+
 
 def instants_first(tokens: Tensor, is_query: Tensor) -> Tensor:
     """(B, T, D), (B, T) bool -> (B, T, D): instants, then padding, then queries."""

@@ -7,6 +7,8 @@ not matter: ALiBi, https://arxiv.org/abs/2108.12409.
 B batch, T tokens of the longest sequence, D dim, H heads. Sequences are right-padded.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -41,6 +43,20 @@ class TransformerEncoder(nn.Module):
         normed: Tensor = self.norm(states)
         return normed
 
+    def latest(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, D), (B,) -> (B, D): the state of each user's last token, its only query.
+
+        A query that comes last stands where the next instant would, so plain causal attention is
+        what it needs, the same for every user; and the last block is asked of it alone.
+        """
+        bias = causal_bias(tokens.size(1), self.slopes).to(tokens.dtype)  # (1, H, T, T)
+        states = tokens
+        for block in self.blocks[:-1]:
+            states = block(states, bias)
+        last = cast("Block", self.blocks[-1])
+        normed: Tensor = self.norm(last.latest(states, lengths, self.slopes))
+        return normed
+
 
 class Block(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
@@ -68,6 +84,32 @@ class Block(nn.Module):
         x = x + self.dropout(attended)
         fed: Tensor = self.feedforward(self.norm_feedforward(x))
         return x + fed
+
+    def latest(self, x: Tensor, lengths: Tensor, slopes: Tensor) -> Tensor:
+        """(B, T, D), (B,), (H,) -> (B, D): this block's output at each user's last token.
+
+        With one question a user no key or value is made: the question is put into the terms of the
+        tokens, and what they answer into those of the values. The keys' bias shifts every score
+        alike, so it falls out of the softmax.
+        """
+        B, T, D = x.shape
+        H = self.num_heads
+        given = self.norm_attention(x)  # (B, T, D)
+        ends = (torch.arange(B), lengths - 1)
+        to_query, to_key, to_value = self.project_in.weight.view(3, H, D // H, D)
+        query_bias, _, value_bias = self.project_in.bias.view(3, H, D // H)
+        query = torch.einsum("bd,hed->bhe", given[ends], to_query) + query_bias  # (B, H, D / H)
+        asked = torch.einsum("bhe,hed->bhd", query, to_key) * (D // H) ** -0.5  # (B, H, D)
+        distance = (lengths - 1)[:, None] - torch.arange(T)  # (B, T)
+        bias = -slopes[:, None] * distance[:, None]  # (B, H, T)
+        scores = (asked @ given.transpose(1, 2) + bias).masked_fill(
+            distance[:, None] < 0, float("-inf")
+        )
+        found = scores.softmax(dim=2) @ given  # (B, H, D)
+        values = torch.einsum("bhd,hed->bhe", found, to_value) + value_bias  # (B, H, D / H)
+        latest: Tensor = x[ends] + self.project_out(values.flatten(1))  # (B, D)
+        fed: Tensor = self.feedforward(self.norm_feedforward(latest))
+        return latest + fed
 
 
 def causal_bias(T: int, slopes: Tensor) -> Tensor:

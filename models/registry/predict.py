@@ -5,6 +5,7 @@ Light on purpose: it runs on Spark's executors, with torch, safetensors, numpy a
 N users, k items recommended, D dim.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,15 +14,29 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from contracts.windows import instant
 from models.networks.network import Network
+from models.networks.ranking import Pairs, Ranking
 from models.registry.artifact import Artifact, Manifest, load_artifact
-from models.sequences.batch import BatchBuilder
+from models.sequences.batch import BatchBuilder, SequenceBatch, ranges
 from models.sequences.history import Floats, Histories, Ints
 from models.sequences.vocabulary import Encoder
 
-BATCH_SIZE = 256  # users
+MAX_USERS = 128  # of a batch
+MAX_TOKENS = 4096  # of a batch, padding included: its states stay in a core's cache
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """What is not recommended, whatever its probability."""
+
+    bought: bool = False  # what the user has bought, as far as the sequence goes back
+    item_ids: frozenset[str] = frozenset()  # to anyone
+
+
+NOTHING_EXCLUDED = Exclusion()
 
 
 @dataclass(frozen=True)
@@ -30,7 +45,7 @@ class Predictions:
     purchase: Floats  # (N,) probability
     churn: Floats  # (N,) probability
     spend: Floats  # (N,) currency
-    item_ids: NDArray[np.object_]  # (N, k) best first
+    item_ids: NDArray[np.object_]  # (N, k) best first; "" after the last that may be recommended
     item_scores: Floats  # (N, k) probability of being the next item bought
     embeddings: NDArray[np.float32]  # (N, D)
 
@@ -41,6 +56,8 @@ class Predictor:
         self.network: Network = artifact.network.eval()
         self.encoder = Encoder(artifact.vocabulary)
         self.item_ids = np.asarray(["", *artifact.vocabulary.item_ids], dtype=object)
+        with torch.inference_mode():
+            self.catalogue = self.network.catalogue()
 
     @property
     def num_items(self) -> int:
@@ -52,7 +69,12 @@ class Predictor:
 
     @torch.inference_mode()
     def predict(
-        self, sequences: pa.Table | pa.RecordBatch, *, cutoff: date, top_k: int
+        self,
+        sequences: pa.Table | pa.RecordBatch,
+        *,
+        cutoff: date,
+        top_k: int,
+        exclusion: Exclusion = NOTHING_EXCLUDED,
     ) -> Predictions:
         """One row per row of ``sequences``, in their order; events from the cutoff on are ignored.
 
@@ -60,44 +82,84 @@ class Predictor:
         """
         zone = self.manifest.zone
         histories = Histories.from_arrow(sequences).before(instant(cutoff, zone))
-        answer = self._unknown(histories.user_ids, top_k)
         builder = BatchBuilder(
             histories, self.encoder, max_length=self.manifest.config.encoder.max_length, zone=zone
         )
-        # Users of like length share a batch: little is padded, and no score depends on it.
-        known = np.flatnonzero(histories.num_events > 0)
-        lengths = np.diff(builder.instants.offsets)[known]
-        known = known[np.argsort(lengths, kind="stable")]
-        for start in range(0, len(known), BATCH_SIZE):
-            users = known[start : start + BATCH_SIZE]
-            self._fill(answer, builder, users, cutoff)
+        ranking = Ranking(self.catalogue, self._hidden(exclusion), max_users=MAX_USERS, k=top_k)
+        answer = self._unknown(histories.user_ids, ranking)
+        for users in batches_of(np.diff(builder.instants.offsets), builder.max_length):
+            places = np.arange(len(users), dtype=np.int64)
+            batch, _ = builder.build(users, places, np.full(len(users), cutoff.toordinal()))
+            bought = purchases(builder, users) if exclusion.bought else NO_PAIRS
+            self._fill(answer, users, batch, ranking, bought)
         return answer
 
-    def _fill(self, answer: Predictions, builder: BatchBuilder, users: Ints, cutoff: date) -> None:
-        places = np.arange(len(users), dtype=np.int64)
-        batch, _ = builder.build(users, places, np.full(len(users), cutoff.toordinal()))
+    def _fill(
+        self,
+        answer: Predictions,
+        users: Ints,
+        batch: SequenceBatch,
+        ranking: Ranking,
+        excluded: Pairs,
+    ) -> None:
         network, calibration = self.network, self.manifest.calibration
-        outputs = network.ask(network(batch), batch)
+        outputs = network.latest(batch)
         answer.purchase[users] = calibration.purchase(outputs.purchase.numpy())
         answer.churn[users] = calibration.churn(outputs.churn.numpy())
         answer.spend[users] = (network.currency(outputs.spend) * calibration.spend).numpy()
         answer.embeddings[users] = outputs.states.numpy()
-        probabilities = network.item_probabilities(outputs.states, batch)  # (B, V)
-        best = probabilities.topk(answer.item_ids.shape[1], dim=1)
-        answer.item_ids[users] = self.item_ids[best.indices.numpy()]
-        answer.item_scores[users] = best.values.numpy()
+        best = ranking.best(
+            network.wanted_items(outputs.states),
+            Pairs(batch.copy_queries, batch.copy_items),
+            network.own_weights(batch),
+            excluded,
+        )
+        answer.item_ids[users] = self.item_ids[best.items.numpy()]
+        answer.item_scores[users] = best.probabilities.numpy()
 
-    def _unknown(self, user_ids: NDArray[np.object_], top_k: int) -> Predictions:
+    def _hidden(self, exclusion: Exclusion) -> Tensor:
+        """(H,) the items that are offered to nobody; the unknown one is none to offer."""
+        known = (self.encoder.items.get(item_id, 0) for item_id in exclusion.item_ids)
+        return torch.tensor(sorted({0, *known}))
+
+    def _unknown(self, user_ids: NDArray[np.object_], ranking: Ranking) -> Predictions:
         N, rates = len(user_ids), self.manifest.base_rates
-        k = min(top_k, len(self.item_ids) - 1)
-        popular = self.network.item_head.bias[1:].softmax(dim=0).topk(k)
-        items = self.item_ids[popular.indices.numpy() + 1]
+        popular = ranking.best(
+            torch.zeros(1, self.manifest.config.encoder.dim), NO_PAIRS, torch.zeros(0), NO_PAIRS
+        )
         return Predictions(
             user_ids=[str(user_id) for user_id in user_ids],
             purchase=np.full(N, rates.purchase),
             churn=np.full(N, rates.churn),
             spend=np.full(N, rates.spend),
-            item_ids=np.tile(items, (N, 1)).astype(object),
-            item_scores=np.tile(popular.values.double().numpy(), (N, 1)),
+            item_ids=np.tile(self.item_ids[popular.items.numpy()], (N, 1)),
+            item_scores=np.tile(popular.probabilities.double().numpy(), (N, 1)),
             embeddings=np.zeros((N, self.manifest.config.encoder.dim), dtype=np.float32),
         )
+
+
+NO_PAIRS = Pairs(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
+
+
+def batches_of(num_instants: Ints, max_length: int) -> Iterator[Ints]:
+    """Users of like length together, the longest first, as many as `MAX_TOKENS` allow.
+
+    Little is padded, and no score depends on it. Users without an instant are in none.
+    """
+    tokens = np.minimum(num_instants, max_length) + 1  # and the query
+    order = np.argsort(-tokens, kind="stable")
+    order = order[num_instants[order] > 0]
+    start = 0
+    while start < len(order):
+        size = min(MAX_USERS, max(MAX_TOKENS // int(tokens[order[start]]), 1))
+        yield order[start : start + size]
+        start += size
+
+
+def purchases(builder: BatchBuilder, users: Ints) -> Pairs:
+    """What each of the users has bought before, of the catalogue."""
+    histories = builder.histories
+    events, owners = ranges(histories.offsets[users], histories.offsets[users + 1])
+    items = builder.events.items[events]
+    kept = histories.is_purchase[events] & (items > 0)
+    return Pairs(torch.from_numpy(owners[kept]), torch.from_numpy(items[kept]))

@@ -101,6 +101,23 @@ def test_padding_and_the_other_users_of_a_batch_change_nothing(encoder):
     torch.testing.assert_close(together[1], encode(encoder, *longer))
 
 
+def test_the_state_of_the_last_token_alone_is_that_of_the_whole(encoder):
+    """Scoring asks each user once, after all instants, and takes a shorter way to the answer."""
+    users = [("a", "b", "c", "d", "?q"), ("e", "f", "?r"), ("?s",)]
+    tokens, is_query = torch.zeros(3, 5, 8), torch.zeros(3, 5, dtype=torch.bool)
+    for row, names in enumerate(users):
+        tokens[row, : len(names)], is_query[row, : len(names)] = (
+            part[0] for part in tokens_of(*names)
+        )
+        tokens[row, len(names) :] = 7.0  # what lies in the padding must not matter
+    lengths = torch.tensor([len(names) for names in users])
+
+    whole = encoder(tokens, is_query, lengths)[torch.arange(3), lengths - 1]
+
+    torch.testing.assert_close(encoder.latest(tokens, lengths), whole, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(whole[0], whole[1], atol=1e-2)
+
+
 def test_the_order_of_instants_matters(encoder):
     """A sequence is more than a set."""
     assert not torch.allclose(

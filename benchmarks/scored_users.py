@@ -1,0 +1,85 @@
+"""The users of the scoring benchmark as every side reads them: a few latest items for each.
+
+A shape is a file of the ranking benchmarks, or ``generated:USERS``: that many users of 100,000
+items whose popularity falls by Zipf's law, with 1 to 50 events, nine in the mean, as Beauty's have.
+The standard library and numpy alone, for every peer.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.sequence_files import length_of, read_sequences
+
+GENERATED = "generated:"
+GENERATED_ITEMS, GENERATED_LENGTH, MEAN_EVENTS = 100_000, 50, 9
+CHUNK = 50_000  # users that are made at once
+
+
+@dataclass(frozen=True)
+class Users:
+    """Items of consecutive users, oldest first: user ``n`` has ``offsets[n]:offsets[n + 1]``."""
+
+    first: int  # number of the first user
+    offsets: NDArray[np.int64]  # (N + 1,)
+    items: NDArray[np.int64]  # (E,) 1 to the number of items
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+@dataclass(frozen=True)
+class Shape:
+    name: str
+    max_length: int
+    num_items: int
+    num_users: int
+    item_counts: NDArray[np.int64]  # (num_items,) events of each, the shape's or nearly
+
+
+def shape_of(text: str) -> Shape:
+    if text.startswith(GENERATED):
+        num_users = int(text.removeprefix(GENERATED))
+        counts = 1 + np.floor(MEAN_EVENTS * num_users * _popularity()).astype(np.int64)
+        name = f"generated, {num_users:,} users"
+        return Shape(name, GENERATED_LENGTH, GENERATED_ITEMS, num_users, counts)
+    (users,) = _read(Path(text))
+    counts = np.bincount(users.items)[1:]
+    return Shape(
+        Path(text).name.split(".")[0], length_of(Path(text)), len(counts), len(users), counts
+    )
+
+
+def users_of(text: str, *, limit: int | None = None) -> Iterator[Users]:
+    """Chunk by chunk; ``limit`` users at most."""
+    if not text.startswith(GENERATED):
+        (users,) = _read(Path(text))
+        end = min(limit or len(users), len(users))
+        yield Users(0, users.offsets[: end + 1], users.items[: users.offsets[end]])
+        return
+    total = min(limit or 1 << 62, int(text.removeprefix(GENERATED)))
+    steps = np.cumsum(_popularity())
+    for first in range(0, total, CHUNK):
+        rng = np.random.default_rng([29, first])
+        lengths = np.minimum(rng.geometric(1 / MEAN_EVENTS, CHUNK), GENERATED_LENGTH)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        items = 1 + np.searchsorted(steps, rng.random(offsets[-1])).clip(max=GENERATED_ITEMS - 1)
+        end = min(CHUNK, total - first)
+        yield Users(first, offsets[: end + 1], items[: offsets[end]])
+
+
+def _read(file: Path) -> list[Users]:
+    """The latest items of each user, items numbered by name."""
+    sequences = [items[-length_of(file) :] for items in read_sequences(file)]
+    number = {item: n for n, item in enumerate(sorted({i for s in sequences for i in s}), 1)}
+    offsets = np.concatenate([[0], np.cumsum([len(items) for items in sequences])])
+    items = np.asarray([number[item] for items in sequences for item in items])
+    return [Users(0, offsets, items)]
+
+
+def _popularity() -> NDArray[np.float64]:
+    weights = 1.0 / np.arange(1, GENERATED_ITEMS + 1)
+    return weights / weights.sum()
