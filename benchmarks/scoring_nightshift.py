@@ -10,10 +10,12 @@ import torch and load the model.
 import json
 import sys
 import time
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -21,10 +23,11 @@ import torch
 from benchmarks.scored_users import Shape, Users, shape_of, users_of
 from contracts.tables import SEQUENCES
 from jobs.lake.column_types import arrow_schema, spark_schema
-from jobs.running.settings import load_settings
+from jobs.running.settings import Settings, load_settings
 from jobs.running.spark import open_spark
 from jobs.score import BATCH_USERS, score_users
 from jobs.score_batches import Stamp
+from jobs.services.memory import PeakMemory, family
 from models.config import LabelHorizons, TransformerConfig, load_train_config
 from models.networks.network import Network
 from models.registry.artifact import Manifest, save_artifact
@@ -47,22 +50,37 @@ def main(text: str, threads: int, work: Path) -> None:
     spark = open_spark(settings_with(threads), "benchmark")
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(BATCH_USERS))
     spark.sparkContext.addFile(str(work / "model"), recursive=True)
-    seconds = 0.0
+    memory = PeakMemory(workers, every_seconds=0.2)
+    memory.start()
+    seconds, cpu_seconds = 0.0, 0.0
     for name in ("few", "sequences"):
-        begun = time.monotonic()
+        begun, cpu_begun = time.monotonic(), cpu_of(family(psutil.Process()))
         rows = spark.read.schema(spark_schema(SEQUENCES)).parquet(str(work / name))
         stamp = Stamp("nightshift", "1", "benchmark", CUTOFF)
         scores = score_users(rows, folder="model", stamp=stamp, top_k=TOP_K, partitions=PARTITIONS)
         scores.write.parquet(str(work / f"scores-{name}"))
         seconds = time.monotonic() - begun
+        cpu_seconds = cpu_of(family(psutil.Process())) - cpu_begun
+    workers_gib = memory.end()
     written = pq.ParquetDataset(work / "scores-sequences").read(columns=["user_id"])
     spark.stop()
     if written.num_rows != shape.num_users:
         raise SystemExit(f"{written.num_rows} rows for {shape.num_users} users")
-    print(json.dumps({"users": shape.num_users, "seconds": seconds}))
+    said = {"users": shape.num_users, "seconds": seconds, "cpu_seconds": cpu_seconds}
+    print(json.dumps({**said, "workers_gib": workers_gib}))
 
 
-def settings_with(threads: int):
+def workers() -> set[psutil.Process]:
+    """Spark's Python processes: all below this one but the JVM."""
+    below = family(psutil.Process()) - {psutil.Process()}
+    return {process for process in below if process.name().startswith("python")}
+
+
+def cpu_of(processes: Iterable[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def settings_with(threads: int) -> Settings:
     settings = load_settings()
     spark = settings.spark.model_copy(
         update={"master": f"local[{threads}]", "partitions": PARTITIONS}
