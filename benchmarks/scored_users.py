@@ -7,6 +7,7 @@ The standard library and numpy alone, for every peer.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,19 @@ class Users:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def first_of(self, number: int) -> "Users":
+        return self._between(0, min(number, len(self)))
+
+    def divided(self, number: int) -> "Iterator[Users]":
+        """In equal parts, or nearly."""
+        ends = np.linspace(0, len(self), number + 1).astype(int)
+        return (self._between(start, end) for start, end in pairwise(ends) if end > start)
+
+    def _between(self, start: int, end: int) -> "Users":
+        first, last = self.offsets[[start, end]]
+        offsets = self.offsets[start : end + 1] - first
+        return Users(self.first + start, offsets, self.items[first:last])
 
 
 @dataclass(frozen=True)
@@ -57,8 +71,7 @@ def users_of(text: str, *, limit: int | None = None) -> Iterator[Users]:
     """Chunk by chunk; ``limit`` users at most."""
     if not text.startswith(GENERATED):
         (users,) = _read(Path(text))
-        end = min(limit or len(users), len(users))
-        yield Users(0, users.offsets[: end + 1], users.items[: users.offsets[end]])
+        yield users.first_of(limit or len(users))
         return
     total = min(limit or 1 << 62, int(text.removeprefix(GENERATED)))
     steps = np.cumsum(_popularity())
@@ -67,8 +80,7 @@ def users_of(text: str, *, limit: int | None = None) -> Iterator[Users]:
         lengths = np.minimum(rng.geometric(1 / MEAN_EVENTS, CHUNK), GENERATED_LENGTH)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         items = 1 + np.searchsorted(steps, rng.random(offsets[-1])).clip(max=GENERATED_ITEMS - 1)
-        end = min(CHUNK, total - first)
-        yield Users(first, offsets[: end + 1], items[: offsets[end]])
+        yield Users(first, offsets, items).first_of(total - first)
 
 
 def _read(file: Path) -> list[Users]:

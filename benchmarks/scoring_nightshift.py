@@ -19,14 +19,16 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from pyarrow.fs import LocalFileSystem
 
 from benchmarks.scored_users import Shape, Users, shape_of, users_of
-from contracts.tables import SEQUENCES
-from jobs.lake.column_types import arrow_schema, spark_schema
+from contracts.tables import SCORES, SEQUENCES
+from jobs.lake.column_types import arrow_schema
+from jobs.lake.files import RowGroup
+from jobs.lake.writer import FileWriter
 from jobs.running.settings import Settings, load_settings
 from jobs.running.spark import open_spark
-from jobs.score import BATCH_USERS, score_users
-from jobs.score_batches import Stamp
+from jobs.score_batches import Request, Stamp, write_scores
 from jobs.services.memory import PeakMemory, family
 from models.config import LabelHorizons, TransformerConfig, load_train_config
 from models.networks.network import Network
@@ -37,37 +39,40 @@ from models.training.calibration import IDENTITY, BaseRates, Calibration
 
 CUTOFF = date(2017, 11, 29)
 MIDNIGHT = int(datetime(2017, 11, 29, tzinfo=UTC).timestamp()) * 1_000_000
-TOP_K = 10
-PARTITIONS = 4
+BUCKETS = 4  # files that a night writes at least: `spark.partitions` of the demo
 
 
 def main(text: str, threads: int, work: Path) -> None:
     shape = shape_of(text)
     for users in users_of(text):
-        write_sequences(work / "sequences", users)
-    write_sequences(work / "few", first_of(next(users_of(text)), 2 * PARTITIONS))
+        write_sequences(work / "sequences", users, BUCKETS)
+    write_sequences(work / "few", users.first_of(2 * BUCKETS), BUCKETS)
     save_model(work / "model", shape)
     spark = open_spark(settings_with(threads), "benchmark")
-    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(BATCH_USERS))
     spark.sparkContext.addFile(str(work / "model"), recursive=True)
+    request = Request("model", Stamp("nightshift", "1", "benchmark", CUTOFF), top_k=10)
     memory = PeakMemory(workers, every_seconds=0.2)
     memory.start()
     seconds, cpu_seconds = 0.0, 0.0
     for name in ("few", "sequences"):
+        folder = str(work / f"scores-{name}")
+        writer = FileWriter(SCORES.name, SCORES.partition, LocalFileSystem(), folder, "")
         begun, cpu_begun = time.monotonic(), cpu_of(family(psutil.Process()))
-        rows = spark.read.schema(spark_schema(SEQUENCES)).parquet(str(work / name))
-        stamp = Stamp("nightshift", "1", "benchmark", CUTOFF)
-        scores = score_users(rows, folder="model", stamp=stamp, top_k=TOP_K, partitions=PARTITIONS)
-        scores.write.parquet(str(work / f"scores-{name}"))
+        files = write_scores(spark, row_groups(work / name), request, writer)
         seconds = time.monotonic() - begun
         cpu_seconds = cpu_of(family(psutil.Process())) - cpu_begun
     workers_gib = memory.end()
-    written = pq.ParquetDataset(work / "scores-sequences").read(columns=["user_id"])
     spark.stop()
-    if written.num_rows != shape.num_users:
-        raise SystemExit(f"{written.num_rows} rows for {shape.num_users} users")
+    written = sum(pq.read_metadata(file).num_rows for file in files)
+    if written != shape.num_users:
+        raise SystemExit(f"{written} rows for {shape.num_users} users")
     said = {"users": shape.num_users, "seconds": seconds, "cpu_seconds": cpu_seconds}
     print(json.dumps({**said, "workers_gib": workers_gib}))
+
+
+def row_groups(folder: Path) -> list[RowGroup]:
+    files = sorted(folder.glob("*.parquet"))
+    return [RowGroup(str(file), 0, pq.read_metadata(file).num_rows) for file in files]
 
 
 def workers() -> set[psutil.Process]:
@@ -82,19 +87,20 @@ def cpu_of(processes: Iterable[psutil.Process]) -> float:
 
 def settings_with(threads: int) -> Settings:
     settings = load_settings()
-    spark = settings.spark.model_copy(
-        update={"master": f"local[{threads}]", "partitions": PARTITIONS}
-    )
+    spark = settings.spark.model_copy(update={"master": f"local[{threads}]", "partitions": BUCKETS})
     return settings.model_copy(update={"spark": spark})
 
 
-def first_of(users: Users, number: int) -> Users:
-    return Users(users.first, users.offsets[: number + 1], users.items[: users.offsets[number]])
-
-
-def write_sequences(folder: Path, users: Users) -> None:
-    """One purchase a day, the last on the day before the cutoff."""
+def write_sequences(folder: Path, users: Users, num_files: int) -> None:
+    """As many files as a night writes at least, one row group each."""
     folder.mkdir(exist_ok=True)
+    for part in users.divided(num_files):
+        file = folder / f"{part.first:08d}.parquet"
+        pq.write_table(sequence_rows(part), file, compression="zstd", row_group_size=len(part))
+
+
+def sequence_rows(users: Users) -> pa.Table:
+    """One purchase a day, the last on the day before the cutoff."""
     N, E = len(users), len(users.items)
     offsets = pa.array(users.offsets, pa.int32())
     lengths = np.diff(users.offsets)
@@ -127,8 +133,7 @@ def write_sequences(folder: Path, users: Users) -> None:
     }
     schema = arrow_schema(SEQUENCES)
     arrays = [columns[field.name].cast(field.type) for field in schema]
-    table = pa.Table.from_arrays(arrays, schema=schema)
-    pq.write_table(table, folder / f"{users.first:08d}.parquet", compression="zstd")
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def save_model(folder: Path, shape: Shape) -> None:

@@ -6,9 +6,9 @@ key     (user_id, cutoff)
 
     spark-submit jobs/score.py --cutoff 2017-11-29
 
-The model travels to the executors and runs there over Arrow batches; no user passes the driver.
-Users are dealt out by a hash of their id and sorted, in batches of a fixed size, so that a second
-run of a night does the same sums in the same order and writes the same rows.
+The model travels to the executors, which read the sequences' files and write the scores' batch by
+batch; no user passes the driver. Batches are cut from the files as they lie, in one size, so that a
+second run of a night does the same sums in the same order and writes the same rows.
 """
 
 import argparse
@@ -17,42 +17,45 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from contracts.errors import AuditError
 from contracts.tables import SCORES, SEQUENCES
 from contracts.windows import Window, one_day
-from jobs.lake.column_types import spark_schema
+from jobs.excluded_items import exclusion_of
 from jobs.lake.commits import Commit, Staged
 from jobs.lake.lake import Lake, new_run_key, open_lake
 from jobs.running.program import run
 from jobs.running.settings import Settings, remembered
 from jobs.running.spark import open_spark
-from jobs.score_batches import INPUT_COLUMNS, Stamp, scorer
+from jobs.score_batches import Request, Stamp, score_rows, write_scores
 from models.registry.registry import ModelVersion, Registry
 
 JOB = "score"
 MODEL_VERSION = "model_version"  # the fact that says who answered
-BATCH_USERS = 512  # of one Arrow batch: some 20 MB at 600 events a user
 
 
-def score_users(
-    sequences: DataFrame, *, folder: str, stamp: Stamp, top_k: int, partitions: int
-) -> DataFrame:
-    """One row of `scores` for each row of ``sequences``."""
-    dealt = (
-        sequences.select(*INPUT_COLUMNS)
-        .repartition(partitions, F.col("user_id"))
-        .sortWithinPartitions("user_id")
+def request_of(
+    spark: SparkSession,
+    settings: Settings,
+    cutoff: date,
+    *,
+    version: ModelVersion,
+    model: Path,
+) -> Request:
+    """What the executors have to know to ask this version, whose folder is sent to them."""
+    spark.sparkContext.addFile(str(model), recursive=True)
+    return Request(
+        folder=model.name,
+        stamp=Stamp(version.name, str(version.version), version.run_id, cutoff),
+        top_k=settings.recommendations.top_k,
+        exclusion=exclusion_of(settings, cutoff),
     )
-    scored = dealt.mapInArrow(scorer(folder, stamp, top_k=top_k), spark_schema(SCORES))
-    return scored.select(*SCORES.column_names)
 
 
 def rows_from(
@@ -66,15 +69,9 @@ def rows_from(
     model: Path,
 ) -> DataFrame:
     """The rows of a run that reads these snapshots and asks this version."""
-    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(BATCH_USERS))
-    spark.sparkContext.addFile(str(model), recursive=True)
-    return score_users(
-        lake.read(spark, SEQUENCES, window=window, snapshot_id=reads[SEQUENCES.name]),
-        folder=model.name,
-        stamp=Stamp(version.name, str(version.version), version.run_id, window.start),
-        top_k=settings.recommendations.top_k,
-        partitions=settings.spark.partitions,
-    )
+    request = request_of(spark, settings, window.start, version=version, model=model)
+    groups = lake.row_groups(SEQUENCES, window=window, snapshot_id=reads[SEQUENCES.name])
+    return score_rows(spark, groups, request, lake.filesystem())
 
 
 @contextmanager
@@ -97,18 +94,18 @@ def score_night(
     sequences = lake.require(SEQUENCES, cutoff, producer=f"nightshift sequences --cutoff {cutoff}")
     window, reads = one_day(cutoff), {SEQUENCES.name: sequences.snapshot_id}
     spark = open_spark(settings, JOB)
+    request = request_of(spark, settings, cutoff, version=champion, model=model)
+    groups = lake.row_groups(SEQUENCES, window=window, snapshot_id=sequences.snapshot_id)
     start = time.monotonic()
-    scores = rows_from(
-        spark, lake, settings, window=window, reads=reads, version=champion, model=model
-    )
-    staged = lake.stage(scores, SCORES, window=window, run_key=model.name)
+    files = write_scores(spark, groups, request, lake.writer(SCORES, run_key=model.name))
+    staged = lake.stage_files(spark, files, SCORES, window=window, run_key=model.name)
     seconds = time.monotonic() - start
     check_rows(staged, sequences)
     commit = lake.commit(
         staged,
         reads=reads,
         facts={
-            **remembered(settings, "recommendations", "spark"),
+            **remembered(settings, "recommendations"),
             MODEL_VERSION: str(champion.version),
             "scored_at": datetime.now(UTC).isoformat(timespec="seconds"),
         },

@@ -1,4 +1,8 @@
-"""The executors' part of scoring: Arrow batches of `sequences` in, Arrow batches of `scores` out.
+"""The executors' part of scoring: row groups of `sequences` in, rows of `scores` out.
+
+A task reads a row group batch by batch, asks the model and passes the answers on, so it never holds
+more than a batch of users and what is being written, however many there are. The columns go from
+file to model and back into a file without becoming rows of the JVM.
 
 A module of its own, not a part of the program `score.py`, so that every executor process imports it
 once and keeps the model it has loaded for all the tasks that it is given. Only a process that loads
@@ -6,7 +10,7 @@ a model imports torch: the driver has no use for it.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -15,17 +19,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.fs import FileSystem
 from pyspark import SparkFiles
+from pyspark.sql import DataFrame, SparkSession
 
 from contracts.errors import AuditError
 from contracts.tables import SCORES, SEQUENCES
-from jobs.lake.column_types import arrow_schema
+from jobs.lake.column_types import arrow_schema, spark_schema
+from jobs.lake.files import RowGroup
+from jobs.lake.writer import FileWriter
+from models.registry.exclusion import NOTHING_EXCLUDED, Exclusion
 
 if TYPE_CHECKING:
     from models.registry.predict import Predictor
 
-# Events are known by their items and times; their ids would only be carried to the executors.
+# Events are known by their items and times; their ids would only be read for nothing.
 INPUT_COLUMNS = [name for name in SEQUENCES.column_names if name != "event_ids"]
+BATCH_USERS = 512  # some 20 MB at 600 events a user
 
 PROBABILITY_DECIMALS = 6  # so that a second run, summing in another order, says the same
 SPEND_DECIMALS = 2
@@ -42,18 +53,61 @@ class Stamp:
     cutoff: date
 
 
-def scorer(
-    folder: str, stamp: Stamp, *, top_k: int
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """What `mapInArrow` runs; ``folder`` is the model's, as `SparkContext.addFile` knows it."""
+@dataclass(frozen=True)
+class Request:
+    """What the executors have to know of a run."""
 
-    def score(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        predictor = load_once(SparkFiles.get(folder), os.getpid())
-        for batch in batches:
-            if batch.num_rows:
-                yield score_batch(predictor, batch, stamp, top_k=top_k)
+    folder: str  # the model's, as `SparkContext.addFile` knows it
+    stamp: Stamp
+    top_k: int
+    exclusion: Exclusion = NOTHING_EXCLUDED
 
-    return score
+
+def write_scores(
+    spark: SparkSession, groups: list[RowGroup], request: Request, writer: FileWriter
+) -> list[str]:
+    """A file of `scores` for each row group of `sequences`; returns their paths."""
+    filesystem = writer.filesystem
+
+    def write(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for number in _of(numbers):
+            rows = _scored(groups[number], request, filesystem)
+            for path in writer.write_stream(rows, label=f"{number:05}-"):
+                yield pa.record_batch({"path": [path]})
+
+    return [row["path"] for row in _tasks(spark, groups).mapInArrow(write, "path string").collect()]
+
+
+def score_rows(
+    spark: SparkSession, groups: list[RowGroup], request: Request, filesystem: FileSystem
+) -> DataFrame:
+    """The rows that `write_scores` would write."""
+
+    def score(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for number in _of(numbers):
+            yield from _scored(groups[number], request, filesystem)
+
+    return _tasks(spark, groups).mapInArrow(score, spark_schema(SCORES))
+
+
+def _tasks(spark: SparkSession, groups: list[RowGroup]) -> DataFrame:
+    """A task for each row group, which knows it by its number."""
+    return spark.range(0, len(groups), 1, max(len(groups), 1))
+
+
+def _of(numbers: Iterator[pa.RecordBatch]) -> Iterator[int]:
+    pa.set_cpu_count(1)  # as many tasks as cores run beside each other
+    for batch in numbers:
+        yield from batch.column("id").to_pylist()
+
+
+def _scored(group: RowGroup, request: Request, filesystem: FileSystem) -> Iterator[pa.RecordBatch]:
+    predictor = load_once(SparkFiles.get(request.folder), os.getpid())
+    with pq.ParquetFile(group.path, filesystem=filesystem) as file:
+        for batch in file.iter_batches(
+            BATCH_USERS, row_groups=[group.number], columns=INPUT_COLUMNS, use_threads=False
+        ):
+            yield score_batch(predictor, batch, request)
 
 
 @cache
@@ -67,11 +121,12 @@ def load_once(directory: str, pid: int) -> "Predictor":
     return Predictor.load(Path(directory))
 
 
-def score_batch(
-    predictor: "Predictor", batch: pa.RecordBatch, stamp: Stamp, *, top_k: int
-) -> pa.RecordBatch:
+def score_batch(predictor: "Predictor", batch: pa.RecordBatch, request: Request) -> pa.RecordBatch:
     """One row of `scores` for each row of ``batch``, in its order. Raises AuditError."""
-    found = predictor.predict(batch, cutoff=stamp.cutoff, top_k=top_k)
+    stamp = request.stamp
+    found = predictor.predict(
+        batch, cutoff=stamp.cutoff, top_k=request.top_k, exclusion=request.exclusion
+    )
     N = batch.num_rows
     if found.user_ids != batch.column("user_id").to_pylist():
         raise AuditError(
@@ -80,15 +135,17 @@ def score_batch(
             expected=f"one for each of {N} users, in their order",
             do="Nothing was committed. Mend models/registry/predict.py.",
         )
+    offered = found.item_ids != ""  # (N, k)
+    states = np.round(found.embeddings.astype(np.float64), EMBEDDING_DECIMALS)  # (N, D)
     schema = arrow_schema(SCORES)
     columns = {
         "user_id": batch.column("user_id"),
         "purchase_probability_7d": np.round(found.purchase, PROBABILITY_DECIMALS),
         "churn_probability_28d": np.round(found.churn, PROBABILITY_DECIMALS),
         "expected_spend_28d": np.round(found.spend, SPEND_DECIMALS),
-        "recommended_item_ids": _lists(found.item_ids, pa.string()),
-        "recommended_scores": _lists(np.round(found.item_scores, PROBABILITY_DECIMALS)),
-        "embedding": _lists(np.round(found.embeddings.astype(np.float64), EMBEDDING_DECIMALS)),
+        "recommended_item_ids": _lists(found.item_ids, offered, pa.string()),
+        "recommended_scores": _lists(np.round(found.item_scores, PROBABILITY_DECIMALS), offered),
+        "embedding": _lists(states, np.ones(states.shape, dtype=bool)),
         "model_name": [stamp.model_name] * N,
         "model_version": [stamp.model_version] * N,
         "run_id": [stamp.run_id] * N,
@@ -102,8 +159,7 @@ def _array(values: object, kind: pa.DataType) -> pa.Array:
     return values.cast(kind) if isinstance(values, pa.Array) else pa.array(values, kind)
 
 
-def _lists(rows: np.ndarray, kind: pa.DataType | None = None) -> pa.Array:
-    """(N, k) -> N lists of k values."""
-    N, k = rows.shape
-    offsets = pa.array(np.arange(N + 1, dtype=np.int32) * k)
-    return pa.ListArray.from_arrays(offsets, pa.array(rows.ravel(), kind))
+def _lists(rows: np.ndarray, kept: np.ndarray, kind: pa.DataType | None = None) -> pa.Array:
+    """(N, k), (N, k) bool -> N lists of the values that are kept."""
+    offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows[kept], kind))

@@ -5,7 +5,7 @@ the files of those attempts that Spark has counted: what a failed, killed or spe
 written stays unreferenced, until `nightshift vacuum` removes it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem
 
 SAMPLE = 10_000  # values of a column that say whether it repeats
+STREAMED_ROWS = 16_384  # of a row group that is written as its batches come
 DICTIONARY_BYTES = 4 << 20  # of a row group; above it Parquet's writer falls back to plain
 
 
@@ -44,6 +45,28 @@ class FileWriter:
                 pq.write_table(part, sink, compression="zstd", store_schema=False, **encodings)
             yield self.prefix + path
 
+    def write_stream(self, batches: Iterable[pa.RecordBatch], *, label: str = "") -> Iterator[str]:
+        """Write batches of one partition into one file as they come; yields its path.
+
+        No more is held than a row group. No row makes no file.
+        """
+        groups = _row_groups(batches)
+        first = next(groups, None)
+        if first is None:
+            return
+        folder = f"{self.folder}/partition={first[self.partition][0].as_py()}"
+        self.filesystem.create_dir(folder)
+        path = f"{folder}/part-{label}{uuid4()}.parquet"
+        options = {"compression": "zstd", "store_schema": False, **encodings_of(first)}
+        with (
+            self.filesystem.open_output_stream(path) as sink,
+            pq.ParquetWriter(sink, first.schema, **options) as file,
+        ):
+            file.write_table(first)
+            for rows in groups:
+                file.write_table(rows)
+        yield self.prefix + path
+
 
 def leaf(field: pa.Field) -> str:
     """The Parquet column of a field, or of its lists' elements."""
@@ -67,6 +90,20 @@ def encodings_of(rows: pa.Table) -> dict[str, Any]:
         "dictionary_pagesize_limit": DICTIONARY_BYTES,
         "column_encoding": dict.fromkeys(instants, "DELTA_BINARY_PACKED"),
     }
+
+
+def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Batches, gathered until they are a row group."""
+    gathered: list[pa.RecordBatch] = []
+    num_rows = 0
+    for batch in batches:
+        gathered.append(batch)
+        num_rows += batch.num_rows
+        if num_rows >= STREAMED_ROWS:
+            yield pa.Table.from_batches(gathered)
+            gathered, num_rows = [], 0
+    if num_rows:
+        yield pa.Table.from_batches(gathered)
 
 
 def _does_repeat(values: pa.ChunkedArray) -> bool:

@@ -127,6 +127,8 @@ class TrainingSettings(Section):
 
 class RecommendationSettings(Section):
     top_k: PositiveInt
+    exclude_bought: bool = False  # what the user has bought before
+    exclude_items_file: str | None = None  # item ids, one a line, that nobody is offered
 
 
 class Settings(Section):

@@ -20,23 +20,13 @@ from contracts.windows import instant
 from models.networks.network import Network
 from models.networks.ranking import Pairs, Ranking
 from models.registry.artifact import Artifact, Manifest, load_artifact
+from models.registry.exclusion import NOTHING_EXCLUDED, Exclusion
 from models.sequences.batch import BatchBuilder, SequenceBatch, ranges
 from models.sequences.history import Floats, Histories, Ints
 from models.sequences.vocabulary import Encoder
 
 MAX_USERS = 128  # of a batch
 MAX_TOKENS = 4096  # of a batch, padding included: its states stay in a core's cache
-
-
-@dataclass(frozen=True)
-class Exclusion:
-    """What is not recommended, whatever its probability."""
-
-    bought: bool = False  # what the user has bought, as far as the sequence goes back
-    item_ids: frozenset[str] = frozenset()  # to anyone
-
-
-NOTHING_EXCLUDED = Exclusion()
 
 
 @dataclass(frozen=True)

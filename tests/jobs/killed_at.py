@@ -22,6 +22,7 @@ import jobs.build_sequences
 import jobs.build_sessions
 import jobs.lake.lake
 import jobs.running.program
+import jobs.score
 
 
 def die(*args: Any, **options: Any) -> NoReturn:
@@ -74,17 +75,20 @@ def die_before_switch(catalog: SqlCatalog, *args: Any, **options: Any) -> Any:
 write_files, commit_table = jobs.lake.lake.write_files, SqlCatalog.commit_table
 write_sessions = jobs.build_sessions.write_sessions
 write_sequences = jobs.build_sequences.write_sequences
-# What is put where: Spark writes the files of most tables, the executors those of histories.
+write_scores = jobs.score.write_scores
+# What is put where: Spark writes the files of most tables, executors histories and scores.
 POINTS: dict[str, list[tuple[Any, str, Any]]] = {
     "before_write": [
         (jobs.lake.lake, "write_files", die),
         (jobs.build_sessions, "write_sessions", die),
         (jobs.build_sequences, "write_sequences", die),
+        (jobs.score, "write_scores", die),
     ],
     "half_way": [
         (jobs.lake.lake, "write_files", die_half_way),
         (jobs.build_sessions, "write_sessions", die_while_executors_write(write_sessions)),
         (jobs.build_sequences, "write_sequences", die_while_executors_write(write_sequences)),
+        (jobs.score, "write_scores", die_while_executors_write(write_scores)),
     ],
     "written": [(jobs.lake.lake.Lake, "stage_files", die)],
     "before_commit": [(jobs.lake.lake.Lake, "commit", die)],

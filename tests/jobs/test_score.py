@@ -3,11 +3,13 @@
 import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -247,10 +249,15 @@ def test_a_missing_user_stops_the_night_before_anyone_sees_it(
 ):
     """The count is checked before the commit: the scores of the run before stay."""
     before = lake.snapshot_id(SCORES)
-    whole = score.score_users
-    monkeypatch.setattr(
-        score, "score_users", lambda *args, **options: whole(*args, **options).limit(19)
-    )
+    whole = score.write_scores
+
+    def lose_one(*args: Any) -> list[str]:
+        first, *others = whole(*args)
+        file = first.removeprefix("file://")
+        pq.write_table(pq.read_table(file, partitioning=None).slice(1), file)
+        return [first, *others]
+
+    monkeypatch.setattr(score, "write_scores", lose_one)
     summary = run_score(settings, capsys, CUTOFF)
 
     assert (summary["code"], summary["error"]) == (3, AuditError.__name__)
@@ -311,6 +318,7 @@ def test_answers_out_of_order_are_refused(tmp_path):
     answer = predictor.predict(batch, cutoff=CUTOFF, top_k=3)
     answer.user_ids.reverse()
     stamp = score_batches.Stamp("nightshift", "1", "abc", CUTOFF)
+    request = score_batches.Request("model", stamp, top_k=3)
 
     class Confused(Predictor):
         def __init__(self) -> None:
@@ -320,7 +328,7 @@ def test_answers_out_of_order_are_refused(tmp_path):
             return answer
 
     with pytest.raises(AuditError) as caught:
-        score_batches.score_batch(Confused(), batch, stamp, top_k=3)
+        score_batches.score_batch(Confused(), batch, request)
 
     assert str(caught.value) == (
         "model nightshift version 1: found 2 answers, "
