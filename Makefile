@@ -5,7 +5,7 @@ READY := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test exact fuzz chaos bench bench-peers bench-training bench-demand check format up down images clean
+.PHONY: help install demo test exact fuzz chaos bench bench-peers bench-training bench-demand bench-scoring check format up down images clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench-demand: $(READY) ## WAPE of demand beside simple rules and, with SIZE=full
 	test -x .venv-forecasters/bin/python || $(PYTHON) -m venv .venv-forecasters
 	.venv-forecasters/bin/python -m pip install --quiet statsforecast==2.1.1
 	$(BIN)/python -m benchmarks.demand --size $(or $(SIZE),small)
+
+bench-scoring: $(READY) ## users a second against plain PyTorch and, with SIZE=full, replay-rec; DATA="file …"
+	$(BIN)/python -m benchmarks.scoring --size $(or $(SIZE),small) --data $(DATA)
 
 bench-peers: $(READY) ## the environment of the peers that need one of their own: .venv-peers
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers

@@ -107,6 +107,7 @@ def expectations(
     """What the lake, the model and the night before say that the rows must be."""
     said = tuple(name for name in USER_SCORES.column_names if name in READ)
     forecast = tuple(ITEM_DEMAND.column_names)
+    num_offered = pc.list_value_length(night.scores["recommended_item_ids"])
     return Expectations(
         cutoff=cutoff,
         user_ids=night.user_ids,
@@ -114,10 +115,8 @@ def expectations(
             USER_SCORES: (said, fingerprint(night.scores, said)),
             ITEM_DEMAND: (forecast, fingerprint(night.demand, forecast)),
         },
-        num_recommendations=pc.sum(pc.list_value_length(night.scores["recommended_item_ids"]))
-        .cast(pa.int64())
-        .as_py()
-        or 0,
+        offered_ids=night.scores["user_id"].filter(pc.greater(num_offered, 0)),
+        num_recommendations=pc.sum(num_offered).cast(pa.int64()).as_py() or 0,
         demand_days=demand_days,
         catalogue=catalogue,
         before=before,

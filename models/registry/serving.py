@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from contracts.errors import MissingColumnsError
 from contracts.windows import instant
+from models.registry.exclusion import Exclusion
 from models.registry.predict import Predictor
 
 COLUMNS = ("user_id", "item_id", "event_type", "event_time", "category", "amount", "quantity")
@@ -42,15 +43,24 @@ class Served:
             gap=timedelta(minutes=manifest.session_gap_minutes),
             max_events=manifest.max_events,
         )
-        found = self.predictor.predict(rows, cutoff=cutoff, top_k=top_k)
+        exclusion = Exclusion(
+            bought=bool(given.get("exclude_bought")),
+            item_ids=frozenset(map(str, given.get("exclude_item_ids", ()))),
+        )
+        found = self.predictor.predict(rows, cutoff=cutoff, top_k=top_k, exclusion=exclusion)
+        offered = found.item_ids != ""
         return pd.DataFrame(
             {
                 "user_id": found.user_ids,
                 "purchase_probability_7d": found.purchase,
                 "churn_probability_28d": found.churn,
                 "expected_spend_28d": found.spend,
-                "recommended_item_ids": [list(row) for row in found.item_ids],
-                "recommended_scores": [row.tolist() for row in found.item_scores],
+                "recommended_item_ids": [
+                    row[some].tolist() for row, some in zip(found.item_ids, offered, strict=True)
+                ],
+                "recommended_scores": [
+                    row[some].tolist() for row, some in zip(found.item_scores, offered, strict=True)
+                ],
             }
         )
 
@@ -162,5 +172,12 @@ def signature() -> Any:
                 ColSpec(Array(DataType.double), "recommended_scores"),
             ]
         ),
-        params=ParamSchema([ParamSpec("cutoff", "string", ""), ParamSpec("top_k", "integer", 10)]),
+        params=ParamSchema(
+            [
+                ParamSpec("cutoff", "string", ""),
+                ParamSpec("top_k", "integer", 10),
+                ParamSpec("exclude_bought", "boolean", False),
+                ParamSpec("exclude_item_ids", "string", [], shape=(-1,)),
+            ]
+        ),
     )

@@ -226,6 +226,51 @@ def test_numbers_are_rounded_to_what_the_contract_can_keep(settings, lake, regis
         assert values.equals(pc.round(values, ndigits=decimals))
 
 
+def test_what_the_configuration_excludes_is_recommended_to_nobody(
+    settings, lake, registry, capsys, monkeypatch
+):
+    """What a user has bought, what is out of stock; who is left with nothing has a row."""
+    (settings.home / f"gone-{CUTOFF}.txt").write_text("eggs\n")
+    monkeypatch.setenv("NIGHTSHIFT__RECOMMENDATIONS__EXCLUDE_BOUGHT", "true")
+    monkeypatch.setenv("NIGHTSHIFT__RECOMMENDATIONS__EXCLUDE_ITEMS_FILE", "'gone-{cutoff}.txt'")
+    try:
+        summary = run_score(settings, capsys, CUTOFF)
+        rows = {row["user_id"]: row for row in rows_at(lake, CUTOFF).to_pylist()}
+    finally:
+        monkeypatch.undo()
+        run_score(settings, capsys, CUTOFF)
+
+    assert (summary["code"], summary["users"]) == (0, 20)
+    for n, user in enumerate(USERS):
+        had = {ITEMS[(n + place) % len(ITEMS)] for place in range(n + 1)}
+        assert {*rows[user]["recommended_item_ids"]} == {*ITEMS} - had - {"eggs"}
+        assert len(rows[user]["recommended_scores"]) == len(rows[user]["recommended_item_ids"])
+
+
+def test_whoever_the_user_is_there_is_a_row(settings, lake, registry, capsys, spark):
+    """No event before the cutoff, only items that nobody has seen, ten thousand events."""
+    night = CUTOFF + timedelta(days=2)
+    later, unseen, busy = sequence_rows(night, ["later", "unseen", "busy"]).to_pylist()
+    later["event_times"] = [datetime(2017, 12, 24, tzinfo=UTC)]
+    unseen["item_ids"] = ['never "seen" 🛒', "nor 'this'"]
+    times = [busy["event_times"][0] - timedelta(minutes=n) for n in range(10_000)]
+    same = {name: [busy[name][0]] * len(times) for name in busy if isinstance(busy[name], list)}
+    busy |= {**same, "event_times": times[::-1], "lifetime_events": len(times)}
+    frame = spark.createDataFrame([later, unseen, busy], spark_schema(SEQUENCES))
+    lake.replace(frame, SEQUENCES, window=one_day(night), run_key="edges", reads={})
+
+    summary = run_score(settings, capsys, night)
+    rows = {row["user_id"]: row for row in rows_at(lake, night).to_pylist()}
+
+    assert (summary["code"], sorted(rows)) == (0, ["busy", "later", "unseen"])
+    assert rows["later"]["purchase_probability_7d"] == 0.5  # the base rate
+    assert not any(rows["later"]["embedding"])
+    for name in ("unseen", "busy"):
+        assert any(rows[name]["embedding"])
+        assert rows[name]["purchase_probability_7d"] != 0.5
+    assert all(len(row["recommended_item_ids"]) == 3 for row in rows.values())
+
+
 def test_a_second_run_writes_the_same_rows(settings, lake, registry, capsys):
     """Equal content hash, one partition; and a model that knew what came later is called hindsight.
 

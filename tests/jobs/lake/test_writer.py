@@ -1,5 +1,6 @@
 """Executors write files; only those that the driver names become rows."""
 
+from collections.abc import Iterator
 from datetime import date
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pytest
 
 from contracts.tables import SESSIONS
 from contracts.windows import Window
+from jobs.lake import writer
 from jobs.lake.column_types import arrow_schema
 from jobs.lake.lake import open_lake
 
@@ -31,6 +33,30 @@ def sessions(days):
     return pa.Table.from_arrays(
         [pa.array(columns[field.name], field.type) for field in schema], schema=schema
     )
+
+
+def test_a_stream_is_written_as_it_comes(settings, monkeypatch):
+    """One file, of which no more than a row group is held; no row makes no file."""
+    monkeypatch.setattr(writer, "STREAMED_ROWS", 4)
+    one = open_lake(settings).writer(SESSIONS, run_key="run")
+    batch = sessions(DAYS[:2]).to_batches()[0]
+    given, written = 0, []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal given
+        for _ in range(7):
+            given += batch.num_rows
+            yield batch
+            written.extend(settings.home.rglob("*.parquet"))
+
+    (path,) = one.write_stream(batches(), label="00007-")
+
+    with pq.ParquetFile(path.removeprefix("file://")) as file:
+        groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+    assert (given, groups) == (14, [4, 4, 4, 2])
+    assert written, "the file was begun before the last batch came"
+    assert "/partition=2017-07-04/part-00007-" in path
+    assert [*one.write_stream(iter([]))] == []
 
 
 def test_a_file_holds_one_partition(settings):

@@ -67,6 +67,7 @@ EXPECTED = Expectations(
     cutoff=CUTOFF,
     user_ids=pa.chunked_array([USERS]),
     hashes={},
+    offered_ids=pa.chunked_array([USERS]),
     num_recommendations=2 * NUM_USERS,
     demand_days=2,
     catalogue=pa.array(["milk", "bread", "eggs"]),

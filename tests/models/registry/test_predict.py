@@ -9,6 +9,7 @@ import torch
 
 from contracts.errors import ConfigError
 from models.registry.artifact import load_artifact
+from models.registry.exclusion import Exclusion
 from models.registry.predict import Predictor
 
 pytestmark = pytest.mark.torch
@@ -101,6 +102,35 @@ def test_a_user_who_was_never_seen_gets_the_base_rates(artifact, sequences):
     assert found.churn[place] == 0.25
     assert found.spend[place] == 30.0
     assert not found.embeddings[place].any()
+
+
+def test_what_a_user_has_bought_can_be_left_out(artifact, sequences):
+    """Of that user alone: the next best move up, with the probability that they had."""
+    predictor = Predictor.load(artifact)
+    table = sequences([*EVENTS, ("v", "2017-02-12T18:00:00", "bread", -3.0)])  # a return
+
+    usual = predictor.predict(table, cutoff=CUTOFF, top_k=4)
+    new = predictor.predict(table, cutoff=CUTOFF, top_k=4, exclusion=Exclusion(bought=True))
+
+    for user, bought in enumerate([{"apple", "bread", "cream"}, {"dates"}]):
+        left = [item for item in usual.item_ids[user] if item not in bought]
+        assert new.item_ids[user].tolist() == left + [""] * len(bought)
+        chances = dict(zip(usual.item_ids[user], usual.item_scores[user], strict=True))
+        expected = [chances[item] for item in left] + [0.0] * len(bought)
+        np.testing.assert_allclose(new.item_scores[user], expected, rtol=1e-5)
+
+
+def test_an_item_that_is_out_of_stock_is_offered_to_nobody(artifact, sequences):
+    """To a stranger neither; an item that the model does not know is none to leave out."""
+    gone = Exclusion(item_ids=frozenset({"apple", "unicorn"}))
+    table = sequences([*EVENTS, ("new", "2017-03-15T10:00:00", "apple", 1.0)])
+
+    found = Predictor.load(artifact).predict(table, cutoff=CUTOFF, top_k=4, exclusion=gone)
+
+    assert found.user_ids == ["u", "v", "new"]
+    for items in found.item_ids:
+        assert sorted(items) == ["", "bread", "cream", "dates"]
+        assert items[3] == ""
 
 
 def test_no_user_is_no_row(artifact, sequences):

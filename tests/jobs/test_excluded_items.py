@@ -1,0 +1,56 @@
+"""What the configuration says must not be recommended, read for a night."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import ConfigError
+from jobs.excluded_items import exclusion_of
+from jobs.running.settings import Settings
+from models.registry.exclusion import NOTHING_EXCLUDED
+
+NIGHT = date(2017, 11, 29)
+
+
+def told(settings: Settings, **changes: object) -> Settings:
+    changed = settings.recommendations.model_copy(update=changes)
+    return settings.model_copy(update={"recommendations": changed})
+
+
+def test_nothing_is_excluded_unless_it_is_said(settings):
+    """Whoever buys groceries buys them again."""
+    assert exclusion_of(settings, NIGHT) == NOTHING_EXCLUDED
+    assert exclusion_of(told(settings, exclude_bought=True), NIGHT).bought is True
+
+
+def test_the_list_of_a_night_is_the_one_that_bears_its_date(settings):
+    """One id a line, whatever is in it; empty lines and a byte-order mark are none."""
+    settings.home.mkdir()
+    (settings.home / "gone-2017-11-29.txt").write_bytes('\ufeff7\r\n\r\na, "b"\n🛒\n'.encode())
+    (settings.home / "gone-2017-11-30.txt").write_text("8\n")
+    listed = told(settings, exclude_items_file="gone-{cutoff}.txt")
+
+    assert exclusion_of(listed, NIGHT).item_ids == {"7", 'a, "b"', "🛒"}
+    assert exclusion_of(listed, date(2017, 11, 30)).item_ids == {"8"}
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(None, "No such file or directory"), (b"\xff\xfe", "bytes that are not UTF-8")],
+)
+def test_a_list_that_cannot_be_read_stops_the_night(settings, content, found):
+    """Nothing is offered that may be out of stock because a list came late."""
+    file: Path = settings.home / "gone.txt"
+    settings.home.mkdir()
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(ConfigError) as caught:
+        exclusion_of(told(settings, exclude_items_file="gone.txt"), NIGHT)
+
+    assert str(caught.value) == (
+        f"recommendations.exclude_items_file: {file}: found {found}, "
+        "expected a text file in UTF-8 with one item id a line. "
+        "Nothing was scored. Write the file, or take the setting out, then score again."
+    )
