@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.networks.linear import product
+
 BLOCK = 64  # items
-CHUNK = 128 * BLOCK  # items
+CHUNK = 256 * BLOCK  # items
 NOTHING = float("-inf")  # log weight of what is not there
 
 
@@ -56,7 +58,7 @@ class Ranking:
         self.catalogue, self.hidden = catalogue, hidden
         self.k = min(k, catalogue.num_items)
         width = min(CHUNK, len(catalogue.biases))
-        self._logits, self._shares = catalogue.biases.new_empty(2, max_users * width)
+        self._shares = catalogue.biases.new_empty(max_users * width)
 
     def best(self, wanted: Tensor, own: Pairs, own_weights: Tensor, excluded: Pairs) -> Best:
         """(B, D) what is multiplied with the items' vectors, (C,) log weights -> (B, k)
@@ -70,14 +72,11 @@ class Ranking:
         items = own.items.new_empty(B, 0)
         for low in range(0, len(biases), CHUNK):
             high = min(low + CHUNK, len(biases))
-            logits, shares = (
-                memory[: B * (high - low)].view(B, -1) for memory in (self._logits, self._shares)
-            )
-            vectors = self.catalogue.vectors[low:high]
-            torch.addmm(biases[low:high], wanted, vectors.T, out=logits)
+            logits = product(wanted, self.catalogue.vectors[low:high], biases[low:high])
             here, places = own.within(low, high)
             logits[places] = torch.logaddexp(logits[places], own_weights[here])
             # log sum exp by a faster kernel than its own: the greatest logit less its log share.
+            shares = self._shares[: logits.numel()].view_as(logits)
             torch.softmax(logits, dim=1, out=shares)
             of_chunk = logits.amax(dim=1) - shares.amax(dim=1).log()  # (B,)
             total = torch.logaddexp(total, of_chunk)
