@@ -57,6 +57,9 @@ TRAIN = Program("train", "train", "torchrun", "Train a candidate model.")
 EVALUATE = Program("evaluate", "evaluate", "python", "Judge candidates on matured cutoffs.")
 PROMOTE = Program("promote", "promote", "python", "Make the best admitted candidate champion.")
 ROLLBACK = Program("rollback", "rollback", "python", "Restore the champion before this one.")
+TRAIN_DEMAND = Program(
+    "train_demand", "train-demand", "spark", "Train a demand forecaster, judge and promote it."
+)
 SCORE = Program("score", "score", "spark", "Score every user with the champion.")
 DEMAND = Program("forecast_demand", "demand", "spark", "Forecast units per item and day.")
 PUBLISH = Program("publish", "publish", "python", "Audit, then switch the warehouse tables.")
@@ -65,7 +68,7 @@ REPLAY = Program("replay", "replay", "spark", "Rebuild a past night and compare.
 
 PROGRAMS = (
     WRITE_RAW, INGEST, SESSIONS, SEQUENCES, SERIES, TRAIN,
-    EVALUATE, PROMOTE, ROLLBACK, SCORE, DEMAND, PUBLISH, REPORT, REPLAY,
+    EVALUATE, PROMOTE, ROLLBACK, TRAIN_DEMAND, SCORE, DEMAND, PUBLISH, REPORT, REPLAY,
 )  # fmt: skip
 
 DATA = (

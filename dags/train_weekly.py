@@ -4,8 +4,11 @@ Trains a candidate for each encoder asked for, judges every candidate, the champ
 baselines on the same matured cutoffs, and moves the alias `champion` only where the written rule
 holds. Nothing is promoted because nothing better was there.
 
-- **Reads** `events` and `sequences` as of the cutoff. **Writes** runs and versions in MLflow.
+- **Reads** `events`, `sequences` and `series` as of the cutoff. **Writes** runs and versions in
+  MLflow.
 - **`promote` red with exit code 4** means that the gate refused: the old champion goes on scoring.
+- **`train_demand`** trains, judges and promotes the demand forecaster, beside all that; red with
+  exit code 4 it was refused, and the nights go on with the one before.
 - **`require_approval`** makes the promotion wait for a person, under *Required Actions*.
 - **Anything else red?** See `docs/runbooks/train_weekly.md`.
 """
@@ -16,13 +19,22 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, task
 
-from contracts.night import ENCODERS, EVALUATE, PROMOTE, TRAIN, night_arguments, train_arguments
+from contracts.night import (
+    ENCODERS,
+    EVALUATE,
+    PROMOTE,
+    TRAIN,
+    TRAIN_DEMAND,
+    night_arguments,
+    train_arguments,
+)
 from dags.programs import (
     CUTOFF,
     START_DATE,
     ProgramOperator,
     RefusalsAreFinal,
     python_task,
+    spark_task,
     torchrun_command,
 )
 
@@ -98,6 +110,7 @@ with DAG(
     train = ProgramOperator.partial(
         task_id=TRAIN.name, doc=TRAIN.meaning, max_active_tis_per_dagrun=1
     ).expand(command=choose(CUTOFF))
+    spark_task(TRAIN_DEMAND, night_arguments(CUTOFF))  # judges and promotes by itself
     evaluate = python_task(EVALUATE, night_arguments(CUTOFF))
     approve = ApprovalOperator(
         task_id="approve",

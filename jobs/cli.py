@@ -145,6 +145,16 @@ def train(
     run_night_program(night.TRAIN, cutoff, config, json, arguments, devices=devices)
 
 
+@app.command("train-demand", rich_help_panel=MODEL)
+def train_demand(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
+    """Train a demand forecaster, judge it on the last weeks, promote it where the rule holds.
+
+    Learns from the days before the two last horizons, fits its quantiles on the next one, and is
+    judged on the last. Until one has been promoted, nights forecast demand by weekday means.
+    """
+    run_night_program(night.TRAIN_DEMAND, cutoff, config, json)
+
+
 @app.command(rich_help_panel=MODEL)
 def evaluate(
     cutoff: Cutoff,

@@ -1,7 +1,7 @@
 """Rebuild a past night from the snapshots that it read, and prove it equal to what it committed.
 
 reads   events, sequences, series   at the snapshots that the night's commits recorded
-        the registry                the version that scored the night
+        the registry                the versions that scored the night and forecast its demand
 writes  nothing: rows are counted and hashed where they are made
 
     spark-submit jobs/replay.py --cutoff 2017-11-29
@@ -34,6 +34,7 @@ from contracts.tables import (
 )
 from contracts.windows import Window, one_day
 from jobs import build_sequences, build_series, build_sessions, forecast_demand, score
+from jobs.demand.weekday_mean import MODEL_VERSION
 from jobs.lake.commits import Commit
 from jobs.lake.lake import Lake, content_of, new_run_key, open_lake
 from jobs.lake.row_differences import say_differences
@@ -163,7 +164,12 @@ def _explained(lake: Lake, table: Table, commit: Commit) -> Iterator[None]:
 
 @contextmanager
 def _rebuilder(table: Table, commit: Commit, settings: Settings) -> Iterator[Rebuild]:
-    """How the table is made; for scores with the version that answered then."""
+    """How the table is made; scores and demand by the versions that answered then."""
+    if table is DEMAND:
+        said = commit.facts.get(forecast_demand.VERSION, MODEL_VERSION)
+        with forecast_demand.asked(settings, said) as forecaster:
+            yield partial(REBUILD[table], forecaster=forecaster, model_version=said)
+        return
     if table is not SCORES:
         yield REBUILD[table]
         return

@@ -70,6 +70,12 @@ class Standing:
         versions = self._registry.versions(training_cutoff=cutoff.isoformat())
         return any(version.encoder == encoder for version in versions)
 
+    def has_trained_demand(self, cutoff: date) -> bool:
+        mlflow = self._settings.mlflow
+        name = self._settings.demand.model
+        registry = Registry(mlflow.tracking_uri, name, self._settings.artifacts_uri)
+        return bool(registry.versions(training_cutoff=cutoff.isoformat()))
+
     def has_evaluated(self, cutoff: date) -> bool:
         """Was every version trained at the cutoff judged there, and does the report lie here?"""
         trained = self._registry.versions(training_cutoff=cutoff.isoformat())

@@ -20,6 +20,7 @@ from contracts.night import (
     SERIES,
     SESSIONS,
     TRAIN,
+    TRAIN_DEMAND,
     WRITE_RAW,
     Program,
     night_arguments,
@@ -134,6 +135,12 @@ def train_and_judge(demo: Demo) -> int:
         return code
     is_done = demo.standing.has_champion()
     code = demo.step("promote the better one", PROMOTE, arguments, is_done=is_done)
+    if code not in (0, 4):
+        return code
+    is_done = demo.standing.has_trained_demand(TRAINING)
+    demand = demo.step("train the demand forecaster", TRAIN_DEMAND, arguments, is_done=is_done)
+    if demand not in (0, 4):  # refused: tonight's demand is the weekday means', and says so
+        return demand
     if code == 4:
         console.err.print("The gate admitted neither: tonight's scoring will stop and say so.")
         return 0

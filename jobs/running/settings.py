@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from contracts.errors import ConfigError, UnknownKeyError
+from models.demand.rule import DemandRule
 from models.judging.rule import GateRule
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -107,9 +108,11 @@ class SeriesSettings(Section):
 
 
 class DemandSettings(Section):
+    model: str  # name in the registry
     history_days: PositiveInt  # of a training; a forecast sees those of the series
     holidays: tuple[date, ...]  # before, on and after which people buy otherwise
     closed_days: tuple[date, ...]  # on which nothing can be sold
+    gate: DemandRule
 
 
 class Horizons(Section):

@@ -4,6 +4,7 @@ A version holds the artifact folder (safetensors and JSON, see `artifact.py`) as
 that `models/registry/serving.py` loads, with the code it needs; nothing in it is pickled.
 """
 
+import importlib
 import logging
 import os
 import time
@@ -37,6 +38,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 NEEDED = ("numpy", "pandas", "pyarrow", "pydantic", "safetensors", "torch", "tzdata")
 ARTIFACT = "model"  # name of the logged model
 RunEnd = Literal["FINISHED", "FAILED", "KILLED"]
+SERVING = "models.registry.serving"  # how the users' model is loaded and asked
 DATA = "data"  # where pyfunc puts the artifact folder
 
 
@@ -111,16 +113,25 @@ class Registry:
     # ---- versions ----------------------------------------------------------------------------
 
     def register(
-        self, directory: Path, run_id: str, training_cutoff: date, encoder: str
+        self,
+        directory: Path,
+        run_id: str,
+        training_cutoff: date,
+        encoder: str,
+        *,
+        serving: str = SERVING,
     ) -> ModelVersion:
-        """Log the artifact folder on its run and register it as the newest candidate."""
+        """Log the artifact folder on its run and register it as the newest candidate.
+
+        ``serving`` names the module by which MLflow loads the folder and asks it.
+        """
         tags = {
             "status": CANDIDATE,
             "encoder": encoder,
             "training_cutoff": training_cutoff.isoformat(),
         }
         with self._reached():
-            source, model_id = self._log_model(directory, run_id)
+            source, model_id = self._log_model(directory, run_id, serving)
             if not self._is_registered():
                 self.client.create_registered_model(self.model)
             made = self.client.create_model_version(
@@ -216,21 +227,20 @@ class Registry:
                 raise
             return str(found.experiment_id)
 
-    def _log_model(self, directory: Path, run_id: str) -> tuple[str, str | None]:
+    def _log_model(self, directory: Path, run_id: str, serving: str) -> tuple[str, str | None]:
         """Log the folder as a pyfunc without pickle; its source for the registry, and its id."""
-        from models.registry.serving import input_example, signature
-
+        loader = importlib.import_module(serving)
         mlflow.set_tracking_uri(self.tracking_uri)
         mlflow.set_registry_uri(self.tracking_uri)
         with mlflow.start_run(run_id=run_id):
             info = mlflow.pyfunc.log_model(
                 name=ARTIFACT,
-                loader_module="models.registry.serving",
+                loader_module=serving,
                 data_path=str(directory),
                 code_paths=[str(PROJECT / "contracts"), str(PROJECT / "models")],
                 pip_requirements=requirements(),
-                signature=signature(),
-                input_example=input_example(),
+                signature=loader.signature(),
+                input_example=loader.input_example(),
             )
         return str(info.model_uri), info.model_id
 

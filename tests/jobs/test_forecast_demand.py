@@ -8,7 +8,8 @@ import pytest
 
 from contracts.tables import DEMAND, SERIES
 from contracts.windows import history_window, one_day
-from jobs.forecast_demand import MODEL_VERSION, forecast_demand, main, weekday_counts
+from jobs.demand.weekday_mean import MODEL_VERSION, weekday_counts, weekday_mean
+from jobs.forecast_demand import main
 from jobs.lake.lake import open_lake
 
 CUTOFF = date(2017, 11, 28)
@@ -25,7 +26,7 @@ def test_a_day_is_forecast_from_its_own_weekday(spark):
     """Also in the second week, and only from the last eight weeks."""
     old = history_window(CUTOFF, days=56).start
     rows = history("a", lambda day: 99.0 if day < old else float(day.weekday()))
-    frame = forecast_demand(spark.createDataFrame(rows, DDL), cutoff=CUTOFF, demand_days=9)
+    frame = weekday_mean(spark.createDataFrame(rows, DDL), cutoff=CUTOFF, demand_days=9)
     found = {row["target_date"]: row for row in frame.collect()}
 
     assert sorted(found) == [CUTOFF + timedelta(days=n) for n in range(9)]
@@ -67,7 +68,7 @@ def test_an_item_that_did_not_sell_is_expected_not_to():
 
 
 @pytest.mark.spark
-def test_a_night_forecasts_every_item_of_its_series(spark, settings, capsys):
+def test_a_night_forecasts_every_item_of_its_series(spark, settings, registry, capsys):
     """Run twice, the partition has an equal content hash; no key is missing or double."""
     lake = open_lake(settings)
     rows = [*history("a", lambda day: float(day.day % 3)), *history("b", lambda day: 0.0)]

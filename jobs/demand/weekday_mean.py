@@ -1,0 +1,93 @@
+"""The forecast of a night without a champion: the mean of the same weekday, with its spread.
+
+A baseline and named as one: the expected units of a day are the mean over the same weekday of the
+last 8 weeks. The quantiles are those of a count with that mean: negative binomial where the item's
+units spread more than a Poisson count would, Poisson otherwise.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from scipy import stats
+
+from contracts.windows import history_window, label_window
+
+MODEL_VERSION = "weekday-mean-8w"
+WEEKS = 8
+WEEK = 7
+QUANTILES = {"units_p10": 0.1, "units_p50": 0.5, "units_p90": 0.9}
+_FORECAST = ", ".join(["item_id string", "target_date date"] + [f"{q} double" for q in QUANTILES])
+
+Units = NDArray[np.float64]
+
+
+def weekday_mean(series: DataFrame, *, cutoff: date, demand_days: int) -> DataFrame:
+    """One row per item of the series and day from the cutoff on. Runs on the executors."""
+    window = history_window(cutoff, days=WEEKS * WEEK)
+    history = (
+        series.where((F.col("day") >= F.lit(window.start)) & (F.col("day") < F.lit(window.end)))
+        .groupBy("item_id")
+        .agg(F.sort_array(F.collect_list(F.struct("day", "units"))).alias("days"))
+        .select("item_id", F.col("days.units").alias("units"))
+    )
+    target_dates = label_window(cutoff, horizon_days=demand_days).days
+
+    def forecast(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield _forecast_batch(batch, target_dates)
+
+    return history.mapInArrow(forecast, f"{_FORECAST}, expected_units double").select(
+        "item_id",
+        "target_date",
+        *QUANTILES,
+        "expected_units",
+        F.lit(MODEL_VERSION).alias("model_version"),
+        F.lit(cutoff).alias("cutoff"),
+    )
+
+
+def weekday_counts(units: Units) -> tuple[Units, dict[str, Units]]:
+    """(N, 56) units by day, the oldest first -> (N, 7) means and quantiles; column 0 is the cutoff.
+
+    The spread is the item's variance around its weekday means, pooled over the week.
+    """
+    num_items, num_days = units.shape
+    by_week = units.reshape(num_items, num_days // WEEK, WEEK)  # (N, 8, 7)
+    mean = by_week.mean(axis=1)  # (N, 7)
+    spread = ((by_week - mean[:, None]) ** 2).sum(axis=(1, 2)) / (num_days - WEEK)  # (N,)
+    level = mean.mean(axis=1)  # (N,)
+    is_wide = spread > level
+    excess = np.where(is_wide, spread - level, 1.0)
+    size = np.where(is_wide, level**2 / excess, 1.0)[:, None]  # (N, 1): variance = m + m²/size
+    chance = size / (size + mean)  # (N, 7)
+    quantiles = {
+        name: np.where(
+            is_wide[:, None], stats.nbinom.ppf(q, size, chance), stats.poisson.ppf(q, mean)
+        )
+        for name, q in QUANTILES.items()
+    }
+    nothing = mean <= 0
+    return mean, {name: np.where(nothing, 0.0, values) for name, values in quantiles.items()}
+
+
+def _forecast_batch(batch: pa.RecordBatch, target_dates: list[date]) -> pa.RecordBatch:
+    lists = batch.column("units")
+    num_items, num_targets = batch.num_rows, len(target_dates)
+    units = lists.flatten().to_numpy(zero_copy_only=False).reshape(num_items, -1)
+    mean, quantiles = weekday_counts(units)
+    # 8 whole weeks lie before the cutoff: the first of their days has the cutoff's weekday.
+    weekday = np.arange(num_targets) % WEEK
+    place = np.repeat(np.arange(num_items), num_targets)
+    return pa.RecordBatch.from_pydict(
+        {
+            "item_id": batch.column("item_id").take(pa.array(place)),
+            "target_date": pa.array(target_dates * num_items, pa.date32()),
+            **{name: values[:, weekday].ravel() for name, values in quantiles.items()},
+            "expected_units": mean[:, weekday].ravel(),
+        }
+    )

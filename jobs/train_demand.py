@@ -1,0 +1,212 @@
+"""Train a demand forecaster as of a cutoff, judge it, and make it champion where the rule holds.
+
+reads   series    partition cutoff=YYYY-MM-DD: which items are forecast
+        events    of the `demand.history_days` before it, at the snapshot that made the series
+writes  registry  a run with its metrics, a version, and, last, the alias `champion`
+
+    spark-submit jobs/train_demand.py --cutoff 2017-11-28
+
+The window of the last days before the cutoff judges: the training has not seen it. Where the rule
+under `demand.gate` does not hold, the version stays a candidate, and the run ends with exit code 4.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import SparkSession
+
+from contracts.errors import CutoffError, NoChampionError, PromotionRefusedError
+from contracts.tables import EVENTS, SERIES
+from contracts.windows import CLOCK_DAYS, history_window, one_day
+from jobs.build_series import units_by_day
+from jobs.demand.panels import panel_from
+from jobs.forecast_demand import open_registry
+from jobs.lake.commits import Commit
+from jobs.lake.lake import Lake, open_lake
+from jobs.running.program import run
+from jobs.running.settings import PROJECT, Settings
+from jobs.running.spark import open_spark
+from models.config import DemandConfig, load_demand_config
+from models.demand.artifact import load_forecaster, save_forecaster
+from models.demand.calendar import Calendar
+from models.demand.fit import FIRST_ORIGIN, fit_forecaster
+from models.demand.forecast import Forecaster
+from models.demand.gate import Cell, judge, reasons_against
+from models.demand.panel import Panel
+from models.registry.registry import CHAMPION, ModelVersion, Registry
+
+JOB = "train_demand"
+SERVING = "models.registry.demand_serving"
+THE_RULE = "the written rule"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run(JOB, body, argv, description="Train, judge and promote a demand forecaster.")
+
+
+def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
+    cutoff, begun = options.cutoff, time.monotonic()
+    config = load_demand_config(demand_file(settings))
+    lake = open_lake(settings)
+    series = lake.require(SERIES, cutoff, producer=f"nightshift series --cutoff {cutoff}")
+    registry = open_registry(settings)  # before any row is read
+    panel = read_panel(open_spark(settings, JOB), lake, settings, series, cutoff)
+    refuse_short(panel, cutoff, settings.horizons.demand_days)
+    forecaster = fit_forecaster(
+        panel,
+        cutoff=cutoff,
+        calendar=Calendar.of(settings.demand.holidays, settings.demand.closed_days),
+        horizon_days=settings.horizons.demand_days,
+        config=config,
+        on_step=_say,
+    )
+    champion, beside = find_champion(registry)
+    cells = judge(forecaster, panel, cutoff, champion=beside)
+    reads = {SERIES.name: series.snapshot_id, EVENTS.name: series.reads[EVENTS.name]}
+    version = register(registry, settings, forecaster, cells, cutoff=cutoff, reads=reads)
+    reasons = reasons_against(cells, settings.demand.gate)
+    settle(registry, version, champion, reasons, now=datetime.now(UTC))
+    return {
+        "version": version.version,
+        "is_promoted": True,
+        "previous_champion": champion.version if champion else None,
+        "encoder": config.encoder.kind,
+        "items": panel.num_items,
+        "days": panel.item_units.shape[1],
+        "train_seconds": round(time.monotonic() - begun, 1),
+        "metrics": {k: round(v, 4) for cell in cells for k, v in cell.metrics.items()},
+    }
+
+
+def demand_file(settings: Settings) -> Path:
+    """`demand.yaml` beside the settings, or the project's own."""
+    beside = settings.file.parent / "demand.yaml"
+    return beside if beside.is_file() else PROJECT / "configs" / "demand.yaml"
+
+
+def read_panel(
+    spark: SparkSession, lake: Lake, settings: Settings, series: Commit, cutoff: date
+) -> Panel:
+    """The items of the series, with all the days that a training sees."""
+    window = history_window(cutoff, days=settings.demand.history_days)
+    ingested = history_window(cutoff, days=settings.demand.history_days + CLOCK_DAYS)
+    events = lake.read(spark, EVENTS, window=ingested, snapshot_id=series.reads[EVENTS.name])
+    chosen = lake.read(
+        spark, SERIES, window=one_day(cutoff), snapshot_id=series.snapshot_id
+    ).select("item_id", "category")
+    sold = units_by_day(
+        events,
+        window=window,
+        excluded_categories=settings.series.excluded_categories,
+        zone=settings.time_zone,
+    )
+    rows: pa.Table = (
+        sold.drop("category").join(chosen.distinct(), on="item_id", how="inner").toArrow()
+    )
+    first: date | None = pc.min(rows["day"]).as_py()
+    return panel_from(rows, first_day=first or window.start, end_day=cutoff)
+
+
+def refuse_short(panel: Panel, cutoff: date, horizon_days: int) -> None:
+    """Raise CutoffError where nothing would be left to learn from."""
+    needed = FIRST_ORIGIN + 3 * horizon_days
+    days = panel.item_units.shape[1]
+    if days < needed or not panel.num_items:
+        raise CutoffError(
+            f"--cutoff {cutoff}",
+            found=f"{days} days from the first sale on",
+            expected=f"at least {needed}",
+            do="Choose a later cutoff; until then the nights forecast by weekday means.",
+        )
+
+
+def find_champion(registry: Registry) -> tuple[ModelVersion | None, Forecaster | None]:
+    try:
+        champion = registry.resolve(CHAMPION)
+    except NoChampionError:
+        return None, None
+    with TemporaryDirectory(prefix="nightshift-") as folder:
+        return champion, load_forecaster(registry.download(champion, Path(folder)))
+
+
+def register(
+    registry: Registry,
+    settings: Settings,
+    forecaster: Forecaster,
+    cells: Sequence[Cell],
+    *,
+    cutoff: date,
+    reads: Mapping[str, int],
+) -> ModelVersion:
+    """Log run and metrics, and register the version as a candidate."""
+    config: DemandConfig = forecaster.config
+    values = config.model_dump()
+    encoder = values.pop("encoder")
+    params = {**values, **{f"encoder.{key}": value for key, value in encoder.items()}}
+    params |= {f"snapshot.{name}": number for name, number in reads.items()}
+    tags = {"encoder": config.encoder.kind, "training_cutoff": cutoff.isoformat()}
+    run_id = registry.start_run(
+        settings.mlflow.experiment, name=f"demand-{cutoff}", params=params, tags=tags
+    )
+    metrics = {name: value for cell in cells for name, value in cell.metrics.items()}
+    registry.log_metrics(run_id, {f"test/{name}": value for name, value in metrics.items()})
+    with TemporaryDirectory(prefix="nightshift-") as folder:
+        directory = Path(folder) / "artifact"
+        save_forecaster(
+            directory,
+            forecaster,
+            training_cutoff=cutoff,
+            snapshot_ids=dict(reads),
+            metrics=metrics,
+        )
+        version = registry.register(directory, run_id, cutoff, config.encoder.kind, serving=SERVING)
+    registry.end_run(run_id)
+    return version
+
+
+def settle(
+    registry: Registry,
+    version: ModelVersion,
+    champion: ModelVersion | None,
+    reasons: Sequence[str],
+    *,
+    now: datetime,
+) -> None:
+    """Move the alias, last, or raise PromotionRefusedError with every reason."""
+    verdict = {"admitted": not reasons, "reasons": list(reasons)}
+    registry.set_tags(version.version, {"evaluation": json.dumps(verdict)})
+    if reasons:
+        registry.set_tags(version.version, {"status": "refused"})
+        named = f"version {version.version} ({version.encoder})"
+        raise PromotionRefusedError(
+            registry.model, reasons=[f"{named}: {reason}" for reason in reasons]
+        )
+    registry.set_tags(
+        version.version,
+        {
+            "promoted_at": now.isoformat(timespec="seconds"),
+            "promoted_by": THE_RULE,
+            "previous_champion": champion.version if champion else "",
+            "status": CHAMPION,
+        },
+    )
+    registry.set_alias(CHAMPION, version.version)
+    if champion is not None:
+        registry.set_tags(champion.version, {"status": "retired"})
+
+
+def _say(step: int, loss: float) -> None:
+    print(f"{JOB}: step {step}, loss {loss:.4f}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

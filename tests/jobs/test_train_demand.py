@@ -1,0 +1,161 @@
+"""The demand forecaster: trained, judged, champion or refused; then it forecasts the night."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pytest
+import yaml
+
+from contracts.tables import DEMAND, EVENTS
+from contracts.windows import Window
+from jobs import build_series, forecast_demand, replay, train_demand
+from jobs.demand.weekday_mean import MODEL_VERSION
+from jobs.lake.column_types import spark_schema
+from jobs.lake.lake import open_lake
+from jobs.running.settings import load_settings
+from models.registry.registry import CHAMPION, Registry
+
+pytestmark = [pytest.mark.spark, pytest.mark.torch]
+
+CUTOFF = date(2017, 7, 18)
+DAYS = 182
+SMALL = {
+    "encoder": {"kind": "gru", "max_length": 8, "dim": 12, "num_layers": 1, "dropout": 0.0},
+    "num_steps": 60,
+    "batch_size": 48,
+    "category_share": 0.3,
+    "level_power": 0.5,
+    "learning_rate": 0.01,
+    "weight_decay": 0.0,
+    "seed": 0,
+}
+LENIENT = {"max_ratio_to_rules": 1.5, "max_ratio_to_champion": 1.5, "max_tail_error": 0.5}
+
+
+def sales():
+    """Twelve items in two categories: Poisson counts, more on workdays."""
+    rng, start = np.random.default_rng(0), CUTOFF - timedelta(days=DAYS)
+    rows = []
+    for n in range(DAYS):
+        day = start + timedelta(days=n)
+        for item in range(12):
+            units = float(rng.poisson((2 + item) * (1.4 if day.weekday() < 5 else 0.5)))
+            time = datetime(day.year, day.month, day.day, 16, tzinfo=UTC)
+            name, category = f"i{item:02}", ("BREAD", "MILK")[item % 2]
+            sold = ("purchase", time, category, None, units, units, None, {}, day)
+            rows += [(f"{name} {n}", "u", name, *sold)] if units else []
+    return rows
+
+
+@pytest.fixture
+def shop(spark, settings, registry):
+    """A lake with half a year of sales and the series of the cutoff; a small, lenient training."""
+    lake = open_lake(settings)
+    window = Window(CUTOFF - timedelta(days=DAYS), CUTOFF)
+    frame = spark.createDataFrame(sales(), spark_schema(EVENTS))
+    lake.replace(frame, EVENTS, window=window, run_key="i", reads={})
+    (settings.file.parent / "demand.yaml").write_text(yaml.safe_dump(SMALL))
+    set_gate(settings, **LENIENT)
+    assert build_series.main(argv(settings)) == 0
+    return load_settings(settings.file)
+
+
+def set_gate(settings, **values):
+    written = yaml.safe_load(settings.file.read_text())
+    written["demand"]["gate"] |= values
+    settings.file.write_text(yaml.safe_dump(written))
+
+
+def argv(settings):
+    return ["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json"]
+
+
+def said(capsys):
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def demand_registry(settings):
+    mlflow = settings.mlflow
+    return Registry(mlflow.tracking_uri, settings.demand.model, settings.artifacts_uri)
+
+
+@pytest.mark.slow
+def test_the_night_is_forecast_by_the_champion_and_can_be_replayed(shop, capsys):
+    """Weekday means until there is one; then its version, pinned, in every row, twice the same."""
+    assert forecast_demand.main(argv(shop)) == 0
+    assert said(capsys)["model_version"] == MODEL_VERSION
+    assert train_demand.main(argv(shop)) == 0
+    trained = said(capsys)
+    hashes = []
+    for _ in range(2):
+        assert forecast_demand.main(argv(shop)) == 0
+        night = said(capsys)
+        hashes.append(night["tables"]["demand"]["content_hash"])
+    rows = open_lake(shop).read_arrow(DEMAND).to_pylist()
+
+    assert (trained["is_promoted"], trained["days"]) == (True, DAYS)
+    assert (
+        trained["metrics"]["items/28d/wape"] < trained["metrics"]["items/28d/wape_seasonal_naive"]
+    )
+    assert night["model_version"] == f"nightshift-demand/{trained['version']}"
+    assert {row["model_version"] for row in rows} == {night["model_version"]}
+    assert len(rows) == 12 * 28
+    assert all(r["units_p10"] <= r["units_p50"] <= r["units_p90"] for r in rows)
+    assert hashes[0] == hashes[1]
+    assert replay.main(argv(shop)) == 0
+    assert said(capsys)["tables"]["demand"]["is_equal"]
+
+
+@pytest.mark.slow
+def test_a_forecaster_that_breaks_the_rule_is_refused_with_every_reason(shop, capsys):
+    """It is registered and stays no champion; the night goes on with the rule."""
+    set_gate(shop, max_ratio_to_rules=0.01)
+    code = train_demand.main(argv(shop))
+    told = said(capsys)
+    registry = demand_registry(shop)
+    version = registry.versions(training_cutoff=str(CUTOFF))[0]
+
+    assert code == 4
+    assert "version 1 (gru): items/7d: WAPE" in told["message"]
+    assert "categories/28d: WAPE" in told["message"]
+    assert version.tags["status"] == "refused"
+    assert len(json.loads(version.tags["evaluation"])["reasons"]) >= 4
+    assert forecast_demand.champion_of(shop) == MODEL_VERSION
+
+
+def test_too_short_a_history_is_refused_before_it_is_trained(shop, capsys):
+    """And it says how much is needed."""
+    written = yaml.safe_load(shop.file.read_text())
+    written["demand"]["history_days"] = 100
+    shop.file.write_text(yaml.safe_dump(written))
+    code = train_demand.main(argv(shop))
+
+    assert code == 2
+    assert said(capsys)["message"] == (
+        "--cutoff 2017-07-18: found 100 days from the first sale on, expected at least 147. "
+        "Choose a later cutoff; until then the nights forecast by weekday means."
+    )
+
+
+@pytest.mark.slow
+def test_mlflow_serves_the_forecaster_from_units_by_day(shop, capsys):
+    """What it says of the series is what the night's table says."""
+    import mlflow
+
+    assert train_demand.main(argv(shop)) == 0
+    assert forecast_demand.main(argv(shop)) == 0
+    lake, registry = open_lake(shop), demand_registry(shop)
+    mlflow.set_tracking_uri(registry.tracking_uri)
+    version = registry.resolve(CHAMPION)
+    model = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
+    from contracts.tables import SERIES
+
+    series = lake.read_arrow(SERIES, columns=["item_id", "category", "day", "units"]).to_pandas()
+    series["day"] = series["day"].astype(str)
+    served = model.predict(series, params={"cutoff": str(CUTOFF)})
+    night = lake.read_arrow(DEMAND).to_pandas().sort_values(["item_id", "target_date"])
+    served = served.sort_values(["item_id", "target_date"])
+
+    np.testing.assert_allclose(served["expected_units"], night["expected_units"], rtol=1e-5)
+    np.testing.assert_array_equal(served["units_p90"], night["units_p90"])

@@ -1,0 +1,47 @@
+"""A forecaster as a folder: what is loaded forecasts what was saved."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.torch
+torch = pytest.importorskip("torch")
+
+from contracts.errors import ConfigError  # noqa: E402
+from models.demand.artifact import load_forecaster, save_forecaster  # noqa: E402
+from models.demand.calibration import Tails  # noqa: E402
+from models.demand.forecast import Forecaster  # noqa: E402
+from models.demand.network import DemandNetwork  # noqa: E402
+from tests.models.demand.made_panel import CALENDAR, FIRST, HORIZON, config, shop  # noqa: E402
+
+
+def saved(folder):
+    torch.manual_seed(0)
+    network = DemandNetwork(config().encoder).eval()
+    torch.nn.init.normal_(network.out.weight, std=0.5)
+    tails = Tails(low=(1.0, 0.8, 1.2), high=(0.5, 1.0, 1.5))
+    forecaster = Forecaster(network, config(), CALENDAR, HORIZON, tails)
+    save_forecaster(
+        folder, forecaster, training_cutoff=date(2017, 9, 1), snapshot_ids={}, metrics={}
+    )
+    return forecaster
+
+
+def test_what_is_loaded_forecasts_what_was_saved(tmp_path):
+    """Weights, tails, calendar and horizon: all that a forecast needs; nothing is a pickle."""
+    made, cutoff = saved(tmp_path), FIRST + timedelta(days=330)
+    loaded = load_forecaster(tmp_path)
+    before, after = (each.forecast(shop(), cutoff) for each in (made, loaded))
+
+    np.testing.assert_array_equal(before.quantiles, after.quantiles)
+    np.testing.assert_array_equal(before.mean, after.mean)
+    assert {file.name for file in tmp_path.iterdir()} == {"manifest.json", "weights.safetensors"}
+
+
+def test_a_folder_of_another_kind_is_refused(tmp_path):
+    saved(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"config": {}}')
+
+    with pytest.raises(ConfigError, match="as this code writes them"):
+        load_forecaster(tmp_path)
