@@ -191,7 +191,7 @@ DEMAND = Table(
         Column("units_p50", "float64", "as likely more as less", "units"),
         Column("units_p90", "float64", "sold with probability 0.9 at most", "units"),
         Column("expected_units", "float64", "mean", "units"),
-        Column("model_version", "string", "what made the forecast"),
+        Column("model_version", "string", "registered model/version, or weekday-mean-8w: the rule"),
         _CUTOFF,
     ),
 )
