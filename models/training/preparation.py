@@ -45,7 +45,7 @@ def silence_surroundings(network: Network) -> None:
     """What stands beside an item says nothing at first: where items are all that is known.
 
     Category, event type, amount and gap are then the same for every instant. At random they would
-    be three quarters of each token, and the items what is left of it.
+    be 96 % of a token's squared length: docs/decisions/0026-what-a-ranking-begins-from.md.
     """
     tables = (network.categories, network.event_types, network.amounts)
     silenced = [table.weight for table in tables]
