@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -23,7 +24,7 @@ from pydantic import (
     Tag,
     ValidationError,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from contracts.errors import ConfigError, UnknownKeyError
 from models.demand.rule import DemandRule
@@ -45,8 +46,16 @@ class LakeSettings(Section):
     vacuum_hours: PositiveInt  # age from which a file that no snapshot names is left over
 
 
+def _is_path(uri: str) -> str:
+    if "://" in uri:  # of a database that is not reached: no file is made in its name
+        raise PydanticCustomError(
+            "uri", "a path of a DuckDB file, or a URI that begins with postgresql://"
+        )
+    return uri
+
+
 class FileWarehouse(Section):
-    uri: str  # path of a DuckDB file
+    uri: Annotated[str, AfterValidator(_is_path)]  # path of a DuckDB file
     keep_nights: PositiveInt  # newest cutoffs of each table that stay
 
 

@@ -17,7 +17,7 @@ import yaml
 from contracts.errors import AuditError, MissingPartitionError, NoChampionError, UnreachableError
 from contracts.tables import SCORES, SEQUENCES
 from contracts.windows import one_day
-from jobs import score, score_batches
+from jobs import rollback, score, score_batches
 from jobs.lake.column_types import arrow_schema, spark_schema
 from jobs.lake.lake import Lake, open_lake
 from jobs.running.settings import PROJECT, Settings, load_settings
@@ -320,6 +320,24 @@ def test_without_sequences_scoring_says_what_to_run(settings, lake, registry, ca
 
     assert (summary["code"], summary["error"]) == (3, MissingPartitionError.__name__)
     assert "Run `nightshift sequences --cutoff 2017-11-30` first" in summary["message"]
+
+
+def test_after_a_rollback_the_next_night_asks_the_version_before(
+    settings, lake, registry, capsys, tmp_path
+):
+    """One command, and nothing else to set back."""
+    run_id = registry.start_run("tests", name="later", params={}, tags={})
+    second = registry.register(save_model(tmp_path / "later"), run_id, NIGHT_BEFORE, "gru")
+    registry.set_alias("champion", second.version)
+    registry.set_tags(str(second.version), {"previous_champion": "1"})
+    with_second = run_score(settings, capsys, CUTOFF)
+
+    code = rollback.main(["--config", str(settings.file)])
+    after = run_score(settings, capsys, CUTOFF)
+
+    assert with_second["model_version"] == str(second.version)
+    assert (code, after["model_version"]) == (0, "1")
+    assert {*rows_at(lake, CUTOFF)["model_version"].to_pylist()} == {"1"}
 
 
 def test_without_a_champion_nothing_is_scored(settings, lake, registry, capsys):

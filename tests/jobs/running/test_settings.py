@@ -43,3 +43,14 @@ def test_a_server_without_its_readers_role_is_refused(settings, monkeypatch):
         f"{settings.file}: warehouse.reader_role: found nothing, expected field required. "
         "Correct the value."
     )
+
+
+def test_a_database_that_is_not_reached_is_refused_and_not_taken_for_a_file(settings, monkeypatch):
+    """Snowflake and BigQuery have drivers, which could not be tried here: so none is promised."""
+    with pytest.raises(ConfigError) as refused:
+        changed(settings, monkeypatch, uri="snowflake://account/warehouse")
+
+    assert str(refused.value) == (
+        f"{settings.file}: warehouse.uri: found 'snowflake://account/warehouse', expected a path "
+        "of a DuckDB file, or a URI that begins with postgresql://. Correct the value."
+    )
