@@ -249,11 +249,14 @@ class BusyError(NightshiftError):
 
 class TrainingStoppedError(NightshiftError):
     def __init__(self, signal: str, *, step: int, total: int) -> None:
+        again = "run this again with the same arguments"
         super().__init__(
-            f"after step {step} of {total}",
+            f"after step {step} of {total}" if total else "before the first step",
             found=signal,
             expected="to be let finish",
-            do="The step is saved: run this again with the same arguments, and it goes on there.",
+            do=f"The step is saved: {again}, and it goes on there."
+            if total
+            else f"Nothing is saved yet: {again}.",
         )
 
 

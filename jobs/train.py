@@ -7,8 +7,9 @@ Started by torchrun, once for each device, or alone:
 
     torchrun --standalone --nproc-per-node 2 -m jobs.train --cutoff 2017-11-28 --encoder lstm
 
-A training that was killed, or told to stop, goes on from its newest whole checkpoint when it is
-started again with the same arguments. Processes other than the first say nothing.
+The first process deals the users into shards in the run's folder; each process holds one of them
+at a time. A training that was killed, or told to stop, goes on from its newest whole checkpoint
+when it is started again with the same arguments. Processes other than the first say nothing.
 """
 
 import argparse
@@ -38,9 +39,10 @@ from jobs.lake.lake import open_lake
 from jobs.running.program import run
 from jobs.running.settings import PROJECT, Settings
 from models.config import LabelHorizons, TrainConfig, load_train_config
-from models.sequences.history import Histories
-from models.training.fit import fit, prepare_data
+from models.sequences.history import COLUMNS
+from models.training.fit import fit
 from models.training.label_days import refuse_unlabelled
+from models.training.prepared import prepare_data
 from models.training.stop import Stop, listening
 
 if TYPE_CHECKING:
@@ -111,18 +113,22 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
     # Before any row is read: a registry that cannot be reached must not cost a training.
     recorder = _recorder(settings, config, cutoff) if RANK == 0 else None
     parent = _parent(settings, options.start_from, config, cutoff)
-    rows = lake.read_arrow(SEQUENCES, window=one_day(cutoff), snapshot_id=commit.snapshot_id)
+    name = parent.name if parent else ""
+    key = run_key(config, horizons, cutoff, commit.content_hash, parent=name)
+    folder = settings.runs_folder / key
     prepared = prepare_data(
-        Histories.from_arrow(rows),
+        lake.read_buckets(
+            SEQUENCES, window=one_day(cutoff), snapshot_id=commit.snapshot_id, columns=COLUMNS
+        ),
+        num_users=commit.num_rows,
+        folder=folder / "data",
         config=config,
         horizons=horizons,
         zone=settings.zone,
         cutoff=cutoff,
         known=parent.vocabulary if parent else None,
+        stop=stop,
     )
-    name = parent.name if parent else ""
-    key = run_key(config, horizons, cutoff, commit.content_hash, parent=name)
-    folder = settings.runs_folder / key
     fitting = partial(
         fit,
         prepared,
@@ -148,7 +154,7 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
         "run_id": recorder.run_id,
         "encoder": options.encoder,
         "parent": name or None,
-        "users": len(prepared.training.users),
+        "users": prepared.training.num_users,
         "items": prepared.vocabulary.num_items,
         "epochs": fitted.epochs,
         "devices": WORLD_SIZE,

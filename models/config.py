@@ -160,6 +160,8 @@ class TrainConfig(_TrainingConfig):
     num_queries: PositiveInt  # as-of queries drawn for a user in an epoch
     num_ranked_queries: PositiveInt  # how many of them also rank the catalogue
     warmup_days: NonNegativeInt  # no query earlier than this after the log's first day
+    shard_events: PositiveInt = 2_000_000  # in memory at once, on each device: some 250 bytes each
+    validation_users: PositiveInt = 50_000  # about so many are asked, of however many there are
 
     @model_validator(mode="after")
     def _ranked_queries_are_queries(self) -> "TrainConfig":

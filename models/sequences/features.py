@@ -43,6 +43,18 @@ def as_of_features(histories: Histories, instant: datetime) -> NDArray[np.float3
     return AsOfFeatures(histories, Instants.of(histories)).at(users, moments)
 
 
+def exact_from(histories: Histories) -> Ints:
+    """(N,) the first microsecond from which a user's stored history is all that features need.
+
+    Where the oldest events were cut off, that is the longest window after what is left.
+    """
+    moments = np.full(len(histories), np.iinfo(np.int64).max)  # of users without an event
+    stored = histories.num_events > 0
+    moments[stored] = histories.times[histories.offsets[:-1][stored]]
+    moments[stored & ~histories.is_whole] += HISTORY_DAYS * DAY
+    return moments
+
+
 class AsOfFeatures:
     """Features of any user at any moment, from running totals built once."""
 
@@ -62,18 +74,6 @@ class AsOfFeatures:
         self.session_totals = running(instants.session_starts)
         self.gap_totals, self.gap_square_totals = running(gaps), running(gaps**2)
         self.gap_counts = running(has_gap)
-
-    def exact_from(self) -> Ints:
-        """(N,) the first microsecond from which a user's stored history is all that features need.
-
-        Where the oldest events were cut off, that is the longest window after what is left.
-        """
-        histories = self.histories
-        moments = np.full(len(histories), np.iinfo(np.int64).max)  # of users without an event
-        stored = histories.num_events > 0
-        moments[stored] = histories.times[histories.offsets[:-1][stored]]
-        moments[stored & ~histories.is_whole] += HISTORY_DAYS * DAY
-        return moments
 
     def at(self, users: Ints, moments: Ints) -> NDArray[np.float32]:
         """(P,), (P,) microseconds -> (P, F)."""

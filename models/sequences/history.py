@@ -17,6 +17,20 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+# What `Histories.from_arrow` reads, of `contracts.tables.SEQUENCES`.
+COLUMNS = (
+    "user_id",
+    "event_times",
+    "item_ids",
+    "event_types",
+    "categories",
+    "quantities",
+    "amounts",
+    "session_starts",
+    "lifetime_events",
+    "lifetime_spend",
+    "first_event_time",
+)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -74,7 +88,7 @@ class Histories:
 
     @classmethod
     def from_arrow(cls, sequences: pa.Table | pa.RecordBatch) -> "Histories":
-        """Read rows with the columns of `contracts.tables.SEQUENCES`; their order is kept."""
+        """Read rows with the `COLUMNS` of `contracts.tables.SEQUENCES`; their order is kept."""
         times = _lists(sequences, "event_times")
         offsets = _offsets(times)
         item_codes, item_ids = _encoded(_lists(sequences, "item_ids"))

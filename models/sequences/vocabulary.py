@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.sequences.census import Census
 from models.sequences.history import Floats, Histories, Ints
 
 FILE = "item_index.json"
@@ -30,33 +31,36 @@ class Vocabulary:
 
     @classmethod
     def of(cls, histories: Histories, *, min_item_count: int) -> "Vocabulary":
-        """Items with at least ``min_item_count`` events, the commonest first; ties by id."""
-        counts = np.bincount(histories.item_codes, minlength=len(histories.item_ids))
-        wanted = np.flatnonzero(counts >= min_item_count)
-        wanted = wanted[np.lexsort((histories.item_ids[wanted], -counts[wanted]))]
-        categories = sorted({str(name) for name in histories.categories} - {""})
+        """Of a log that is all in memory."""
+        return cls.counted(Census.of(histories), histories.amounts, min_item_count=min_item_count)
+
+    @classmethod
+    def counted(cls, census: Census, amounts: Floats, *, min_item_count: int) -> "Vocabulary":
+        """Items with at least ``min_item_count`` events, the commonest first; ties by id.
+
+        An item is of the category that it had last. ``amounts`` may be those of a sample.
+        """
+        counts = census.item_counts
+        wanted = [item for item, count in counts.items() if count >= min_item_count]
+        wanted.sort(key=lambda item: (-counts[item], item))
+        categories = sorted(census.categories)
         index = _index(categories)
-        of_item = np.zeros(len(histories.item_ids), dtype=np.int64)
-        of_item[histories.item_codes] = _lookup(histories.categories, index)[
-            histories.category_codes
-        ]
-        amounts = histories.amounts[histories.amounts > 0]
+        positive = amounts[amounts > 0]
         shares = np.linspace(0, 1, NUM_AMOUNT_BUCKETS - 1)[1:-1]
-        edges = np.unique(np.quantile(amounts, shares)) if len(amounts) else np.zeros(0)
+        edges = np.unique(np.quantile(positive, shares)) if len(positive) else np.zeros(0)
         return cls(
-            item_ids=tuple(histories.item_ids[wanted].tolist()),
-            item_categories=tuple(of_item[wanted].tolist()),
+            item_ids=tuple(wanted),
+            item_categories=tuple(index.get(census.item_categories[item][1], 0) for item in wanted),
             categories=tuple(categories),
-            event_types=tuple(sorted({str(name) for name in histories.event_types})),
+            event_types=tuple(sorted(census.event_types)),
             amount_edges=(1e-9, *edges.tolist()),
         )
 
-    def grown(self, histories: Histories, *, min_item_count: int) -> "Vocabulary":
-        """What is new in the histories comes after what is known, which keeps its numbers.
+    def grown(self, found: "Vocabulary") -> "Vocabulary":
+        """What is new in another comes after what is known, which keeps its numbers.
 
         An item whose category was not known gets the one that it has now.
         """
-        found = Vocabulary.of(histories, min_item_count=min_item_count)
         categories = _appended(self.categories, found.categories)
         number = {0: 0} | {
             n: categories.index(name) + 1 for n, name in enumerate(found.categories, start=1)
@@ -74,6 +78,11 @@ class Vocabulary:
             event_types=_appended(self.event_types, found.event_types),
             amount_edges=self.amount_edges,
         )
+
+    def counts(self, census: Census) -> Ints:
+        """(V,) events of each item; the first number is of those outside the catalogue."""
+        known = [census.item_counts[item] for item in self.item_ids]
+        return np.asarray([census.item_counts.total() - sum(known), *known], dtype=np.int64)
 
     def save(self, directory: Path) -> None:
         (directory / FILE).write_text(json.dumps(asdict(self)))

@@ -1,14 +1,9 @@
-"""Fitting one network on one set of histories, in one process or in many.
-
-With H the longest label window and C the training cutoff: training sees nothing from C - 2H on,
-validation is asked at C - 2H and sees nothing from C - H on, tests are left to the evaluation.
-"""
+"""Fitting one network on prepared data, in one process or in many."""
 
 import os
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import lightning as L
 import numpy as np
@@ -16,24 +11,20 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
-from contracts.errors import CutoffError
-from contracts.windows import instant, is_matured
-from models.config import LabelHorizons, TrainConfig
+from models.config import TrainConfig
 from models.networks.network import Network
-from models.sequences.history import Floats, Histories
+from models.sequences.history import Floats
 from models.sequences.vocabulary import Vocabulary
 from models.training.best import read_best
 from models.training.calibration import BaseRates, Calibration
 from models.training.checkpoints import Checkpoints, Say
-from models.training.dataset import TrainingData
 from models.training.failures import explaining, forget_failures
 from models.training.keeper import Keeper, OnEpoch, OnStep
-from models.training.label_days import label_limit
 from models.training.module import Nightshift
 from models.training.preparation import prepare
+from models.training.prepared import Prepared
 from models.training.stop import Stop
 from models.training.validation import fit_calibration, outcomes
-from models.training.validation_data import ValidationData
 from models.training.warm_start import Start, start_from
 
 
@@ -48,64 +39,6 @@ class Fitted:
     label_limit: date
     epochs: int  # finished, those before a restart too
     events_per_second: float
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What every process makes for itself from the same histories, alike to the last bit."""
-
-    vocabulary: Vocabulary
-    training: TrainingData
-    validation: ValidationData
-    label_limit: date
-
-
-def prepare_data(
-    histories: Histories,
-    *,
-    config: TrainConfig,
-    horizons: LabelHorizons,
-    zone: ZoneInfo,
-    cutoff: date,
-    known: Vocabulary | None = None,
-) -> Prepared:
-    """Split by time. Raises CutoffError when nothing is left to train on, or to validate with.
-
-    Items that are ``known`` from an earlier version keep their numbers.
-    """
-    limit = label_limit(cutoff, horizons)
-    validation_limit = limit + timedelta(days=horizons.longest_days)
-    assert is_matured(limit, horizon_days=horizons.longest_days, known_before=validation_limit)
-    seen = histories.before(instant(limit, zone))
-    found = known.grown if known else Vocabulary.of
-    vocabulary = found(seen, min_item_count=config.min_item_count)
-    training = TrainingData(
-        seen, vocabulary, config=config, horizons=horizons, zone=zone, label_limit=limit
-    )
-    if not len(training.users):
-        raise _too_early(cutoff, f"no user with a label window that closed by {limit}")
-    validation = ValidationData(
-        histories.before(instant(validation_limit, zone)),
-        vocabulary,
-        config=config,
-        horizons=horizons,
-        zone=zone,
-        cutoffs=[limit],
-        limit=validation_limit,
-    )
-    for name, truth in (("purchase", validation.purchase), ("churn", validation.churn)):
-        if len(np.unique(truth[np.isfinite(truth)])) < 2:
-            raise _too_early(cutoff, f"one outcome only of {name} at the validation cutoff {limit}")
-    return Prepared(vocabulary, training, validation, limit)
-
-
-def _too_early(cutoff: date, found: str) -> CutoffError:
-    return CutoffError(
-        f"--cutoff {cutoff}",
-        found=found,
-        expected="events of users well before it: twice the longest horizon, and the warm-up",
-        do="Choose a later cutoff, ingest more history, or shorten the horizons.",
-    )
 
 
 def fit(

@@ -45,12 +45,22 @@ class ItemData:
             histories, Encoder(vocabulary), max_length=config.encoder.max_length, zone=ZONE
         )
         self.next_items = NextItems(
-            self.builder, num_items=vocabulary.num_items, loss=config.next_item_loss
+            self.builder,
+            item_counts=np.bincount(self.builder.events.items, minlength=vocabulary.num_items + 1),
+            loss=config.next_item_loss,
         )
         lengths = np.diff(self.builder.instants.offsets)
         self.users = np.flatnonzero(lengths >= 2)
         asked = np.minimum(lengths[self.users] - 1, config.encoder.max_length).sum()
         self.asked_per_user = float(asked) / max(len(self.users), 1)  # instants with a next one
+
+    @property
+    def sizes(self) -> list[int]:
+        """All of them are one shard, which is in memory."""
+        return [len(self.users)]
+
+    def open(self, shard: int) -> "ItemData":
+        return self
 
     def batch_of(self, users: Ints, rng: np.random.Generator) -> ItemBatch:
         ends = self.builder.instants.offsets[users + 1]

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contracts.errors import BusyError, LossNotFiniteError, TrainingStoppedError
+from contracts.errors import LossNotFiniteError, TrainingStoppedError
 from models.training.best import best_score, keep_best
 from models.training.checkpoints import Checkpoint, Checkpoints, Place
-from models.training.dataset import TrainingBatches
+from models.training.epochs import TrainingBatches
 from models.training.module import Nightshift
-from models.training.ranks import are_alike, highest
+from models.training.ranks import highest
 from models.training.steps import GRADIENT_NORM
 from models.training.stop import Stop
 from models.training.validation import validation_metrics
@@ -84,13 +84,6 @@ class Keeper(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, Nightshift)
-        if not are_alike(self.folder.name):
-            raise BusyError(
-                "--from",
-                found="a version on one process and another on the next",
-                expected="one on all",
-                do="An alias has moved while they started: run this again.",
-            )
         self.started_at = self.saved_at = time.monotonic()
         found = self.restored
         if found is None:
@@ -173,18 +166,17 @@ class Keeper(L.Callback):
         """Keep who was in the batch, then raise LossNotFiniteError on every rank."""
         if is_mine and self.unchecked is not None:
             place, losses = self.unchecked
-            rank, data = trainer.global_rank, module.training_data
+            rank = trainer.global_rank
             batches = TrainingBatches(
-                data, epoch=place.epoch, rank=rank, num_ranks=trainer.world_size
+                module.training_data, epoch=place.epoch, rank=rank, num_ranks=trainer.world_size
             )
-            users = batches.users()[place.batch]
             kept = {
                 "step": place.epoch * module.batches_per_epoch + place.batch + 1,
                 "epoch": place.epoch,
                 "batch": place.batch,
                 "rank": rank,
                 "losses": {name: str(float(value)) for name, value in losses.items()},
-                "user_ids": data.builder.histories.user_ids[users].tolist(),
+                "user_ids": batches.user_ids(place.batch),
             }
             file = self.folder / f"not-finite-rank{rank}.json"
             file.write_text(json.dumps(kept, indent=1))

@@ -10,8 +10,9 @@ from torch import Tensor
 from models.config import TrainConfig
 from models.networks.network import Network
 from models.training.block_softmax import mixture_loss
-from models.training.dataset import TrainingBatch, TrainingData
+from models.training.dataset import TrainingBatch
 from models.training.losses import binary_loss, tweedie_loss
+from models.training.shards import TrainingShards
 from models.training.steps import Steps
 from models.training.validation import TOP_K, Answers
 from models.training.validation_data import Asked, ValidationData
@@ -26,7 +27,7 @@ class Nightshift(Steps[TrainingBatch]):
         self,
         config: TrainConfig,
         network: Network,
-        training: TrainingData,
+        training: TrainingShards,
         validation: ValidationData,
         *,
         num_ranks: int,
@@ -64,11 +65,8 @@ class Nightshift(Steps[TrainingBatch]):
         }
 
     def val_dataloader(self) -> Iterable[Asked]:
-        places = range(len(self.validation_data.cutoffs))
-        batches = self.validation_data.batches(
-            places, rank=self.global_rank, num_ranks=self.trainer.world_size
-        )
-        return torch.utils.data.DataLoader(_Listed(batches), batch_size=None)
+        batches = _OfRank(self.validation_data, self.global_rank, self.trainer.world_size)
+        return torch.utils.data.DataLoader(batches, batch_size=None)
 
     # ---- validation --------------------------------------------------------------------------
 
@@ -89,15 +87,16 @@ class Nightshift(Steps[TrainingBatch]):
         )
 
 
-class _Listed(torch.utils.data.IterableDataset[Asked]):
+class _OfRank(torch.utils.data.IterableDataset[Asked]):
     """It says no length, for Lightning refuses a rank that says 0: there may be no batch for it."""
 
-    def __init__(self, batches: list[Asked]) -> None:
+    def __init__(self, data: ValidationData, rank: int, num_ranks: int) -> None:
         super().__init__()
-        self.batches = batches
+        self.data, self.rank, self.num_ranks = data, rank, num_ranks
 
     def __iter__(self) -> Iterator[Asked]:
-        return iter(self.batches)
+        places = range(len(self.data.cutoffs))
+        return self.data.batches(places, rank=self.rank, num_ranks=self.num_ranks)
 
 
 def _numpy(values: Tensor) -> np.ndarray[Any, Any]:

@@ -1,6 +1,7 @@
 """The next-item head's part of a batch: which items follow each instant, and which are sampled.
 
-I instants of a batch, E events, S pairs of an instant and an item of the next one, K negatives.
+I instants of a batch, E events, S pairs of an instant and an item of the next one, K negatives,
+V items of the catalogue and the unknown one.
 """
 
 import numpy as np
@@ -12,9 +13,9 @@ from models.sequences.history import Ints
 
 
 class NextItems:
-    def __init__(self, builder: BatchBuilder, *, num_items: int, loss: NextItemLoss) -> None:
-        self.builder, self.loss = builder, loss
-        self.counts = np.bincount(builder.events.items, minlength=num_items + 1)
+    def __init__(self, builder: BatchBuilder, *, item_counts: Ints, loss: NextItemLoss) -> None:
+        """``item_counts`` (V,): events of each item in the whole log."""
+        self.builder, self.counts, self.loss = builder, item_counts, loss
         weights = self.counts.astype(np.float64) ** _power(loss)
         weights[0] = 0.0
         self.sampling = np.cumsum(weights / max(weights.sum(), 1.0))

@@ -6,17 +6,18 @@ import torch
 from models.networks.network import Network
 from models.sequences.history import Ints
 from models.sequences.labels import midnights
-from models.training.dataset import TrainingData
+from models.training.shards import TrainingShards
 
 NUM_SAMPLED = 4096  # queries that means and spreads are taken from
 
 
-def prepare(network: Network, data: TrainingData) -> None:
+def prepare(network: Network, shards: TrainingShards) -> None:
     """Set the network's standardisation, spend scale and item frequencies, the same on any rank."""
+    data = shards.sample()
     rng = np.random.default_rng([data.config.seed, 0, 0])
     users = rng.choice(data.users, size=min(NUM_SAMPLED, 8 * len(data.users)))
     days = data.earliest[users] + (
-        rng.random(len(users)) * (data.latest - data.earliest + 1)[users]
+        rng.random(len(users)) * (data.latest - data.earliest[users] + 1)
     ).astype(np.int64)
     moments = midnights(days, data.zone)
     features = data.builder.features.at(users, moments)
@@ -27,7 +28,7 @@ def prepare(network: Network, data: TrainingData) -> None:
     _, _, spend = data.labels.at(users, days)
     spend = spend[days + data.horizons.spend_days <= data.limit]
     network.spend_scale.fill_(max(float(spend.mean()) if len(spend) else 1.0, 0.01))
-    prepare_items(network, data.next_items.counts)
+    prepare_items(network, shards.item_counts)
 
 
 def prepare_items(network: Network, item_counts: Ints) -> None:

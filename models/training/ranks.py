@@ -1,5 +1,6 @@
 """What the processes of one training tell each other. Alone, each says it to itself."""
 
+import os
 import zlib
 from contextlib import suppress
 from datetime import timedelta
@@ -7,7 +8,19 @@ from datetime import timedelta
 import torch
 import torch.distributed
 
+from contracts.errors import BusyError
+
 FAREWELL_SECONDS = 5  # how long ranks that end alike wait for one another
+
+
+def join() -> None:
+    """Meet the processes that torchrun has started beside this one. Lightning finds them met."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or are_many():
+        return
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
 
 
 def are_many() -> bool:
@@ -25,11 +38,17 @@ def highest(value: int) -> int:
     return int(values)
 
 
-def are_alike(text: str) -> bool:
-    """Do all ranks hold the same text? Each of them must ask."""
-    number = zlib.crc32(text.encode())
-    largest, smallest = highest(number), -highest(-number)
-    return largest == smallest
+def agree_on(run: str) -> None:
+    """Raise BusyError on every rank unless all of them are about to train the same."""
+    number = zlib.crc32(run.encode())
+    if highest(number) != -highest(-number):
+        end_together()
+        raise BusyError(
+            "--from",
+            found="a version on one process and another on the next",
+            expected="one on all",
+            do="An alias has moved while they started: run this again.",
+        )
 
 
 def end_together() -> None:

@@ -19,7 +19,7 @@ from models.networks.network import Network
 from models.sequences.batch import SequenceBatch
 from models.training.block_softmax import softmax_loss
 from models.training.checkpoints import Place
-from models.training.dataset import Drawable, TrainingBatches, batches_per_epoch
+from models.training.epochs import Shards, TrainingBatches, batches_per_epoch
 from models.training.losses import gbce_loss, sampled_softmax_loss
 
 GRADIENT_NORM = "gradient_norm"  # stands beside the losses of a step
@@ -55,7 +55,7 @@ class Steps(L.LightningModule, Generic[Batch]):
         self,
         config: NextItemConfig | TrainConfig,
         network: Network,
-        training: Drawable[Batch],
+        training: Shards[Batch],
         *,
         num_ranks: int = 1,
     ) -> None:

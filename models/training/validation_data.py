@@ -1,21 +1,26 @@
 """The validation cutoffs: users to be scored as a night would score them, and what came true.
 
-N users, B users of a batch.
+What came true is in memory for all of them, their histories a shard at a time. C cutoffs, N users,
+B users of a batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from contracts.windows import instant
 from models.config import LabelHorizons, TrainConfig
 from models.sequences.batch import BatchBuilder, SequenceBatch
-from models.sequences.history import Histories, Ints
+from models.sequences.history import Floats, Ints
 from models.sequences.labels import LabelMaker, midnights
 from models.sequences.vocabulary import Encoder, Vocabulary
+from models.training.dealing import VALIDATION, read_shard
+from models.training.shards import OneOpen
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,23 @@ class Asked:
         return replace(self, sequences=self.sequences.to(device, *args, **kwargs))
 
 
+@dataclass(frozen=True)
+class Truth:
+    """What came true of the users of one shard."""
+
+    purchase: Floats  # (C, N) nan where the user is not asked, or the window had not closed
+    churn: Floats  # (C, N)
+    spend: Floats  # (C, N)
+    bought: list[list[Ints]]  # (C, N) different items; those that cannot be hit are below 0
+
+
 class ValidationData:
     """Users at the validation cutoffs, and what came true; nothing of it is trained on."""
 
     def __init__(
         self,
-        histories: Histories,
+        folder: Path,
+        num_shards: int,
         vocabulary: Vocabulary,
         *,
         config: TrainConfig,
@@ -44,61 +60,83 @@ class ValidationData:
         cutoffs: Sequence[date],
         limit: date,
     ) -> None:
-        self.cutoffs, self.config = list(cutoffs), config
-        self.builder = BatchBuilder(
-            histories, Encoder(vocabulary), max_length=config.encoder.max_length, zone=zone
-        )
-        labels = LabelMaker(histories, self.builder.instants, horizons, zone)
-        users = np.arange(len(histories), dtype=np.int64)
-        shape = (len(self.cutoffs), len(histories))
-        self.purchase, self.churn, self.spend = (np.full(shape, np.nan) for _ in range(3))
-        self.bought: list[list[Ints]] = []
-        for place, cutoff in enumerate(self.cutoffs):
-            days = np.full(len(users), cutoff.toordinal(), dtype=np.int64)
-            moments = midnights(days, zone)
-            seen = (
-                self.builder.instants.first_from(users, moments)
-                > self.builder.instants.offsets[:-1]
-            )
-            purchase, churn, spend = labels.at(users, days)
-            for target, values, length in (
-                (self.purchase, purchase, horizons.purchase_days),
-                (self.churn, churn, horizons.churn_days),
-                (self.spend, spend, horizons.spend_days),
-            ):
-                if cutoff.toordinal() + length <= limit.toordinal():
-                    target[place, seen] = values[seen]
-            self.bought.append(self._bought(days, horizons.items_days, zone))
+        self.folder, self.cutoffs, self.config = folder, list(cutoffs), config
+        self.horizons, self.zone, self.limit = horizons, zone, limit
+        self.encoder = Encoder(vocabulary)
+        self._opened = OneOpen(self._read)
+        found = [self._truth(self._opened(shard)) for shard in range(num_shards)]
+        nobody = np.zeros((len(self.cutoffs), 0))
+        self.purchase = np.concatenate([nobody, *(truth.purchase for truth in found)], axis=1)
+        self.churn = np.concatenate([nobody, *(truth.churn for truth in found)], axis=1)
+        self.spend = np.concatenate([nobody, *(truth.spend for truth in found)], axis=1)
+        self.bought = [
+            [items for truth in found for items in truth.bought[place]]
+            for place in range(len(self.cutoffs))
+        ]
+        self.starts = np.cumsum([0, *(truth.purchase.shape[1] for truth in found)])  # of shards
 
     @property
     def num_users(self) -> int:
-        return self.purchase.shape[1]
+        return int(self.starts[-1])
 
-    def _bought(self, days: Ints, horizon: int, zone: ZoneInfo) -> list[Ints]:
-        """(N,) different items bought; those outside the catalogue count, as what cannot be hit."""
-        histories = self.builder.histories
-        start, end = midnights(days[:1], zone), midnights(days[:1] + horizon, zone)
-        inside = (histories.times >= start) & (histories.times < end) & histories.is_purchase
-        known = self.builder.events.items[inside]
-        items = np.where(known > 0, known, -1 - histories.item_codes[inside])
-        counts = np.bincount(histories.event_users[inside], minlength=len(histories))
-        parts = np.split(items, np.cumsum(counts)[:-1])
-        return [np.unique(part) for part in parts[: len(histories)]]
-
-    def batches(self, places: Sequence[int], *, rank: int, num_ranks: int) -> list[Asked]:
+    def batches(self, places: Sequence[int], *, rank: int, num_ranks: int) -> Iterator[Asked]:
         """This rank's share of the batches; shares may differ in length.
 
         Who is in a batch does not depend on the number of ranks, so neither does any answer.
         """
-        made: list[Asked] = []
-        lengths = np.diff(self.builder.instants.offsets)
         size = 4 * self.config.batch_size
-        for place in places:
-            users = np.flatnonzero(np.isfinite(self.purchase[place]))
-            users = users[np.argsort(lengths[users], kind="stable")]
-            for start in range(rank * size, len(users), num_ranks * size):
-                some = users[start : start + size]
-                days = np.full(len(some), self.cutoffs[place].toordinal(), dtype=np.int64)
-                owners = np.arange(len(some), dtype=np.int64)
-                made.append(Asked(self.builder.build(some, owners, days)[0], place, some))
-        return made
+        for shard, (first, end) in enumerate(zip(self.starts, self.starts[1:], strict=False)):
+            for place in places:
+                users = np.flatnonzero(np.isfinite(self.purchase[place, first:end]))
+                lengths = np.diff(self._opened(shard).instants.offsets)
+                users = users[np.argsort(lengths[users], kind="stable")]
+                for start in range(rank * size, len(users), num_ranks * size):
+                    yield self._asked(shard, place, users[start : start + size])
+
+    def _asked(self, shard: int, place: int, users: Ints) -> Asked:
+        days = np.full(len(users), self.cutoffs[place].toordinal(), dtype=np.int64)
+        owners = np.arange(len(users), dtype=np.int64)
+        sequences, _ = self._opened(shard).build(users, owners, days)
+        return Asked(sequences, place, self.starts[shard] + users)
+
+    def _read(self, shard: int) -> BatchBuilder:
+        histories = read_shard(self.folder, VALIDATION, shard)
+        return BatchBuilder(
+            histories.before(instant(self.limit, self.zone)),
+            self.encoder,
+            max_length=self.config.encoder.max_length,
+            zone=self.zone,
+        )
+
+    def _truth(self, builder: BatchBuilder) -> Truth:
+        horizons, instants = self.horizons, builder.instants
+        labels = LabelMaker(builder.histories, instants, horizons, self.zone)
+        users = np.arange(len(builder.histories), dtype=np.int64)
+        shape = (len(self.cutoffs), len(users))
+        purchase, churn, spend = (np.full(shape, np.nan) for _ in range(3))
+        bought: list[list[Ints]] = []
+        for place, cutoff in enumerate(self.cutoffs):
+            days = np.full(len(users), cutoff.toordinal(), dtype=np.int64)
+            seen = instants.first_from(users, midnights(days, self.zone)) > instants.offsets[:-1]
+            found = labels.at(users, days)
+            for target, values, length in (
+                (purchase, found[0], horizons.purchase_days),
+                (churn, found[1], horizons.churn_days),
+                (spend, found[2], horizons.spend_days),
+            ):
+                if cutoff.toordinal() + length <= self.limit.toordinal():
+                    target[place, seen] = values[seen]
+            bought.append(self._bought(builder, days))
+        return Truth(purchase, churn, spend, bought)
+
+    def _bought(self, builder: BatchBuilder, days: Ints) -> list[Ints]:
+        """(N,) different items bought; those outside the catalogue count, as what cannot be hit."""
+        histories = builder.histories
+        start = midnights(days[:1], self.zone)
+        end = midnights(days[:1] + self.horizons.items_days, self.zone)
+        inside = (histories.times >= start) & (histories.times < end) & histories.is_purchase
+        known = builder.events.items[inside]
+        items = np.where(known > 0, known, -1 - histories.item_codes[inside])
+        counts = np.bincount(histories.event_users[inside], minlength=len(histories))
+        parts = np.split(items, np.cumsum(counts)[:-1])
+        return [np.unique(part) for part in parts[: len(histories)]]

@@ -170,6 +170,11 @@ MESSAGES = [
         "The step is saved: run this again with the same arguments, and it goes on there.",
     ),
     (
+        TrainingStoppedError("SIGTERM", step=0, total=0),
+        "before the first step: found SIGTERM, expected to be let finish. "
+        "Nothing is saved yet: run this again with the same arguments.",
+    ),
+    (
         ProcessLostError("training on 2 processes", reason="Connection closed by peer"),
         "training on 2 processes: found that another process of the training has ended "
         "(Connection closed by peer), expected all of them to go on. "

@@ -27,8 +27,7 @@ from models.config import LabelHorizons, load_train_config
 from models.registry.artifact import load_artifact
 from models.registry.predict import Predictor
 from models.registry.registry import Registry
-from models.sequences.history import Histories
-from models.training.fit import prepare_data
+from models.training.prepared import prepare_data
 
 pytestmark = pytest.mark.torch
 
@@ -242,7 +241,7 @@ def nothing_is_read(monkeypatch):
     def read(*args, **options):
         raise AssertionError("rows were read")
 
-    monkeypatch.setattr(Lake, "read_arrow", read)
+    monkeypatch.setattr(Lake, "read_buckets", read)
 
 
 def change(settings: Settings, **values) -> Path:
@@ -261,7 +260,8 @@ def change(settings: Settings, **values) -> Path:
 
 HEADS = {"kind": "transformer", "max_length": 16, "num_layers": 1, "dropout": 0.0}
 SECTIONS = "batch_size, encoder, epochs, learning_rate, loss_weights, max_minutes, min_item_count, "
-SECTIONS += "next_item_loss, num_queries, num_ranked_queries, seed, warmup_days, weight_decay"
+SECTIONS += "next_item_loss, num_queries, num_ranked_queries, seed, shard_events, "
+SECTIONS += "validation_users, warmup_days, weight_decay"
 BAD = {
     "an unknown key": (
         {"epoch": 3},
@@ -336,14 +336,15 @@ def test_an_unreachable_registry_is_said_before_anything_is_trained(
     assert not prepared_lake.runs_folder.exists()
 
 
-def test_too_little_history_is_refused(prepared_lake, horizons):
+def test_too_little_history_is_refused(prepared_lake, horizons, tmp_path):
     """Two label windows and something before them are the least that can be learnt from."""
-    histories = Histories.from_arrow(rows_of(30))
     config = load_train_config(models_folder(prepared_lake) / "gru.yaml")
 
     with pytest.raises(ConfigError) as error:
         prepare_data(
-            histories,
+            [rows_of(30)],
+            num_users=30,
+            folder=tmp_path / "data",
             config=config,
             horizons=horizons,
             zone=prepared_lake.zone,
@@ -355,6 +356,7 @@ def test_too_little_history_is_refused(prepared_lake, horizons):
         "expected events of users well before it: twice the longest horizon, and the warm-up. "
         "Choose a later cutoff, ingest more history, or shorten the horizons."
     )
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.fixture

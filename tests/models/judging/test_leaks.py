@@ -17,7 +17,8 @@ from models.sequences.features import FEATURE_NAMES, AsOfFeatures
 from models.sequences.history import Histories
 from models.sequences.instants import DAY
 from models.sequences.matured import Matured, plans
-from models.training.fit import fit, prepare_data
+from models.training.fit import fit
+from models.training.prepared import prepare_data
 from models.training.stop import Stop
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
@@ -61,7 +62,13 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def trained(log: pa.Table, config, horizons, zone, folder) -> Predictor:
     prepared = prepare_data(
-        Histories.from_arrow(log), config=config, horizons=horizons, zone=zone, cutoff=CUTOFF
+        [log],
+        num_users=len(log),
+        folder=folder / "data",
+        config=config,
+        horizons=horizons,
+        zone=zone,
+        cutoff=CUTOFF,
     )
     fitted = fit(
         prepared,

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from contracts.windows import instant
-from models.sequences.features import FEATURE_NAMES, HISTORY_DAYS, AsOfFeatures, as_of_features
+from models.sequences.features import (
+    FEATURE_NAMES,
+    HISTORY_DAYS,
+    AsOfFeatures,
+    as_of_features,
+    exact_from,
+)
 from models.sequences.history import Histories, microseconds
 from models.sequences.instants import DAY, Instants
 
@@ -72,12 +78,12 @@ def test_a_cut_row_is_exact_once_what_is_stored_reaches_back_far_enough(sequence
     cut = Histories.from_arrow(sequences(events, max_events=150))
     features = AsOfFeatures(cut, Instants.of(cut))
 
-    exact_from = features.exact_from()[0]
+    (moment,) = exact_from(cut)
 
-    assert exact_from == cut.times[0] + HISTORY_DAYS * DAY
+    assert moment == cut.times[0] + HISTORY_DAYS * DAY
     whole = Histories.from_arrow(sequences(events))
     late = np.array([microseconds(instant(first + timedelta(days=160), zone))])
-    assert late[0] >= exact_from
+    assert late[0] >= moment
     one = np.zeros(1, dtype=np.int64)
     np.testing.assert_allclose(
         features.at(one, late), AsOfFeatures(whole, Instants.of(whole)).at(one, late), rtol=1e-6

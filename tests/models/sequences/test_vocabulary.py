@@ -12,12 +12,16 @@ OLD = Vocabulary(
 )
 
 
+def found(rows, min_item_count=1) -> Vocabulary:
+    return Vocabulary.of(Histories.from_arrow(rows), min_item_count=min_item_count)
+
+
 def test_what_is_known_keeps_its_number_and_what_is_new_comes_after(sequences):
     """An index is shared by versions: an item that came first stays first, whatever sells now."""
     rows = [("u", f"2017-01-{day:02}T10:00:00", "cream", 1.0) for day in range(1, 9)]
     rows += [("u", "2017-02-01T10:00:00", "apple", -3.0), ("v", "2017-02-02T10:00:00", "bread", 1)]
 
-    grown = OLD.grown(Histories.from_arrow(sequences(rows)), min_item_count=1)
+    grown = OLD.grown(found(sequences(rows)))
 
     assert grown.item_ids == ("pear", "apple", "nameless", "cream", "bread")
     assert grown.categories == ("APPLE", "PEAR", "BREAD", "CREAM")
@@ -33,7 +37,7 @@ def test_a_category_that_was_not_known_is_learnt_later(sequences):
         ("u", "2017-02-02T10:00:00", "pear", 1.0),
     ]
 
-    grown = OLD.grown(Histories.from_arrow(sequences(rows)), min_item_count=1)
+    grown = OLD.grown(found(sequences(rows)))
 
     assert grown.categories == ("APPLE", "PEAR", "NAMELESS")
     assert grown.item_categories == (2, 1, 3)
@@ -43,6 +47,6 @@ def test_a_rare_new_item_waits(sequences):
     """A new item enters the catalogue with as many events as any."""
     rows = [("u", "2017-02-01T10:00:00", "cream", 1.0)]
 
-    grown = OLD.grown(Histories.from_arrow(sequences(rows)), min_item_count=2)
+    grown = OLD.grown(found(sequences(rows), min_item_count=2))
 
     assert grown.item_ids == OLD.item_ids

@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 import torch
 
 from contracts.errors import NightshiftError
@@ -31,12 +32,13 @@ from models.config import (
     TransformerConfig,
 )
 from models.networks.network import Network
-from models.sequences.history import Histories
+from models.sequences.vocabulary import Vocabulary
 from models.training.checkpoints import Checkpoints
 from models.training.dataset import TrainingBatch
-from models.training.fit import Fitted, fit, prepare_data
+from models.training.fit import Fitted, fit
 from models.training.keeper import Step
 from models.training.module import Nightshift
+from models.training.prepared import Prepared, prepare_data
 from models.training.stop import Stop, listening
 from models.training.warm_start import Start
 from tests.models.conftest import make_sequences
@@ -72,7 +74,7 @@ def config_of(encoder: str, **changes: object) -> TrainConfig:
     return TrainConfig.model_validate({**values, **changes})
 
 
-def histories(num_users: int = 23) -> Histories:
+def users(num_users: int = 23) -> pa.Table:
     """Users who come every 3 to 11 days; every fourth stops at the end of June."""
     events = []
     for user in range(num_users):
@@ -82,7 +84,22 @@ def histories(num_users: int = 23) -> Histories:
             for item in (f"apple{user % 5}", f"bread{when.day % 3}"):
                 events.append((f"u{user}", f"{when:%Y-%m-%dT%H:%M:%S}", item, 1.0 + user % 3))
             when += timedelta(days=gap)
-    return Histories.from_arrow(make_sequences(events))
+    return make_sequences(events)
+
+
+def prepared(
+    folder: Path, config: TrainConfig, *, num_users: int = 23, known: Vocabulary | None = None
+) -> Prepared:
+    return prepare_data(
+        [users(num_users)],
+        num_users=num_users,
+        folder=folder,
+        config=config,
+        horizons=HORIZONS,
+        zone=ZoneInfo("America/New_York"),
+        cutoff=CUTOFF,
+        known=known,
+    )
 
 
 def train(
@@ -94,18 +111,12 @@ def train(
         print(f"step {step.done} of {step.total}", flush=True)
         time.sleep(seconds_a_step)
 
-    prepared = prepare_data(
-        histories(),
-        config=config,
-        horizons=HORIZONS,
-        zone=ZoneInfo("America/New_York"),
-        cutoff=CUTOFF,
-    )
+    data = prepared(folder / "data", config)
     torch.manual_seed(5)
-    network = Network(config.encoder, prepared.vocabulary)
-    start = Start("shop/1", prepared.vocabulary, network.state_dict()) if is_warm else None
+    network = Network(config.encoder, data.vocabulary)
+    start = Start("shop/1", data.vocabulary, network.state_dict()) if is_warm else None
     return fit(
-        prepared,
+        data,
         config=config,
         folder=folder,
         checkpoint_seconds=1e-9,

@@ -4,17 +4,19 @@ import json
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from contracts.errors import LossNotFiniteError, TooLittleMemoryError, TrainingStoppedError
 from contracts.windows import instant
 from models.config import SampledSoftmax
-from models.sequences.history import Histories, microseconds
+from models.sequences.history import microseconds
 from models.training.checkpoints import Checkpoints
-from models.training.dataset import TrainingBatches
-from models.training.fit import fit, prepare_data
+from models.training.epochs import TrainingBatches
+from models.training.fit import fit
 from models.training.module import Nightshift
+from models.training.prepared import prepare_data
 from models.training.stop import Stop
 
 pytestmark = pytest.mark.torch
@@ -30,7 +32,7 @@ def encoder_config():
 
 
 @pytest.fixture
-def histories(sequences) -> Histories:
+def users(sequences) -> pa.Table:
     """24 users who come every 3 to 11 days; every fourth stops at the end of June."""
     events = []
     for user in range(24):
@@ -40,12 +42,30 @@ def histories(sequences) -> Histories:
             for item in (f"apple{user % 5}", f"bread{when.day % 3}"):
                 events.append((f"u{user}", f"{when:%Y-%m-%dT%H:%M:%S}", item, 1.0 + user % 3))
             when += timedelta(days=gap)
-    return Histories.from_arrow(sequences(events))
+    return sequences(events)
 
 
 @pytest.fixture
-def prepared(histories, train_config, horizons, zone):
-    return prepare_data(histories, config=train_config, horizons=horizons, zone=zone, cutoff=CUTOFF)
+def prepared_for(users, horizons, zone, tmp_path):
+    """What a training of some configuration is made of."""
+
+    def prepare(config):
+        return prepare_data(
+            [users],
+            num_users=len(users),
+            folder=tmp_path / f"prepared{len(list(tmp_path.iterdir()))}",
+            config=config,
+            horizons=horizons,
+            zone=zone,
+            cutoff=CUTOFF,
+        )
+
+    return prepare
+
+
+@pytest.fixture
+def prepared(prepared_for, train_config):
+    return prepared_for(train_config)
 
 
 def run(prepared, config, folder, on_epoch=lambda epoch, metrics: None, **options):
@@ -64,12 +84,12 @@ def run(prepared, config, folder, on_epoch=lambda epoch, metrics: None, **option
 def test_training_reads_nothing_from_the_label_limit_on(prepared, horizons, zone):
     """Twice the longest horizon before the cutoff, inputs end and every label window has closed."""
     limit = CUTOFF - timedelta(days=56)
-    data = prepared.training
-    batch = next(iter(TrainingBatches(data, epoch=0, rank=0, num_ranks=1)))
+    data = prepared.training.open(0)
+    batch = next(iter(TrainingBatches(prepared.training, epoch=0, rank=0, num_ranks=1)))
 
     assert prepared.label_limit == limit
     assert data.builder.histories.times.max() < microseconds(instant(limit, zone))
-    assert data.latest.max() == limit.toordinal() - horizons.purchase_days
+    assert data.latest == limit.toordinal() - horizons.purchase_days
     assert not batch.purchase.isnan().any()
 
     users = data.users[:4]
@@ -85,13 +105,13 @@ def test_every_rank_gets_as_many_batches_and_together_they_have_everyone(prepare
     """Ranks that cannot share users evenly still end an epoch at the same step."""
     data = prepared.training
     ranks = [TrainingBatches(data, epoch=1, rank=rank, num_ranks=4) for rank in range(4)]
-    plans = [batches.users() for batches in ranks]
 
     counts = [len(list(batches)) for batches in ranks]
 
     assert len(set(counts)) == 1
-    seen = np.concatenate([np.concatenate(plan) for plan in plans])
-    assert set(seen.tolist()) == set(data.users.tolist())
+    seen = [batches.user_ids(number) for batches in ranks for number in range(counts[0])]
+    everyone = data.open(0).builder.histories.user_ids[data.open(0).users]
+    assert {user for users in seen for user in users} == set(everyone)
 
 
 def test_an_epoch_begun_in_the_middle_draws_what_is_left_of_the_whole(prepared):
@@ -120,22 +140,23 @@ def test_users_are_asked_in_the_same_batches_by_any_number_of_ranks(prepared):
     assert asked(1) == asked(2) == asked(3)
 
 
-def test_the_same_seed_gives_the_same_weights(prepared, train_config, tmp_path):
+def test_the_same_seed_gives_the_same_weights(prepared, prepared_for, train_config, tmp_path):
     """On one processor, a training can be repeated to the last bit."""
     first = run(prepared, train_config, tmp_path / "first")
     second = run(prepared, train_config, tmp_path / "second")
     other_config = train_config.model_copy(update={"seed": 1})
-    prepared.training.config = other_config
-    other = run(prepared, other_config, tmp_path / "other")
+    other = run(prepared_for(other_config), other_config, tmp_path / "other")
 
     assert all(torch.equal(first.state[name], second.state[name]) for name in first.state)
     assert not torch.equal(first.state["items.weight"], other.state["items.weight"])
 
 
-def test_a_killed_training_goes_on_from_its_newest_whole_epoch(prepared, train_config, tmp_path):
+def test_a_killed_training_goes_on_from_its_newest_whole_epoch(
+    prepared_for, train_config, tmp_path
+):
     """Its second start does only what is left, and ends where an unbroken one ends."""
     config = train_config.model_copy(update={"epochs": 3})
-    prepared.training.config = config
+    prepared = prepared_for(config)
     done: list[int] = []
 
     def killed(epoch, metrics):
@@ -175,8 +196,8 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_who_was_in_the_batch(
         "If they are sound, lower learning_rate (it is 0.01)."
     )
     kept = json.loads(file.read_text())
-    users = TrainingBatches(prepared.training, epoch=0, rank=0, num_ranks=1).users()[3]
-    assert kept["user_ids"] == prepared.training.builder.histories.user_ids[users].tolist()
+    batches = TrainingBatches(prepared.training, epoch=0, rank=0, num_ranks=1)
+    assert kept["user_ids"] == batches.user_ids(3)
     assert (kept["step"], kept["losses"]["churn"]) == (4, "inf")
     newest = Checkpoints(tmp_path / "run", print)._files()[-1]
     assert newest.name.startswith("step=000000003-")  # nothing is saved that came after
@@ -191,11 +212,11 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_who_was_in_the_batch(
     ],
 )
 def test_memory_that_runs_out_says_which_setting_to_lower(
-    prepared, train_config, tmp_path, monkeypatch, changes, lower
+    prepared_for, train_config, tmp_path, monkeypatch, changes, lower
 ):
     """What can still be lowered is halved: torch's own message does not know our settings."""
     config = train_config.model_copy(update=changes)
-    prepared.training.config = config
+    prepared = prepared_for(config)
     monkeypatch.setattr(Nightshift, "losses", lambda *_: torch.empty(160_000_000_000))
 
     with pytest.raises(TooLittleMemoryError) as error:
@@ -208,11 +229,11 @@ def test_memory_that_runs_out_says_which_setting_to_lower(
 
 
 def test_a_broken_checkpoint_is_left_out_by_name_and_the_one_before_is_used(
-    prepared, train_config, tmp_path
+    prepared_for, train_config, tmp_path
 ):
     """Truncated, or a bit turned: which file is said, the one before goes on to the same end."""
     config = train_config.model_copy(update={"epochs": 2})
-    prepared.training.config = config
+    prepared = prepared_for(config)
     unbroken = run(prepared, config, tmp_path / "unbroken")
     for number, spoil in enumerate((_truncated, _with_a_bit_turned)):
         folder, said, steps = tmp_path / f"run{number}", [], []
@@ -263,10 +284,10 @@ def _interrupted_at(number: int):
     return on_step
 
 
-def test_a_validation_can_be_left_at_any_point(prepared, train_config, tmp_path, monkeypatch):
+def test_a_validation_can_be_left_at_any_point(prepared_for, train_config, tmp_path, monkeypatch):
     """Told to stop in the middle of one, a training is gone at once, and repeats no step later."""
     config = train_config.model_copy(update={"epochs": 2})
-    prepared.training.config = config
+    prepared = prepared_for(config)
     unbroken = run(prepared, config, tmp_path / "unbroken")
     stop, answered, steps = Stop(), [], []
     answer = Nightshift.validation_step
@@ -299,11 +320,11 @@ def test_a_validation_can_be_left_at_any_point(prepared, train_config, tmp_path,
 
 
 def test_a_training_out_of_time_does_not_begin_another_epoch_after_a_restart(
-    prepared, train_config, tmp_path
+    prepared_for, train_config, tmp_path
 ):
     """`max_minutes` counts the seconds of every start."""
     config = train_config.model_copy(update={"epochs": 3, "max_minutes": 1e-6})
-    prepared.training.config = config
+    prepared = prepared_for(config)
 
     first = run(prepared, config, tmp_path / "run")
     steps: list[int] = []

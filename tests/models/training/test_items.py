@@ -19,7 +19,7 @@ from models.config import (
 from models.networks.network import Network
 from models.sequences.vocabulary import Vocabulary
 from models.training import item_module
-from models.training.dataset import TrainingBatches
+from models.training.epochs import TrainingBatches
 from models.training.fit_items import fit_items, held_out_metrics
 from models.training.item_data import HeldOut, ItemData
 from models.training.item_module import NextItemTraining, ranking_metrics, ranks_of

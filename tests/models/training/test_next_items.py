@@ -8,6 +8,7 @@ import pytest
 from benchmarks.item_sequences import histories_of
 from models.config import GBCE, FullSoftmax, InBatchSoftmax, NextItemLoss, SampledSoftmax
 from models.sequences.batch import BatchBuilder
+from models.sequences.census import Census
 from models.sequences.vocabulary import Encoder, Vocabulary
 from models.training.next_items import NextItems
 
@@ -20,7 +21,8 @@ def next_items(loss: NextItemLoss) -> NextItems:
     histories = histories_of([list(items) for items in SEQUENCES])
     vocabulary = Vocabulary.of(histories, min_item_count=1)
     builder = BatchBuilder(histories, Encoder(vocabulary), max_length=9, zone=ZoneInfo("UTC"))
-    return NextItems(builder, num_items=vocabulary.num_items, loss=loss)
+    counts = vocabulary.counts(Census.of(histories))
+    return NextItems(builder, item_counts=counts, loss=loss)
 
 
 @pytest.mark.parametrize(

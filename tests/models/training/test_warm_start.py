@@ -1,7 +1,6 @@
 """Going on from an earlier version: where it left off, with what is new in its place."""
 
 from dataclasses import replace
-from zoneinfo import ZoneInfo
 
 import pytest
 import torch
@@ -12,11 +11,11 @@ from models.registry.artifact import Manifest, save_artifact
 from models.registry.predict import Predictor
 from models.sequences.vocabulary import Vocabulary
 from models.training.calibration import IDENTITY, BaseRates, Calibration
-from models.training.fit import fit, prepare_data
+from models.training.fit import fit
 from models.training.keeper import BEFORE_THE_FIRST
 from models.training.stop import Stop
 from models.training.warm_start import Start, start_from
-from tests.models.training.small_training import CUTOFF, ENCODERS, HORIZONS, config_of, histories
+from tests.models.training.small_training import CUTOFF, ENCODERS, HORIZONS, config_of, prepared
 
 pytestmark = pytest.mark.torch
 
@@ -34,17 +33,6 @@ GROWN = replace(
     categories=(*OLD.categories, "CREAM"),
     event_types=("purchase", "return"),
 )
-
-
-def prepared(known=None, *, num_users=23, **changes):
-    return prepare_data(
-        histories(num_users),
-        config=config_of("gru", **changes),
-        horizons=HORIZONS,
-        zone=ZoneInfo("America/New_York"),
-        cutoff=CUTOFF,
-        known=known,
-    )
 
 
 def trained(data, folder, start=None):
@@ -71,9 +59,10 @@ def old_state():
 
 def test_it_begins_at_the_validation_metrics_of_the_version_it_goes_on_from(tmp_path):
     """Before its first step it answers as that version did, to the last bit on the same data."""
-    data = prepared(epochs=3)
+    data = prepared(tmp_path / "data", config_of("gru", epochs=3))
     parent, _ = trained(data, tmp_path / "parent")
-    again = prepared(parent.vocabulary, epochs=1)
+    config = config_of("gru", epochs=1)
+    again = prepared(tmp_path / "again", config, known=parent.vocabulary)
 
     start = Start("shop/1", parent.vocabulary, parent.state)
     child, said = trained(again, tmp_path / "child", start)
@@ -85,8 +74,10 @@ def test_it_begins_at_the_validation_metrics_of_the_version_it_goes_on_from(tmp_
 
 def test_a_training_that_gains_nothing_keeps_what_it_started_from(tmp_path):
     """The start is one of the epochs that the best is chosen from."""
-    parent, _ = trained(prepared(epochs=3), tmp_path / "parent")
-    ruined = prepared(parent.vocabulary, epochs=1, learning_rate=0.3)
+    data = prepared(tmp_path / "data", config_of("gru", epochs=3))
+    parent, _ = trained(data, tmp_path / "parent")
+    config = config_of("gru", epochs=1, learning_rate=0.3)
+    ruined = prepared(tmp_path / "ruined", config, known=parent.vocabulary)
 
     start = Start("shop/1", parent.vocabulary, parent.state)
     child, said = trained(ruined, tmp_path / "child", start)

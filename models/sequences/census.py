@@ -1,0 +1,63 @@
+"""What the events of a log name, and how often: counted part by part, in any order of the parts.
+
+It grows with items and categories, never with users. E events of a part.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.sequences.history import Histories, Ints
+
+NEVER = np.iinfo(np.int64).max  # a time after every event
+
+
+@dataclass
+class Census:
+    item_counts: Counter[str] = field(default_factory=Counter)  # events of each item
+    item_categories: dict[str, tuple[int, str]] = field(default_factory=dict)  # the latest, when
+    categories: set[str] = field(default_factory=set)
+    event_types: set[str] = field(default_factory=set)
+    first_time: int = NEVER  # of any event, microseconds
+
+    @classmethod
+    def of(cls, histories: Histories) -> "Census":
+        census = cls()
+        census.add(histories)
+        return census
+
+    def add(self, histories: Histories) -> None:
+        """Count a part's events."""
+        if not len(histories.times):
+            return
+        counts = np.bincount(histories.item_codes, minlength=len(histories.item_ids))
+        seen = np.flatnonzero(counts)
+        items: list[str] = histories.item_ids[seen].tolist()
+        self.item_counts.update(dict(zip(items, counts[seen].tolist(), strict=True)))
+        times, categories = _latest_categories(histories)
+        named = zip(times[seen].tolist(), categories[seen].tolist(), strict=True)
+        for item, latest in zip(items, named, strict=True):
+            self.item_categories[item] = max(latest, self.item_categories.get(item, latest))
+        self.categories |= _named(histories.categories, histories.category_codes) - {""}
+        self.event_types |= _named(histories.event_types, histories.event_type_codes)
+        self.first_time = min(self.first_time, int(histories.times.min()))
+
+
+def _latest_categories(histories: Histories) -> tuple[Ints, NDArray[np.object_]]:
+    """Time and category of each item code's latest event; of one instant, the last by name."""
+    num_items, codes = len(histories.item_ids), histories.item_codes
+    times = np.full(num_items, np.iinfo(np.int64).min)
+    np.maximum.at(times, codes, histories.times)
+    by_name = np.argsort(histories.categories.astype(str), kind="stable")
+    places = np.empty(len(by_name), dtype=np.int64)
+    places[by_name] = np.arange(len(by_name))
+    is_latest = histories.times == times[codes]
+    place = np.zeros(num_items, dtype=np.int64)
+    np.maximum.at(place, codes[is_latest], places[histories.category_codes[is_latest]])
+    return times, histories.categories[by_name][place]
+
+
+def _named(names: NDArray[np.object_], codes: Ints) -> set[str]:
+    return {str(name) for name in names[np.unique(codes)]}

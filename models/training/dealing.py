@@ -1,0 +1,154 @@
+"""Users dealt into shards: Parquet files that are written once, and opened one at a time.
+
+The users come as tables, each a bucket of them by a hash of their ids, so that any shard is a fair
+sample of all. In memory are one bucket and one shard, however many there are.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from contracts.windows import instant
+from models.config import LabelHorizons, TrainConfig
+from models.sequences.census import Census
+from models.sequences.history import COLUMNS, Floats, Histories, Ints
+from models.sequences.vocabulary import Vocabulary
+from models.training.query_days import can_be_asked
+
+TRAINING, VALIDATION = "training", "validation"
+FILE = "dealt.json"
+CUT_SHARE = 2 / 3  # of the most events a shard may have: what is left over is no tiny shard then
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """What is known of all shards, when all are written."""
+
+    sizes: Sequence[int]  # users of each whom training may ask, once the log has warmed up
+    num_validation: int  # shards of users who are asked in the validation
+    first_time: int  # of any event that training sees, microseconds
+    item_counts: Sequence[int]  # (V,) events that training sees; first those outside the catalogue
+
+    @classmethod
+    def load(cls, folder: Path) -> "Dealt":
+        return cls(**json.loads((folder / FILE).read_text()))
+
+
+def deal(
+    tables: Iterable[pa.Table],
+    folder: Path,
+    *,
+    num_users: int,
+    config: TrainConfig,
+    horizons: LabelHorizons,
+    zone: ZoneInfo,
+    label_limit: date,
+    known: Vocabulary | None = None,
+) -> None:
+    """Write all shards, what they hold, and their vocabulary; the folder appears when it is whole.
+
+    Training sees the events before the label limit. Items that are ``known`` keep their numbers.
+    """
+    partial = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)  # of a start that was killed
+    partial.mkdir(parents=True)
+    counted = _Counted(label_limit, horizons, zone)
+    share = config.validation_users / max(num_users, 1)
+
+    def validated() -> Iterator[pa.Table]:
+        """Write and count each training shard; its users who are asked in the validation."""
+        for number, rows in enumerate(cut(tables, config.shard_events, seed=config.seed)):
+            write_shard(rows, partial, TRAINING, number)
+            counted.add(rows)
+            yield rows.filter(pa.array(is_drawn(rows["user_id"].to_pylist(), share)))
+
+    num_validation = 0
+    for rows in cut(validated(), config.shard_events, seed=config.seed):
+        write_shard(rows, partial, VALIDATION, num_validation)
+        num_validation += 1
+    census = counted.census
+    found = Vocabulary.counted(census, counted.amounts, min_item_count=config.min_item_count)
+    vocabulary = known.grown(found) if known else found
+    vocabulary.save(partial)
+    item_counts = vocabulary.counts(census).tolist()
+    dealt = Dealt(counted.sizes, num_validation, census.first_time, item_counts)
+    (partial / FILE).write_text(json.dumps(asdict(dealt)))
+    os.replace(partial, folder)
+
+
+class _Counted:
+    """What training sees of the shards so far."""
+
+    def __init__(self, label_limit: date, horizons: LabelHorizons, zone: ZoneInfo) -> None:
+        self.label_limit, self.horizons, self.zone = label_limit, horizons, zone
+        self.census = Census()
+        self.sizes: list[int] = []  # users of each who can be asked
+        self.amounts: Floats = np.zeros(0)  # of the first, which stands for all
+
+    def add(self, rows: pa.Table) -> None:
+        seen = Histories.from_arrow(rows).before(instant(self.label_limit, self.zone))
+        self.census.add(seen)
+        if not self.sizes:
+            self.amounts = seen.amounts
+        is_asked = can_be_asked(seen, self.label_limit, self.horizons, self.zone)
+        self.sizes.append(int(is_asked.sum()))
+
+
+def cut(tables: Iterable[pa.Table], max_events: int, *, seed: int) -> Iterator[pa.Table]:
+    """The same users in tables of at most so many events each, or of one user who has more.
+
+    No more than that come as they are, in their order; else who goes into which table is drawn.
+    """
+    rng, held, num_held = np.random.default_rng(seed), list[pa.Table](), 0
+    for table in tables:
+        held.append(table.select(COLUMNS))
+        num_held += int(_num_events(table).sum())
+        if num_held <= max_events:
+            continue
+        rows = pa.concat_tables(held)
+        rows = rows.take(pa.array(rng.permutation(len(rows))))
+        totals = np.cumsum(_num_events(rows))
+        start, done = 0, 0  # users and events in tables
+        while num_held - done > max_events:
+            end = int(np.searchsorted(totals, done + CUT_SHARE * max_events, side="right"))
+            end = max(end, start + 1)
+            yield rows.slice(start, end - start)
+            start, done = end, int(totals[end - 1])
+        held, num_held = [rows.slice(start)], num_held - done
+    if sum(len(rows) for rows in held):
+        yield pa.concat_tables(held)
+
+
+def write_shard(rows: pa.Table, folder: Path, kind: str, number: int) -> None:
+    pq.write_table(rows, shard_file(folder, kind, number), compression="zstd")
+
+
+def read_shard(folder: Path, kind: str, number: int) -> Histories:
+    return Histories.from_arrow(pq.read_table(shard_file(folder, kind, number)))
+
+
+def shard_file(folder: Path, kind: str, number: int) -> Path:
+    return folder / f"{kind}-{number:05}.parquet"
+
+
+def is_drawn(user_ids: Sequence[str], share: float) -> NDArray[np.bool_]:
+    """(N,) the same users of every log and every night, about so many of all."""
+    digests = [hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in user_ids]
+    numbers = np.frombuffer(b"".join(digests), dtype="<u8")
+    return np.asarray(numbers < share * 2.0**64, dtype=bool)
+
+
+def _num_events(rows: pa.Table) -> Ints:
+    return np.asarray(pc.list_value_length(rows["event_times"]).to_numpy(), dtype=np.int64)
