@@ -84,14 +84,16 @@ class ValidationData:
 
         Who is in a batch does not depend on the number of ranks, so neither does any answer.
         """
-        size = 4 * self.config.batch_size
+        size, number = 4 * self.config.batch_size, 0
         for shard, (first, end) in enumerate(zip(self.starts, self.starts[1:], strict=False)):
+            lengths = np.diff(self._opened(shard).instants.offsets)
             for place in places:
                 users = np.flatnonzero(np.isfinite(self.purchase[place, first:end]))
-                lengths = np.diff(self._opened(shard).instants.offsets)
                 users = users[np.argsort(lengths[users], kind="stable")]
-                for start in range(rank * size, len(users), num_ranks * size):
-                    yield self._asked(shard, place, users[start : start + size])
+                for start in range(0, len(users), size):
+                    if number % num_ranks == rank:
+                        yield self._asked(shard, place, users[start : start + size])
+                    number += 1
 
     def _asked(self, shard: int, place: int, users: Ints) -> Asked:
         days = np.full(len(users), self.cutoffs[place].toordinal(), dtype=np.int64)

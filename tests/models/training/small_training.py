@@ -55,7 +55,7 @@ HORIZONS = LabelHorizons(
 )
 
 
-def config_of(encoder: str, **changes: object) -> TrainConfig:
+def config_of(encoder: str, *, shard_events: int = 10_000, **changes: object) -> TrainConfig:
     values: dict[str, object] = {
         "encoder": ENCODERS[encoder],
         "next_item_loss": SampledSoftmax(num_negatives=4),
@@ -70,6 +70,7 @@ def config_of(encoder: str, **changes: object) -> TrainConfig:
         "learning_rate": 0.01,
         "weight_decay": 0.0,
         "seed": 0,
+        "shard_events": shard_events,
     }
     return TrainConfig.model_validate({**values, **changes})
 
@@ -173,6 +174,7 @@ def main() -> int:
     parser.add_argument("--apart", action="store_true", help="a run of its own for each rank")
     parser.add_argument("--warm", action="store_true")
     parser.add_argument("--batch-size", type=int, default=2)
+    parser.add_argument("--shard-events", type=int, default=900)  # three shards
     parser.add_argument("--break", dest="kind", choices=["nan", "memory"])
     parser.add_argument("--at", type=int)
     parser.add_argument("--rank", type=int)
@@ -182,7 +184,9 @@ def main() -> int:
     if options.kind:
         break_at(options.kind, step=options.at, rank=options.rank)
     torch.set_num_threads(1)
-    config = config_of(options.encoder, batch_size=options.batch_size)
+    config = config_of(
+        options.encoder, batch_size=options.batch_size, shard_events=options.shard_events
+    )
     pace = options.seconds_a_step
     with listening() as stop:
         try:

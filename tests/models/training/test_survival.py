@@ -20,7 +20,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[3]
 PROGRAM = "tests.models.training.small_training"
 SECONDS_A_STEP = 0.05
-STEPS = {1: 24, 2: 12}  # processes -> steps
+STEPS = {1: 24, 2: 14}  # processes -> steps
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -141,13 +141,20 @@ def test_two_kills_later_the_weights_are_those_of_an_undisturbed_run(undisturbed
     assert training.result == undisturbed.result
 
 
-@pytest.mark.parametrize("batch_size", [2, 6], ids=["three batches", "one batch"])
-def test_two_processes_answer_the_validation_exactly_as_one_does(batch_size, tmp_path):
+@pytest.mark.parametrize(
+    ("batch_size", "shard_events"),
+    [(2, 900), (2, 10_000), (6, 10_000)],
+    ids=["three shards", "three batches", "one batch"],
+)
+def test_two_processes_answer_the_validation_exactly_as_one_does(
+    batch_size, shard_events, tmp_path
+):
     """The same weights, 23 users in batches that two ranks cannot share evenly, or share at all."""
+    options = ["--warm", "--batch-size", str(batch_size), "--shard-events", str(shard_events)]
     said = {}
     for processes in (1, 2):
         training = Training(tmp_path / str(processes), processes, "lstm")
-        lines = training.finish("--warm", "--batch-size", str(batch_size))
+        lines = training.finish(*options)
         (first,) = (line for line in lines if line.startswith("epoch -1 "))
         said[processes] = json.loads(first.removeprefix("epoch -1 "))
 
@@ -196,7 +203,7 @@ def test_a_loss_that_is_no_number_on_one_process_ends_all_of_them(tmp_path):
 
     file = tmp_path / "run" / "not-finite-rank1.json"
     assert (
-        "rank 0: LossNotFiniteError: step 4 of 12: found loss nan, purchase nan, "
+        "rank 0: LossNotFiniteError: step 4 of 14: found loss nan, purchase nan, "
         "gradient_norm nan, expected numbers. "
         f"Look at the events of the users in {file}: an amount may be absurd. "
         "If they are sound, lower learning_rate (it is 0.01)."
