@@ -5,7 +5,7 @@ READY := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test exact fuzz chaos bench bench-peers bench-training bench-demand bench-scoring check format up down images clean
+.PHONY: help install demo test exact fuzz chaos bench bench-peers bench-training bench-demand bench-scoring bench-memory check format up down images clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-demand: $(READY) ## WAPE of demand beside simple rules and, with SIZE=full
 
 bench-scoring: $(READY) ## users a second against plain PyTorch and, with SIZE=full, replay-rec; DATA="file …"
 	$(BIN)/python -m benchmarks.scoring --size $(or $(SIZE),small) --data $(DATA)
+
+bench-memory: $(READY) ## peak memory of a training on 0.1 and on 2 million made-up users (minutes)
+	$(BIN)/python -m benchmarks.memory
 
 bench-peers: $(READY) ## the environment of the peers that need one of their own: .venv-peers
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers

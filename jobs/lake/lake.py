@@ -108,8 +108,8 @@ class Lake:
         schema = arrow_schema(table, list(columns))
         groups = self.row_groups(table, window=window, snapshot_id=snapshot_id)
         for path in dict.fromkeys(group.path for group in groups):
-            rows = pq.read_table(path, filesystem=self.filesystem(), columns=schema.names)
-            yield rows.select(schema.names).cast(schema)
+            with self.filesystem().open_input_file(path) as file:
+                yield pq.ParquetFile(file).read(schema.names).select(schema.names).cast(schema)
 
     def earliest(
         self, table: Table, column: str, *, window: Window, snapshot_id: int

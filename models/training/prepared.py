@@ -4,6 +4,7 @@ With H the longest label window and C the training cutoff: training sees nothing
 validation is asked at C - 2H and sees nothing from C - H on, tests are left to the evaluation.
 """
 
+import contextlib
 import os
 import shutil
 import time
@@ -81,6 +82,8 @@ def prepare_data(
     except CutoffError:
         if not rank:
             shutil.rmtree(folder)
+            with contextlib.suppress(OSError):  # something else is in it
+                folder.parent.rmdir()
         raise
 
 

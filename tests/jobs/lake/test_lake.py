@@ -109,6 +109,25 @@ def test_what_was_not_committed_is_not_there(spark, lake):
     )
 
 
+def test_a_table_can_be_read_a_file_at_a_time(spark, lake):
+    """Whoever cannot hold a partition in memory holds one bucket of it, and only some columns."""
+    put(lake, rows(spark, "z", cutoff=DAY), cutoff=DAY)
+    commit = put(lake, rows(spark, "a", "b", "c", "d").repartition(2))
+
+    found = list(
+        lake.read_buckets(
+            SERIES,
+            window=one_day(CUTOFF),
+            snapshot_id=commit.snapshot_id,
+            columns=["units", "item_id"],
+        )
+    )
+
+    assert [table.column_names for table in found] == [["units", "item_id"]] * 2
+    everything = [item for table in found for item in table["item_id"].to_pylist()]
+    assert sorted(everything) == ["a", "b", "c", "d"]
+
+
 def test_a_snapshot_that_is_not_there_is_no_empty_table(spark, lake):
     """pyiceberg alone would read it as one without rows."""
     put(lake, rows(spark, "a"))
@@ -116,6 +135,9 @@ def test_a_snapshot_that_is_not_there_is_no_empty_table(spark, lake):
     for ask in (
         lambda: lake.read(spark, SERIES, snapshot_id=1),
         lambda: lake.read_arrow(SERIES, snapshot_id=1),
+        lambda: list(
+            lake.read_buckets(SERIES, window=one_day(CUTOFF), snapshot_id=1, columns=["item_id"])
+        ),
         lambda: lake.commit_at(SERIES, 1),
         lambda: lake.read_arrow(EVENTS, snapshot_id=1),
     ):

@@ -50,17 +50,20 @@ def test_users_are_in_memory_one_shard_at_a_time(data, tmp_path, monkeypatch):
     assert max(held) <= largest + max(np.diff(data.validation.starts)) < 23
 
 
-def test_an_epoch_visits_every_user_and_every_epoch_another_way(data):
-    """Five shards, two ranks: everyone is seen, in shards and batches that an epoch draws."""
+@pytest.mark.parametrize("shard_events", [600, 10_000], ids=["five shards", "one"])
+def test_an_epoch_visits_every_user_and_every_epoch_another_way(shard_events, tmp_path):
+    """On two ranks everyone is seen, in shards and batches that an epoch draws anew."""
+    config = config_of("gru", shard_events=shard_events)
+    shards = prepared(tmp_path / "shards", config).training
 
     def seen(epoch: int) -> list[list[str]]:
-        ranks = [TrainingBatches(data.training, epoch=epoch, rank=r, num_ranks=2) for r in range(2)]
+        ranks = [TrainingBatches(shards, epoch=epoch, rank=r, num_ranks=2) for r in range(2)]
         return [rank.user_ids(n) for rank in ranks for n in range(len(rank))]
 
     first, second = seen(0), seen(1)
 
-    assert len(first) == len(second) == 2 * batches_per_epoch(data.training, num_ranks=2)
-    assert len({user for users in first for user in users}) == data.training.num_users == 23
+    assert len(first) == len(second) == 2 * batches_per_epoch(shards, num_ranks=2)
+    assert len({user for users in first for user in users}) == shards.num_users == 23
     assert first != second
     assert first == seen(0)
 
