@@ -22,11 +22,11 @@ from benchmarks.measure import run_side
 from benchmarks.table import show
 from models.sequences.instants import DAY
 
-BUCKET_USERS = 50_000
+BUCKET_USERS = 20_000
 MEAN_EVENTS = 12
 DAYS = 180
 NUM_ITEMS = 20_000
-STEPS = 500
+STEPS = 150
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -52,7 +52,7 @@ CONFIG = TrainConfig(
     learning_rate=0.002,
     weight_decay=0.01,
     seed=0,
-    shard_events=500_000,  # so that the few users are some shards too
+    shard_events=100_000,  # so that the few users are many shards too
     validation_users=20_000,
 )
 

@@ -103,7 +103,8 @@ class Keeper(L.Callback):
         assert isinstance(module, Nightshift)
         is_last = module.place.batch == module.batches_per_epoch
         wanted = self._judge()
-        self.unchecked = (Place(module.place.epoch, module.place.batch - 1), module.latest)
+        if wanted is Next.GO_ON:  # else the step before is the one to tell of
+            self.unchecked = (Place(module.place.epoch, module.place.batch - 1), module.latest)
         is_due = is_last or time.monotonic() - self.saved_at >= self.checkpoint_seconds
         if is_due or self.stop:
             wanted = max(wanted, self._judge())  # nothing is saved that was not looked at

@@ -174,10 +174,14 @@ def test_a_killed_training_goes_on_from_its_newest_whole_epoch(
     assert again.metrics["val/score"] == pytest.approx(unbroken.metrics["val/score"], rel=1e-5)
 
 
+@pytest.mark.parametrize("checkpoint_seconds", [1e-9, 3600], ids=["saved each step", "seldom"])
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_who_was_in_the_batch(
-    prepared, train_config, tmp_path, monkeypatch
+    prepared, train_config, tmp_path, monkeypatch, checkpoint_seconds
 ):
-    """The message names step, losses and file; the file names the users of that very batch."""
+    """The message names step, losses and file; the file names the users of that very batch.
+
+    Also where the losses are looked at a step late.
+    """
     losses = Nightshift.losses
 
     def broken(module, batch):
@@ -187,7 +191,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_who_was_in_the_batch(
     monkeypatch.setattr(Nightshift, "losses", broken)
 
     with pytest.raises(LossNotFiniteError) as error:
-        run(prepared, train_config, tmp_path / "run", checkpoint_seconds=1e-9)
+        run(prepared, train_config, tmp_path / "run", checkpoint_seconds=checkpoint_seconds)
 
     file = tmp_path / "run" / "not-finite-rank0.json"
     assert str(error.value) == (
@@ -199,8 +203,8 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_who_was_in_the_batch(
     batches = TrainingBatches(prepared.training, epoch=0, rank=0, num_ranks=1)
     assert kept["user_ids"] == batches.user_ids(3)
     assert (kept["step"], kept["losses"]["churn"]) == (4, "inf")
-    newest = Checkpoints(tmp_path / "run", print)._files()[-1]
-    assert newest.name.startswith("step=000000003-")  # nothing is saved that came after
+    saved = [file.name[:14] for file in Checkpoints(tmp_path / "run", print)._files()]
+    assert saved == (["step=000000002", "step=000000003"] if checkpoint_seconds < 1 else [])
 
 
 @pytest.mark.parametrize(

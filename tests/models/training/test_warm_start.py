@@ -76,7 +76,7 @@ def test_a_training_that_gains_nothing_keeps_what_it_started_from(tmp_path):
     """The start is one of the epochs that the best is chosen from."""
     data = prepared(tmp_path / "data", config_of("gru", epochs=3))
     parent, _ = trained(data, tmp_path / "parent")
-    config = config_of("gru", epochs=1, learning_rate=0.3)
+    config = config_of("gru", epochs=1, learning_rate=0.1)
     ruined = prepared(tmp_path / "ruined", config, known=parent.vocabulary)
 
     start = Start("shop/1", parent.vocabulary, parent.state)
