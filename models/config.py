@@ -18,6 +18,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -124,6 +125,34 @@ NextItemLoss = Annotated[
 ]
 
 
+class CrossEntropy(Config):
+    kind: Literal["cross_entropy"] = "cross_entropy"
+
+
+class ClassWeight(Config):
+    """A positive counts so many times a negative: where few users buy, or few leave."""
+
+    kind: Literal["class_weight"] = "class_weight"
+    positive: PositiveFloat
+
+    @field_validator("positive")
+    @classmethod
+    def _has_an_effect(cls, positive: float) -> float:
+        if positive == 1.0:
+            raise _ClashError(found="1.0", expected="a weight other than 1, or kind cross_entropy")
+        return positive
+
+
+class Focal(Config):
+    """Rows that are answered well count less: https://arxiv.org/abs/1708.02002"""
+
+    kind: Literal["focal"] = "focal"
+    gamma: PositiveFloat  # at 0 it would be the cross entropy
+
+
+BinaryLoss = Annotated[CrossEntropy | ClassWeight | Focal, Field(discriminator="kind")]
+
+
 class LossWeights(Config):
     """How much each head counts in the loss that is minimised; none without effect."""
 
@@ -157,6 +186,8 @@ class TrainConfig(_TrainingConfig):
     """A training of every head."""
 
     loss_weights: LossWeights
+    purchase_loss: BinaryLoss = CrossEntropy()
+    churn_loss: BinaryLoss = CrossEntropy()
     num_queries: PositiveInt  # as-of queries drawn for a user in an epoch
     num_ranked_queries: PositiveInt  # how many of them also rank the catalogue
     warmup_days: NonNegativeInt  # no query earlier than this after the log's first day
@@ -260,6 +291,9 @@ _SECTIONS: dict[str, type[Config]] = {
     "sampled": SampledSoftmax,
     "in_batch": InBatchSoftmax,
     "gbce": GBCE,
+    "cross_entropy": CrossEntropy,
+    "class_weight": ClassWeight,
+    "focal": Focal,
 }
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.config import BinaryLoss, ClassWeight, CrossEntropy, Focal
+
 
 def sampled_softmax_loss(
     positive: Tensor,
@@ -65,11 +67,25 @@ def _targets_among(negative_items: Tensor, items: Tensor) -> tuple[Tensor, Tenso
     return found, negative_items[found] == items
 
 
-def binary_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """(Q,), (Q,) nan where unknown -> (): cross entropy, -y log p - (1 - y) log(1 - p)."""
+def binary_loss(logits: Tensor, labels: Tensor, loss: BinaryLoss) -> Tensor:
+    """(Q,), (Q,) nan where unknown -> (): cross entropy, -y log p - (1 - y) log(1 - p).
+
+    With a class weight w, a row of a positive counts w times, in the sum and in what it is divided
+    by. Focal: a row counts (1 - the probability of what came true)^gamma, equation 4 of
+    https://arxiv.org/abs/1708.02002. Both bend probabilities, which the calibration bends back.
+    """
     known = ~labels.isnan()
-    losses = F.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none")
-    return (losses * known).sum() / known.sum().clamp(min=1)
+    truth = labels.nan_to_num()
+    losses = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    match loss:
+        case CrossEntropy():
+            return (losses * known).sum() / known.sum().clamp(min=1)
+        case ClassWeight():
+            weights = (1.0 + (loss.positive - 1.0) * truth) * known
+            return (losses * weights).sum() / weights.sum().clamp(min=min(1.0, loss.positive))
+        case Focal():
+            wrong = torch.sigmoid(torch.where(truth > 0.5, -logits, logits))
+            return (losses * wrong.pow(loss.gamma) * known).sum() / known.sum().clamp(min=1)
 
 
 def tweedie_loss(log_mean: Tensor, values: Tensor, *, power: float = 1.5) -> Tensor:

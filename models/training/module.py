@@ -48,8 +48,10 @@ class Nightshift(Steps[TrainingBatch]):
         ranked = outputs.states[sequences.ranked_queries]  # (R, D)
         instants = states.flatten(0, 1)[sequences.instant_slots]  # (I, D)
         return {
-            "purchase": binary_loss(outputs.purchase.float(), batch.purchase),
-            "churn": binary_loss(outputs.churn.float(), batch.churn),
+            "purchase": binary_loss(
+                outputs.purchase.float(), batch.purchase, self.config.purchase_loss
+            ),
+            "churn": binary_loss(outputs.churn.float(), batch.churn, self.config.churn_loss),
             "spend": tweedie_loss(outputs.spend.float(), batch.spend / network.spend_scale),
             "items": mixture_loss(
                 network.item_head.project(ranked),

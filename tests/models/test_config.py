@@ -60,6 +60,32 @@ def test_a_setting_without_effect_cannot_be_written(changed):
     )
 
 
+def test_a_class_weight_of_one_cannot_be_written(changed):
+    """It would be the cross entropy, which has a name."""
+    file = changed(churn_loss={"kind": "class_weight", "positive": 1.0})
+
+    with pytest.raises(ConfigError) as error:
+        load_train_config(file)
+
+    assert str(error.value) == (
+        f"{file}: churn_loss.class_weight.positive: found 1.0, "
+        "expected a weight other than 1, or kind cross_entropy. Correct one of them."
+    )
+
+
+def test_the_cross_entropy_has_no_gamma(changed):
+    """A focusing that nothing would read is refused."""
+    file = changed(purchase_loss={"kind": "cross_entropy", "gamma": 2.0})
+
+    with pytest.raises(UnknownKeyError) as error:
+        load_train_config(file)
+
+    assert str(error.value) == (
+        f"{file}: found the key 'purchase_loss.cross_entropy.gamma', expected one of kind. "
+        "Correct the spelling or remove the key."
+    )
+
+
 def test_an_unknown_key_names_its_neighbours(changed):
     """A misspelt key is an error that lists what is known in its section."""
     file = changed(loss_weights__purchse=1.0)

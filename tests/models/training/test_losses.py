@@ -2,10 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from models.training.losses import binary_loss, gbce_loss, sampled_softmax_loss, tweedie_loss
+from models.config import ClassWeight, CrossEntropy, Focal
+from models.training.losses import (
+    binary_loss,
+    gbce_loss,
+    sampled_softmax_loss,
+    tweedie_loss,
+)
 
 pytestmark = pytest.mark.torch
 
@@ -98,7 +105,38 @@ def test_unknown_labels_count_in_no_mean():
     logits, labels = torch.tensor([0.3, -0.2, 5.0]), torch.tensor([1.0, 0.0, math.nan])
     expected = (math.log1p(math.exp(-0.3)) + math.log1p(math.exp(-0.2))) / 2
 
-    assert binary_loss(logits, labels).item() == pytest.approx(expected)
+    assert binary_loss(logits, labels, CrossEntropy()).item() == pytest.approx(expected)
+
+
+SAID = np.array([2.5, -1.5, 0.2, -0.4, 0.1, 9.0])
+TRUTH = np.array([1.0, 1.0, 0.0, 0.0, 1.0, math.nan])
+
+
+def test_a_class_weight_counts_positives_so_many_times():
+    """Against plain float64: the mean over a list in which each positive stands three times."""
+    p = 1 / (1 + np.exp(-SAID[:5]))
+    own = -TRUTH[:5] * np.log(p) - (1 - TRUTH[:5]) * np.log(1 - p)
+    times = np.where(TRUTH[:5] > 0.5, 3, 1)
+    expected = np.repeat(own, times).mean()
+
+    loss = binary_loss(torch.tensor(SAID), torch.tensor(TRUTH), ClassWeight(positive=3.0))
+
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_focal_loss_counts_what_is_answered_well_for_less():
+    """Against plain float64, equation 4 of Lin et al.: -(1 - p_t)^gamma log p_t."""
+    p = 1 / (1 + np.exp(-SAID[:5]))
+    p_true = np.where(TRUTH[:5] > 0.5, p, 1 - p)
+    expected = np.mean(-((1 - p_true) ** 2.0) * np.log(p_true))
+    logits = torch.tensor(SAID, requires_grad=True)
+
+    loss = binary_loss(logits, torch.tensor(TRUTH), Focal(gamma=2.0))
+    loss.backward()
+
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+    assert logits.grad[5] == 0.0
+    assert logits.grad.isfinite().all()
 
 
 def test_tweedie_by_hand():
@@ -109,11 +147,14 @@ def test_tweedie_by_hand():
     assert tweedie_loss(log_mean, values).item() == pytest.approx(expected)
 
 
-def test_a_loss_over_nothing_is_zero_and_still_has_a_gradient():
+@pytest.mark.parametrize(
+    "loss", [CrossEntropy(), ClassWeight(positive=0.5), Focal(gamma=2.0)], ids=lambda one: one.kind
+)
+def test_a_loss_over_nothing_is_zero_and_still_has_a_gradient(loss):
     """A batch whose windows are all open must not stop a distributed step."""
     logits = torch.zeros(2, requires_grad=True)
 
-    loss = binary_loss(logits, torch.full((2,), math.nan))
+    loss = binary_loss(logits, torch.full((2,), math.nan), loss)
     loss.backward()
 
     assert loss.item() == 0.0
