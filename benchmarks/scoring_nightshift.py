@@ -129,6 +129,7 @@ def sequence_rows(users: Users) -> pa.Table:
         "lifetime_spend": pa.array(np.add.reduceat(1.0 + users.items % 9, users.offsets[:-1])),
         "first_event_time": instants(last - (lengths - 1) * DAY),
         "last_event_time": instants(np.full(N, last)),
+        "since": pa.nulls(N, pa.date32()),
         "cutoff": pa.repeat(pa.scalar(CUTOFF, pa.date32()), N),
     }
     schema = arrow_schema(SEQUENCES)

@@ -1,7 +1,8 @@
 """The sequences job of Nightshift, from all events and night by night: a side of `spark.py`.
 
-Beside them what a night cannot go below while each has every user's row: yesterday's files, read
-and written again unchanged by the same workers, then read back, counted and hashed.
+From all events of the first days on, as many nights as are allowed upon them, the run after these,
+which writes everybody's rows again, and last a rebuild from all events. Beside them what reading
+everybody's rows costs: of a whole partition, with one night upon it, and with all of them.
 
 python -m benchmarks.sequences_nightshift EVENTS OUTPUT
 """
@@ -9,23 +10,22 @@ python -m benchmarks.sequences_nightshift EVENTS OUTPUT
 import contextlib
 import io
 import json
+import statistics
 import sys
 import time
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
-import pyarrow as pa
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from benchmarks.generate import DAYS, FIRST
 from benchmarks.sessions_nightshift import INGESTED, settings_in
 from contracts.tables import EVENTS, SEQUENCES
-from contracts.windows import one_day
 from jobs import build_sequences
-from jobs.histories.write_sequences import read_bucket
+from jobs.histories.read_sequences import sequences_as_of
 from jobs.lake.files import list_parquet
-from jobs.lake.lake import Lake, open_lake
+from jobs.lake.lake import Lake, content_of, open_lake
 from jobs.running.settings import Settings
 from jobs.running.spark import open_spark
 
@@ -37,15 +37,19 @@ def main(events: str, output: str) -> None:
     paths = list_parquet(events, {})
     lake.commit(lake.stage_files(spark, paths, EVENTS, window=INGESTED, run_key="made"), reads={})
     last = FIRST + timedelta(days=DAYS)
-    build(settings, last - timedelta(days=1))
-    seconds = {"increment_seconds": build(settings, last)}
-    copied, committed = copy(spark, lake, last)
-    seconds |= {
-        "copy_seconds": copied,
-        "copy_commit_seconds": committed,
-        "full_seconds": build(settings, last, "--full"),
-    }
-    print(json.dumps({name: round(value, 2) for name, value in seconds.items()}), flush=True)
+    *nights, before = (last - timedelta(days=n) for n in range(settings.sequences.max_nights + 2))
+    build(settings, before)
+    read = {"read_whole_seconds": seconds_to_read(spark, lake, before)}
+    first, *others = sorted(nights[1:])
+    taken = [build(settings, first)]
+    read["read_one_seconds"] = seconds_to_read(spark, lake, first)
+    taken += [build(settings, night) for night in others]
+    read["read_all_seconds"] = seconds_to_read(spark, lake, others[-1])
+    seconds = {"night_seconds": statistics.median(taken), "fold_seconds": build(settings, last)}
+    folded = content_of(rows_of(spark, lake, last), SEQUENCES)
+    seconds["full_seconds"] = build(settings, last, "--full")
+    assert folded == content_of(rows_of(spark, lake, last), SEQUENCES), "a rebuild has other rows"
+    print(json.dumps({key: round(value, 2) for key, value in (seconds | read).items()}), flush=True)
     spark.stop()
 
 
@@ -59,27 +63,15 @@ def build(settings: Settings, cutoff: date, *options: str) -> float:
     return time.monotonic() - begun
 
 
-def copy(spark: SparkSession, lake: Lake, cutoff: date) -> tuple[float, float]:
-    """Seconds to write the rows of a cutoff again, and to read them back, count and hash them."""
-    snapshot, window = lake.snapshot_id(SEQUENCES), one_day(cutoff)
-    groups = lake.row_groups(SEQUENCES, window=window, snapshot_id=snapshot)
-    paths = sorted({group.path for group in groups})
-    writer = lake.writer(SEQUENCES, run_key="copy")
-
-    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        pa.set_cpu_count(1)
-        for batch in batches:
-            for path in batch.column("path").to_pylist():
-                rows = read_bucket(path, writer.filesystem)
-                yield pa.record_batch({"path": [*writer.write(rows)]})
-
+def seconds_to_read(spark: SparkSession, lake: Lake, cutoff: date) -> float:
+    """Every column of everybody's row, by the executors, as scoring does."""
     begun = time.monotonic()
-    listed = spark.createDataFrame([(path,) for path in paths], "path string")
-    written = listed.repartition(len(paths)).mapInArrow(write, "path string").collect()
-    copied = time.monotonic()
-    files = [row["path"] for row in written]
-    lake.stage_files(spark, files, SEQUENCES, window=window, run_key="copy")
-    return copied - begun, time.monotonic() - copied
+    rows_of(spark, lake, cutoff).write.format("noop").mode("overwrite").save()
+    return time.monotonic() - begun
+
+
+def rows_of(spark: SparkSession, lake: Lake, cutoff: date) -> DataFrame:
+    return sequences_as_of(lake, cutoff).read(spark).withColumn("since", F.lit(None))
 
 
 if __name__ == "__main__":

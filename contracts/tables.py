@@ -17,7 +17,7 @@ class Column:
     meaning: str
     unit: str = ""
     nullable: bool = False
-    in_hash: bool = True  # False where two runs of one night may differ: when, not what
+    in_hash: bool = True  # False where equal rows may differ: when or how made, not what
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,9 @@ SEQUENCES = Table(
     name="sequences",
     key=("user_id", "cutoff"),
     partition="cutoff",
-    meaning="One user's latest events before the cutoff, oldest first, and totals over all.",
+    meaning="One user's latest events before the cutoff, oldest first, and totals over all. "
+    "A partition is whole (`since` is null: everybody ever seen, all their events) or a night: "
+    "rows of those who have events ingested from `since` on, made of these events alone.",
     columns=(
         _USER,
         Column("event_times", "list<timestamp>", "when; ties follow event_id"),
@@ -136,10 +138,17 @@ SEQUENCES = Table(
         Column("quantities", "list<float64>", "units, 0 where unknown", "units"),
         Column("amounts", "list<float64>", "paid, 0 where unknown", "currency"),
         Column("session_starts", "list<boolean>", "does a session begin here? The first: yes"),
-        Column("lifetime_events", "int64", "events ever, kept in the arrays or not", "events"),
-        Column("lifetime_spend", "float64", "paid ever", "currency"),
-        Column("first_event_time", "timestamp", "the first event ever"),
+        Column("lifetime_events", "int64", "all of these, kept in the arrays or not", "events"),
+        Column("lifetime_spend", "float64", "paid in all of these", "currency"),
+        Column("first_event_time", "timestamp", "the first of all of these"),
         Column("last_event_time", "timestamp", "the latest event"),
+        Column(
+            "since",
+            "date",
+            "the row is to be folded onto those of this cutoff; null in a whole partition",
+            nullable=True,
+            in_hash=False,
+        ),
         _CUTOFF,
     ),
 )

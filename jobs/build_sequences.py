@@ -1,14 +1,16 @@
-"""Build each user's event sequence as of a cutoff: one row for every user ever seen before it.
+"""Bring each user's event sequence up to a cutoff: a night's rows, or everybody's.
 
 reads   events     what was ingested since the newest earlier cutoff, or everything with --full
-        sequences  the partition of that earlier cutoff
+        sequences  the partitions that make the sequences as of that earlier cutoff
 writes  sequences  partition cutoff=YYYY-MM-DD, replaced whole, so a re-run is safe
 key     (user_id, cutoff)
 
-The latest N of (yesterday's latest N and the new events) are the latest N of all events, so a
-night costs one shuffle of the new events, and each file of the earlier partition is read once and
-written anew. That partition is built upon only while no ingestion day before its cutoff was
-replaced since; otherwise all is rebuilt.
+The latest N of (some events' latest N and other events) are the latest N of all of them. So a night
+writes rows of its new events alone, and whoever reads the sequences as of a cutoff folds these into
+the rows that were there (`jobs/histories/read_sequences.py`). After `sequences.max_nights` of them
+a run does that fold itself and writes everybody's rows, as it does where buckets have become far
+too large or small. All is made from events anew with --full, and where an ingestion day before the
+earlier cutoff was replaced since.
 
     spark-submit jobs/build_sequences.py --cutoff 2017-11-29
 """
@@ -16,14 +18,27 @@ replaced since; otherwise all is rebuilt.
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from contracts.errors import MissingSnapshotError
 from contracts.tables import EVENTS, SEQUENCES
 from contracts.windows import Window, one_day
-from jobs.histories.write_sequences import Earlier, Request, sequence_rows, write_sequences
+from jobs.histories.read_sequences import (
+    EVENTS_KEPT,
+    GAP_MINUTES,
+    MAX_EVENTS,
+    NUM_USERS,
+    SINCE,
+    Sequences,
+    sequences_as_of,
+    sequences_at,
+)
+from jobs.histories.sequence_buckets import Earlier, Plan, plan_buckets
+from jobs.histories.write_sequences import Request, sequence_rows, write_sequences
 from jobs.lake.commits import Commit
 from jobs.lake.files import RowGroup
 from jobs.lake.lake import Lake, new_run_key, open_lake
@@ -32,22 +47,25 @@ from jobs.running.settings import Settings, remembered
 from jobs.running.spark import open_spark
 
 JOB = "build_sequences"
-MAX_EVENTS = "max_events"  # the fact that a partition must share to be built upon
 
 
-def base_partition(lake: Lake, cutoff: date, *, max_events: int) -> Commit | None:
-    """The newest earlier partition that can still be built upon, or None."""
-    earlier = [day for day in lake.partitions(SEQUENCES) if day < cutoff]
-    if not earlier:
+def earlier_sequences(lake: Lake, cutoff: date, *, max_events: int) -> Sequences | None:
+    """Those of the newest earlier cutoff, if they can still be built upon."""
+    days = [day for day in lake.partitions(SEQUENCES) if day < cutoff]
+    if not days:
         return None
-    base = lake.require(SEQUENCES, earlier[-1], producer="nightshift sequences")
-    since = lake.windows_since(EVENTS, base.reads[EVENTS.name])
+    try:
+        found = sequences_as_of(lake, days[-1])
+    except MissingSnapshotError:  # another program has expired one of them
+        return None
+    newest = found.commits[-1]
+    since = lake.windows_since(EVENTS, newest.reads[EVENTS.name])
     is_sound = (
-        base.facts.get(MAX_EVENTS) == str(max_events)
+        newest.facts.get(MAX_EVENTS) == str(max_events)
         and since is not None
-        and all(window.start >= earlier[-1] for window in since)
+        and all(window.start >= days[-1] for window in since)
     )
-    return base if is_sound else None
+    return found if is_sound else None
 
 
 def rows_from(
@@ -57,36 +75,15 @@ def rows_from(
     *,
     window: Window,
     reads: Mapping[str, int],
+    is_night: bool,
 ) -> DataFrame:
-    """The rows of a run that reads these snapshots; built upon the sequences, if they are one."""
-    events, earlier = read_parts(lake, window.start, reads)
-    return sequence_rows(
-        spark,
-        events,
-        earlier,
-        request_of(settings, window.start),
-        filesystem=lake.filesystem(),
-        at_least=settings.spark.partitions,
-    )
-
-
-def read_parts(
-    lake: Lake, cutoff: date, reads: Mapping[str, int]
-) -> tuple[list[RowGroup], Earlier]:
-    """Where the events lie that are new to the sequences read, and where those lie."""
-    snapshot, base_id = reads[EVENTS.name], reads.get(SEQUENCES.name)
-    if base_id is None:
-        every_day = Window(date.min, cutoff)
-        return lake.row_groups(EVENTS, window=every_day, snapshot_id=snapshot), Earlier()
-    base = lake.commit_at(SEQUENCES, base_id)
-    rows = lake.row_groups(SEQUENCES, window=base.window, snapshot_id=base_id)
-    since = Window(base.window.start, cutoff)
-    events = lake.row_groups(EVENTS, window=since, snapshot_id=snapshot)
-    return events, Earlier(rows, base.facts)
-
-
-def request_of(settings: Settings, cutoff: date) -> Request:
-    return Request(cutoff, settings.sequences.max_events, settings.sessions.gap_minutes)
+    """The rows of a run that reads these snapshots. Raises MissingSnapshotError."""
+    earlier = _earlier_of(lake, reads)
+    if earlier is not None:
+        earlier.require_files()  # a night's rows are worth what they stand upon
+    events, plan, request = _work(lake, settings, window.start, reads, earlier)
+    request = _as_night(request, earlier) if is_night else request
+    return sequence_rows(spark, events, plan, request, filesystem=lake.filesystem())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,39 +101,76 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     ingest = f"nightshift ingest --cutoff {cutoff}"
     snapshot = lake.require_snapshot(EVENTS, cutoff - timedelta(days=1), producer=ingest)
     reads = {EVENTS.name: snapshot}
-    base = None if options.full else base_partition(lake, cutoff, max_events=max_events)
-    if base is not None:
-        reads[SEQUENCES.name] = base.snapshot_id
+    earlier = None if options.full else earlier_sequences(lake, cutoff, max_events=max_events)
+    if earlier is not None:
+        reads[SEQUENCES.name] = earlier.snapshot_id
 
     commit = _write(open_spark(settings, JOB), lake, settings, cutoff, reads)
     return {
-        "mode": "full" if base is None else f"since {base.window.start}",
-        "rows": commit.num_rows,
+        "mode": _mode(commit, earlier),
+        "rows": int(commit.facts[NUM_USERS]),  # as of the cutoff
+        "rows_written": commit.num_rows,
         "run_key": commit.run_key,
         "tables": {SEQUENCES.name: commit.said},
     }
+
+
+def _mode(commit: Commit, earlier: Sequences | None) -> str:
+    if earlier is None:
+        return "full"
+    return f"since {earlier.cutoff}" if SINCE in commit.facts else f"whole, from {earlier.cutoff}"
 
 
 def _write(
     spark: SparkSession, lake: Lake, settings: Settings, cutoff: date, reads: Mapping[str, int]
 ) -> Commit:
     run_key, window = new_run_key(JOB, cutoff), one_day(cutoff)
-    events, earlier = read_parts(lake, cutoff, reads)
-    written = write_sequences(
-        spark,
-        events,
-        earlier,
-        request_of(settings, cutoff),
-        lake.writer(SEQUENCES, run_key=run_key),
-        at_least=settings.spark.partitions,
-    )
+    earlier = _earlier_of(lake, reads)
+    events, plan, request = _work(lake, settings, cutoff, reads, earlier)
+    num_known = 0
+    if earlier and not plan.dealt and earlier.num_nights < settings.sequences.max_nights:
+        request, num_known = _as_night(request, earlier), earlier.num_users
+    writer = lake.writer(SEQUENCES, run_key=run_key)
+    written = write_sequences(spark, events, plan, request, writer)
     staged = lake.stage_files(spark, written.files, SEQUENCES, window=window, run_key=run_key)
     facts = {
-        MAX_EVENTS: str(settings.sequences.max_events),
-        **written.facts,
+        MAX_EVENTS: str(request.max_events),
+        GAP_MINUTES: str(request.gap_minutes),
+        EVENTS_KEPT: str(written.num_events),
+        NUM_USERS: str(num_known + written.num_users),
+        **({SINCE: str(request.since)} if request.since else {}),
         **remembered(settings, "sequences", "sessions"),
     }
     return lake.commit(staged, reads=reads, facts=facts)
+
+
+def _earlier_of(lake: Lake, reads: Mapping[str, int]) -> Sequences | None:
+    snapshot_id = reads.get(SEQUENCES.name)
+    return None if snapshot_id is None else sequences_at(lake, snapshot_id)
+
+
+def _work(
+    lake: Lake,
+    settings: Settings,
+    cutoff: date,
+    reads: Mapping[str, int],
+    earlier: Sequences | None,
+) -> tuple[list[RowGroup], Plan, Request]:
+    """Where the new events lie, who does what, and what is asked for: everybody's rows."""
+    since = Window(earlier.cutoff if earlier else date.min, cutoff)
+    events = lake.row_groups(EVENTS, window=since, snapshot_id=reads[EVENTS.name])
+    plan = plan_buckets(
+        earlier.earlier() if earlier else Earlier(),
+        num_new=sum(group.num_rows for group in events),
+        at_least=settings.spark.partitions,
+    )
+    request = Request(cutoff, settings.sequences.max_events, settings.sessions.gap_minutes)
+    return events, plan, request
+
+
+def _as_night(request: Request, earlier: Sequences | None) -> Request:
+    assert earlier is not None, "a night has recorded what it builds upon"
+    return replace(request, since=earlier.cutoff)
 
 
 if __name__ == "__main__":

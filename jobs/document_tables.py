@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from contracts.tables import LAKE, NIGHTLY, WAREHOUSE, Column, Table
+from jobs.histories.read_sequences import WHOLE_SEQUENCES
 from jobs.running.settings import PROJECT
 from jobs.warehouse.example_queries import Question, questions
 from jobs.warehouse.sql import ERROR_HOURS, WARN_HOURS
@@ -50,6 +51,16 @@ LAKE_HEAD = """# Lake
 Iceberg tables that the jobs read and write; a run replaces its partition whole.
 """
 
+WHOLE = """## Whole sequences
+
+Those who read `sequences` without Nightshift fold its nights themselves: from the cutoff that is
+asked for back to a whole partition. In DuckDB, run by the tests:
+
+```sql
+{sql}
+```
+"""
+
 READERS = {
     "jobs": "the jobs",
     "marketing": "marketing",
@@ -74,6 +85,7 @@ def tables_page() -> str:
         *map(question_section, questions()),
         LAKE_HEAD,
         *map(table_section, LAKE),
+        WHOLE.format(sql=WHOLE_SEQUENCES.read_text().rstrip()),
     ]
     return HEAD + "".join(views) + "\n" + "\n".join(sections)
 

@@ -1,6 +1,6 @@
 """Judge candidates beside the champion and the baselines, on cutoffs whose outcome is known.
 
-reads   sequences  partition cutoff=YYYY-MM-DD: every event before the cutoff
+reads   sequences  as of the cutoff: every event before it
 reads   registry   candidates and challengers trained at the cutoff, and the champion
 writes  registry   metrics, plots and the verdict on each version's run; tags on the version
 writes  reports/evaluation-YYYY-MM-DD.json, from which people read
@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from contracts.errors import CutoffError, NoChampionError
 from contracts.tables import SEQUENCES
-from contracts.windows import one_day
+from jobs.histories.read_sequences import sequences_as_of
 from jobs.lake.lake import open_lake
 from jobs.running.program import run
 from jobs.running.settings import Settings
@@ -63,8 +63,8 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     champion = find_champion(registry)
     versions = choose_versions(registry, cutoff, champion=champion, asked=options.version or [])
     lake = open_lake(settings)
-    commit = lake.require(SEQUENCES, cutoff, producer=f"nightshift sequences --cutoff {cutoff}")
-    sequences = lake.read_arrow(SEQUENCES, window=one_day(cutoff))
+    found = sequences_as_of(lake, cutoff)
+    sequences = found.read_arrow()
     horizons = label_horizons(settings)
     planned = plans(cutoff, horizons)
 
@@ -76,7 +76,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         "cutoff": cutoff.isoformat(),
         "model": settings.mlflow.model,
         "horizons": horizons.model_dump(),
-        "snapshot_ids": {"sequences": commit.snapshot_id},
+        "snapshot_ids": {SEQUENCES.name: found.snapshot_id},
         "versions": {version.version: _said_of(version, champion) for version in versions},
         "champion": champion.version if champion else None,
         "baselines": chosen,

@@ -34,6 +34,7 @@ from contracts.tables import (
     Table,
 )
 from contracts.windows import one_day
+from jobs.histories.read_sequences import sequences_at
 from jobs.lake.commits import Commit
 from jobs.lake.lake import Lake, open_lake
 from jobs.published_models import catalogue, published_models
@@ -76,7 +77,7 @@ def read_night(lake: Lake, cutoff: date) -> NightInLake:
     return NightInLake(
         scores=read(SCORES, READ, scored.snapshot_id),
         demand=read(DEMAND, DEMAND.column_names, forecast.snapshot_id),
-        user_ids=read(SEQUENCES, ["user_id"], sequences_id)["user_id"],
+        user_ids=sequences_at(lake, sequences_id).user_ids(),
         scored_at=_scored_at(scored),
         snapshot_ids={
             SCORES.name: scored.snapshot_id,

@@ -35,6 +35,7 @@ from contracts.tables import (
 from contracts.windows import Window, one_day
 from jobs import build_sequences, build_series, build_sessions, forecast_demand, score
 from jobs.demand.weekday_mean import MODEL_VERSION
+from jobs.histories.read_sequences import SINCE
 from jobs.lake.commits import Commit
 from jobs.lake.lake import Lake, content_of, new_run_key, open_lake
 from jobs.lake.row_differences import say_differences
@@ -164,7 +165,10 @@ def _explained(lake: Lake, table: Table, commit: Commit) -> Iterator[None]:
 
 @contextmanager
 def _rebuilder(table: Table, commit: Commit, settings: Settings) -> Iterator[Rebuild]:
-    """How the table is made; scores and demand by the versions that answered then."""
+    """How the table is made; a night as one, scores and demand by the versions of then."""
+    if table is SEQUENCES:
+        yield partial(REBUILD[table], is_night=SINCE in commit.facts)
+        return
     if table is DEMAND:
         said = commit.facts.get(forecast_demand.VERSION, MODEL_VERSION)
         with forecast_demand.asked(settings, said) as forecaster:

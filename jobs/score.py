@@ -1,6 +1,6 @@
 """Score every user: the champion's answer as of the cutoff, for every row of `sequences`.
 
-reads   sequences  partition cutoff=YYYY-MM-DD, and the registry's version with the alias `champion`
+reads   sequences  as of the cutoff, and the registry's version with the alias `champion`
 writes  scores     partition cutoff=YYYY-MM-DD, replaced whole, so a re-run is safe
 key     (user_id, cutoff)
 
@@ -28,6 +28,7 @@ from contracts.errors import AuditError
 from contracts.tables import SCORES, SEQUENCES
 from contracts.windows import Window, one_day
 from jobs.excluded_items import exclusion_of
+from jobs.histories.read_sequences import Sequences, sequences_as_of, sequences_at
 from jobs.lake.commits import Commit, Staged
 from jobs.lake.lake import Lake, new_run_key, open_lake
 from jobs.running.program import run
@@ -70,8 +71,8 @@ def rows_from(
 ) -> DataFrame:
     """The rows of a run that reads these snapshots and asks this version."""
     request = request_of(spark, settings, window.start, version=version, model=model)
-    groups = lake.row_groups(SEQUENCES, window=window, snapshot_id=reads[SEQUENCES.name])
-    return score_rows(spark, groups, request, lake.filesystem())
+    parts = sequences_at(lake, reads[SEQUENCES.name]).parts()
+    return score_rows(spark, parts, request, lake.filesystem())
 
 
 @contextmanager
@@ -91,13 +92,13 @@ def score_night(
 ) -> tuple[Commit, float]:
     """Score, audit and commit one night; returns the commit and the seconds that scoring took."""
     cutoff = options.cutoff
-    sequences = lake.require(SEQUENCES, cutoff, producer=f"nightshift sequences --cutoff {cutoff}")
+    sequences = sequences_as_of(lake, cutoff)
     window, reads = one_day(cutoff), {SEQUENCES.name: sequences.snapshot_id}
     spark = open_spark(settings, JOB)
     request = request_of(spark, settings, cutoff, version=champion, model=model)
-    groups = lake.row_groups(SEQUENCES, window=window, snapshot_id=sequences.snapshot_id)
+    parts = sequences.parts()
     start = time.monotonic()
-    files = write_scores(spark, groups, request, lake.writer(SCORES, run_key=model.name))
+    files = write_scores(spark, parts, request, lake.writer(SCORES, run_key=model.name))
     staged = lake.stage_files(spark, files, SCORES, window=window, run_key=model.name)
     seconds = time.monotonic() - start
     check_rows(staged, sequences)
@@ -113,14 +114,14 @@ def score_night(
     return commit, seconds
 
 
-def check_rows(staged: Staged, sequences: Commit) -> None:
+def check_rows(staged: Staged, sequences: Sequences) -> None:
     """Raise AuditError unless every user of the sequences has a row, before any is visible."""
-    if staged.num_rows != sequences.num_rows:
+    if staged.num_rows != sequences.num_users:
         day = staged.window.start
         raise AuditError(
             f"{SCORES.name}/cutoff={day}",
             found=f"{staged.num_rows} rows",
-            expected=f"{sequences.num_rows}, one for each user in sequences",
+            expected=f"{sequences.num_users}, one for each user in sequences",
             do="Nothing was committed. "
             f"Run `nightshift sequences --cutoff {day}` again, then score again.",
         )
@@ -129,7 +130,7 @@ def check_rows(staged: Staged, sequences: Commit) -> None:
 def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     cutoff = options.cutoff
     lake = open_lake(settings)
-    lake.require(SEQUENCES, cutoff, producer=f"nightshift sequences --cutoff {cutoff}")
+    sequences_as_of(lake, cutoff)
     mlflow = settings.mlflow
     registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
     champion = registry.resolve("champion")

@@ -1,8 +1,9 @@
-"""The executors' part of scoring: row groups of `sequences` in, rows of `scores` out.
+"""The executors' part of scoring: parts of `sequences` in, rows of `scores` out.
 
-A task reads a row group batch by batch, asks the model and passes the answers on, so it never holds
-more than a batch of users and what is being written, however many there are. The columns go from
-file to model and back into a file without becoming rows of the JVM.
+A task reads its part batch by batch, asks the model and passes the answers on. Of a whole partition
+it never holds more than a batch of users and what is being written, however many there are; where
+nights are to be folded, a bucket of users. The columns go from file to model and back into a file
+without becoming rows of the JVM.
 
 A module of its own, not a part of the program `score.py`, so that every executor process imports it
 once and keeps the model it has loaded for all the tasks that it is given. Only a process that loads
@@ -19,15 +20,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem
 from pyspark import SparkFiles
 from pyspark.sql import DataFrame, SparkSession
 
 from contracts.errors import AuditError
-from contracts.tables import SCORES, SEQUENCES
+from contracts.tables import SCORES
+from jobs.histories.sequence_buckets import ROW_COLUMNS
+from jobs.histories.sequence_parts import Part
 from jobs.lake.column_types import arrow_schema, spark_schema
-from jobs.lake.files import RowGroup
 from jobs.lake.writer import FileWriter
 from models.registry.exclusion import NOTHING_EXCLUDED, Exclusion
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from models.registry.predict import Predictor
 
 # Events are known by their items and times; their ids would only be read for nothing.
-INPUT_COLUMNS = [name for name in SEQUENCES.column_names if name != "event_ids"]
+INPUT_COLUMNS = [name for name in ROW_COLUMNS if name != "event_ids"]
 BATCH_USERS = 512  # some 20 MB at 600 events a user
 
 PROBABILITY_DECIMALS = 6  # so that a second run, summing in another order, says the same
@@ -64,35 +65,35 @@ class Request:
 
 
 def write_scores(
-    spark: SparkSession, groups: list[RowGroup], request: Request, writer: FileWriter
+    spark: SparkSession, parts: list[Part], request: Request, writer: FileWriter
 ) -> list[str]:
-    """A file of `scores` for each row group of `sequences`; returns their paths."""
+    """A file of `scores` for each part of `sequences`; returns their paths."""
     filesystem = writer.filesystem
 
     def write(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for number in _of(numbers):
-            rows = _scored(groups[number], request, filesystem)
+            rows = _scored(parts[number], request, filesystem)
             for path in writer.write_stream(rows, label=f"{number:05}-"):
                 yield pa.record_batch({"path": [path]})
 
-    return [row["path"] for row in _tasks(spark, groups).mapInArrow(write, "path string").collect()]
+    return [row["path"] for row in _tasks(spark, parts).mapInArrow(write, "path string").collect()]
 
 
 def score_rows(
-    spark: SparkSession, groups: list[RowGroup], request: Request, filesystem: FileSystem
+    spark: SparkSession, parts: list[Part], request: Request, filesystem: FileSystem
 ) -> DataFrame:
     """The rows that `write_scores` would write."""
 
     def score(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for number in _of(numbers):
-            yield from _scored(groups[number], request, filesystem)
+            yield from _scored(parts[number], request, filesystem)
 
-    return _tasks(spark, groups).mapInArrow(score, spark_schema(SCORES))
+    return _tasks(spark, parts).mapInArrow(score, spark_schema(SCORES))
 
 
-def _tasks(spark: SparkSession, groups: list[RowGroup]) -> DataFrame:
-    """A task for each row group, which knows it by its number."""
-    return spark.range(0, len(groups), 1, max(len(groups), 1))
+def _tasks(spark: SparkSession, parts: list[Part]) -> DataFrame:
+    """A task for each part, which knows it by its number."""
+    return spark.range(0, len(parts), 1, max(len(parts), 1))
 
 
 def _of(numbers: Iterator[pa.RecordBatch]) -> Iterator[int]:
@@ -101,13 +102,10 @@ def _of(numbers: Iterator[pa.RecordBatch]) -> Iterator[int]:
         yield from batch.column("id").to_pylist()
 
 
-def _scored(group: RowGroup, request: Request, filesystem: FileSystem) -> Iterator[pa.RecordBatch]:
+def _scored(part: Part, request: Request, filesystem: FileSystem) -> Iterator[pa.RecordBatch]:
     predictor = load_once(SparkFiles.get(request.folder), os.getpid())
-    with pq.ParquetFile(group.path, filesystem=filesystem) as file:
-        for batch in file.iter_batches(
-            BATCH_USERS, row_groups=[group.number], columns=INPUT_COLUMNS, use_threads=False
-        ):
-            yield score_batch(predictor, batch, request)
+    for batch in part.batches(filesystem, BATCH_USERS, INPUT_COLUMNS):
+        yield score_batch(predictor, batch, request)
 
 
 @cache

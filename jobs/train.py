@@ -34,7 +34,7 @@ import torch
 from contracts.errors import ConfigError
 from contracts.night import ENCODERS
 from contracts.tables import SEQUENCES
-from contracts.windows import one_day
+from jobs.histories.read_sequences import sequences_as_of
 from jobs.lake.lake import open_lake
 from jobs.running.program import run
 from jobs.running.settings import PROJECT, Settings
@@ -102,10 +102,8 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
     _settle()
     cutoff: date = options.cutoff
     lake = open_lake(settings)
-    commit = lake.require(SEQUENCES, cutoff, producer=f"nightshift sequences --cutoff {cutoff}")
-    first = lake.earliest(
-        SEQUENCES, "first_event_time", window=one_day(cutoff), snapshot_id=commit.snapshot_id
-    )
+    sequences = sequences_as_of(lake, cutoff)
+    first = sequences.first_event_time()
     if first is not None:
         refuse_unlabelled(
             cutoff, first_event=first, config=config, horizons=horizons, zone=settings.zone
@@ -114,13 +112,11 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
     recorder = _recorder(settings, config, cutoff) if RANK == 0 else None
     parent = _parent(settings, options.start_from, config, cutoff)
     name = parent.name if parent else ""
-    key = run_key(config, horizons, cutoff, commit.content_hash, parent=name)
+    key = run_key(config, horizons, cutoff, sequences.content, parent=name)
     folder = settings.runs_folder / key
     prepared = prepare_data(
-        lake.read_buckets(
-            SEQUENCES, window=one_day(cutoff), snapshot_id=commit.snapshot_id, columns=COLUMNS
-        ),
-        num_users=commit.num_rows,
+        sequences.read_buckets(COLUMNS),
+        num_users=sequences.num_users,
         folder=folder / "data",
         config=config,
         horizons=horizons,
@@ -141,7 +137,7 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
     if recorder is None:
         fitting(on_epoch=_nothing, on_step=_nothing, say=_nothing)
         return {"rank": RANK}
-    snapshots = {SEQUENCES.name: commit.snapshot_id}
+    snapshots = {SEQUENCES.name: sequences.snapshot_id}
     with recorder.recording(folder, snapshots=snapshots, parent=name):
         fitted = fitting(on_epoch=recorder.on_epoch, on_step=recorder.on_step, say=recorder.say)
         assert fitted is not None, "rank 0 gets the result"

@@ -1,10 +1,11 @@
 """Fold new events of some users into their sequences: Arrow in, Arrow out, numpy between.
 
-Pure, and exact whichever users come together: the latest N of (yesterday's latest N and the new
-events) are the latest N of all events. With no row of yesterday it builds the sequences from all
-events. The order within a user is that of the columns of `FIELDS`.
+Pure, and exact whichever users and nights come together: the latest N of (some events' latest N
+and other events) are the latest N of all of them. With no earlier row it builds rows from events
+alone, with no event it makes one row of all that a user has. The order within a user is that of the
+columns of `FIELDS`.
 
-Letters beside arrays: U users, N events (yesterday's first, then the new ones), K events kept.
+Letters beside arrays: U users, N events (those of earlier rows first, then the new), K events kept.
 """
 
 from datetime import date
@@ -35,12 +36,19 @@ _INSTANT = pa.timestamp("us", "UTC")
 
 
 def fold_sequences(
-    earlier: pa.Table, events: pa.Table, *, cutoff: date, max_events: int, gap_minutes: int
+    earlier: pa.Table,
+    events: pa.Table,
+    *,
+    cutoff: date,
+    max_events: int,
+    gap_minutes: int,
+    since: date | None = None,
 ) -> pa.Table:
     """Rows of `sequences` as of the cutoff, sorted by user; the arrays of `CODED` are dictionaries.
 
-    ``earlier`` holds rows as of an earlier cutoff, one of a user at most; ``events`` what was
-    ingested since, or all that was ever ingested where there are no such rows.
+    ``earlier`` holds rows of any cutoffs, none of whose events is in two of them: it is quick where
+    the largest of these cutoffs comes first. ``events`` are those in no row yet. ``since`` is what
+    the rows say of themselves.
     """
     ranks, user_ids = rank(_chain(earlier["user_id"], events["user_id"]))
     of_row, of_event = ranks[: earlier.num_rows], ranks[earlier.num_rows :]
@@ -49,7 +57,8 @@ def fold_sequences(
     columns = {one: _both(one, earlier[many], events[one]) for one, many in FIELDS.items()}
     time = in_micros(columns["event_time"])
     num_earlier = int(lengths.sum())
-    order = order_events(user, time, lambda at: _words(columns, at), num_ordered=num_earlier)
+    num_ordered = int(lengths[: _num_different(of_row)].sum())
+    order = order_events(user, time, lambda at: _words(columns, at), num_ordered=num_ordered)
 
     held = np.bincount(user, minlength=len(user_ids))  # (U,)
     kept = np.minimum(held, max_events)
@@ -69,13 +78,14 @@ def fold_sequences(
                 offsets, pa.array(_session_starts(time[rows], ends - kept, gap_minutes))
             ),
             **_totals(earlier, of_row, user[new], time[new], columns["amount"].take(pa.array(new))),
+            "since": pa.repeat(pa.scalar(since, pa.date32()), len(user_ids)),
             "cutoff": pa.repeat(pa.scalar(cutoff, pa.date32()), len(user_ids)),
         }
     )
 
 
 def no_rows() -> pa.Table:
-    """Yesterday's rows, where there are none."""
+    """The earlier rows, where there are none."""
     return arrow_schema(SEQUENCES).empty_table()
 
 
@@ -87,9 +97,9 @@ def no_events() -> pa.Table:
 def _totals(
     earlier: pa.Table, of_row: np.ndarray, user: np.ndarray, time: np.ndarray, amounts: pa.Array
 ) -> dict[str, pa.Array]:
-    """Of all events ever: yesterday's totals, to which the new events are added."""
+    """Of all events ever: the earlier rows' totals, to which the new events are added."""
     everyone = np.append(of_row, user)
-    by_user = np.argsort(everyone, kind="stable")  # two runs, each in order already
+    by_user = np.argsort(everyone, kind="stable")  # a few runs, each in order already
     first = np.flatnonzero(np.append(True, np.diff(everyone[by_user]) != 0)[: len(by_user)])
     spend = np.append(earlier["lifetime_spend"].to_numpy(), amounts.to_numpy())[by_user]
 
@@ -108,6 +118,13 @@ def _totals(
     }
 
 
+def _num_different(of_row: np.ndarray) -> int:
+    """How many rows come before the first that is a user's second."""
+    is_first = np.zeros(len(of_row), dtype=bool)
+    is_first[np.unique(of_row, return_index=True)[1]] = True
+    return len(of_row) if is_first.all() else int(is_first.argmin())
+
+
 def _session_starts(time: np.ndarray, first: np.ndarray, gap_minutes: int) -> np.ndarray:
     """(K,) True for the first event kept, and for each after a silence longer than the gap."""
     starts = np.append(True, is_long(np.diff(time), gap_minutes))[: len(time)]
@@ -116,7 +133,7 @@ def _session_starts(time: np.ndarray, first: np.ndarray, gap_minutes: int) -> np
 
 
 def _both(name: str, lists: pa.ChunkedArray, values: pa.ChunkedArray) -> pa.Array:
-    """(N,) a column of yesterday's events and of the new ones."""
+    """(N,) a column of the earlier events and of the new ones."""
     if name in _UNKNOWN:
         values = values.fill_null(_UNKNOWN[name])
     known = pc.list_flatten(lists)

@@ -108,6 +108,8 @@ class SessionSettings(Section):
 
 class SequenceSettings(Section):
     max_events: PositiveInt  # kept per user
+    # of new events alone, before everybody's rows are written again; older commits do not name it
+    max_nights: int = Field(default=7, ge=0)
 
 
 class SeriesSettings(Section):

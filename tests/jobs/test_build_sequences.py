@@ -3,12 +3,16 @@
 import json
 from datetime import UTC, date, datetime, timedelta
 
+import duckdb
 import pytest
+import yaml
+from pyspark.sql import functions as F
 
 from contracts.tables import EVENTS, SEQUENCES
 from contracts.windows import Window, one_day
 from jobs.build_sequences import main
-from jobs.lake.lake import open_lake
+from jobs.histories.read_sequences import WHOLE_SEQUENCES, sequences_as_of, sequences_at
+from jobs.lake.lake import content_of, open_lake
 
 pytestmark = pytest.mark.spark
 
@@ -44,6 +48,12 @@ def run(settings, capsys, cutoff, *options):
     return code, json.loads(capsys.readouterr().out)
 
 
+def content(spark, lake, cutoff):
+    """What a reader sees as of the cutoff, whichever partitions hold it."""
+    rows = sequences_as_of(lake, cutoff).read(spark)
+    return content_of(rows.withColumn("since", F.lit(None)), SEQUENCES)
+
+
 def test_a_night_builds_on_the_one_before_until_its_past_changes(spark, settings, capsys):
     """A late event is a new fact and costs nothing; a day ingested again means a rebuild."""
     lake = open_lake(settings)
@@ -53,7 +63,9 @@ def test_a_night_builds_on_the_one_before_until_its_past_changes(spark, settings
     _, first = run(settings, capsys, fourth)
     ingest(lake, spark, late, event("v", "b", 4400, ingest=fourth), days=(fourth, fifth))
     _, second = run(settings, capsys, fifth)
+    folded = content(spark, lake, fifth)
     _, full = run(settings, capsys, fifth, "--full")
+    rebuilt = content(spark, lake, fifth)
     ingest(lake, spark, event("u", "z", 10), days=(date(2017, 1, 1), fourth))
     ingest(lake, spark, days=(fifth, sixth))
     _, third = run(settings, capsys, sixth)
@@ -68,10 +80,100 @@ def test_a_night_builds_on_the_one_before_until_its_past_changes(spark, settings
         "full",
         "full",
     ]
-    assert (
-        second["tables"]["sequences"]["content_hash"] == full["tables"]["sequences"]["content_hash"]
-    )
+    assert folded == rebuilt == (2, full["tables"]["sequences"]["content_hash"])
     assert users == {"u": ["late", "z"], "v": ["b"]}
+
+
+def test_a_night_writes_rows_of_its_own_events_alone(spark, settings, capsys):
+    """And says how many users are known; after so many nights everybody is written again."""
+    lake = open_lake(settings)
+    days = [date(2017, 1, day) for day in range(1, 8)]
+    nights = [["u", "v", "w"], ["u"], ["x"], [], ["u", "x", "y"], ["v"]]
+    said = []
+    for number, users in enumerate(nights):
+        events = [event(user, f"{user} {number}", 1440 * number) for user in users]
+        ingest(lake, spark, *events, days=(days[number], days[number + 1]))
+        said.append(run(settings_with(settings, max_nights=4), capsys, days[number + 1])[1])
+    cutoff = days[6]
+    whole = content(spark, lake, cutoff)
+    run(settings, capsys, cutoff, "--full")
+    rows = [(one["rows"], one["rows_written"]) for one in said]
+
+    assert [one["mode"] for one in said] == [
+        "full",
+        *(f"since 2017-01-0{day}" for day in range(2, 6)),
+        "whole, from 2017-01-06",
+    ]
+    assert rows == [(3, 3), (3, 1), (4, 1), (4, 0), (5, 3), (5, 5)]
+    assert whole == content(spark, lake, cutoff)
+
+
+def test_what_is_read_as_of_a_cutoff_is_what_a_rebuild_reads(spark, settings, capsys):
+    """By Spark and without it: rows, users, the first event; and it does not change any more."""
+    lake = open_lake(settings)
+    first, second, third = (date(2017, 1, day) for day in (2, 3, 4))
+    users = [f"u{n}" for n in range(12)]
+    ingest(
+        lake, spark, *(event(u, f"{u} 1", 60) for u in users[:9]), days=(date(2017, 1, 1), first)
+    )
+    run(settings, capsys, first)
+    late = event("u3", "late", 7, ingest=first)
+    ingest(lake, spark, late, *(event(u, f"{u} 2", 1440) for u in users[7:]), days=(first, second))
+    run(settings, capsys, second)
+    ingest(lake, spark, *(event(u, f"{u} 3", 2880) for u in users[5:8]), days=(second, third))
+    run(settings, capsys, third)
+    night = sequences_as_of(lake, third)
+    before, queried = seen(spark, night), by_query(lake, third)
+    run(settings, capsys, second, "--full")
+    ingest(lake, spark, days=(date(2017, 1, 1), first))
+    run(settings, capsys, first, "--full")
+    after = seen(spark, sequences_at(lake, night.snapshot_id))
+    run(settings, capsys, third)
+    empty = seen(spark, sequences_as_of(lake, third))
+
+    assert (night.num_nights, night.num_users) == (2, 12)
+    assert before == after
+    assert before["spark"] == before["arrow"]
+    assert queried == [{name: row[name] for name in queried[0]} for row in before["arrow"]]
+    assert before["users"] == sorted(users) == [row["user_id"] for row in before["arrow"]]
+    assert before["first"] == START + timedelta(minutes=7)
+    assert before["arrow"][3]["event_ids"] == ["late", "u3 1"]
+    assert before["arrow"][7]["event_ids"] == ["u7 1", "u7 2", "u7 3"]
+    assert len(empty["arrow"]) == 7
+
+
+def by_query(lake, cutoff):
+    """What somebody sees who has the table's files, DuckDB, and our page on the tables."""
+    every_cutoff = Window(date.min, date.max)
+    groups = lake.row_groups(
+        SEQUENCES, window=every_cutoff, snapshot_id=lake.snapshot_id(SEQUENCES)
+    )
+    paths = sorted({group.path for group in groups})
+    with duckdb.connect() as database:
+        database.sql(f"CREATE VIEW sequences AS SELECT * FROM read_parquet({paths})")
+        asked = {"cutoff": cutoff, "max_events": 2048}
+        return database.execute(WHOLE_SEQUENCES.read_text(), asked).to_arrow_table().to_pylist()
+
+
+def seen(spark, sequences):
+    """Everything that is read of sequences."""
+    by_spark = sequences.read(spark).orderBy("user_id").toArrow().to_pylist()
+    rows = sequences.read_arrow().sort_by("user_id").to_pylist()
+    users = sorted(sequences.user_ids().to_pylist())
+    return {
+        "spark": by_spark,
+        "arrow": rows,
+        "users": users,
+        "first": sequences.first_event_time(),
+    }
+
+
+def settings_with(settings, **changes):
+    """The same deployment with other settings of the sequences."""
+    values = yaml.safe_load(settings.file.read_text())
+    values["sequences"] |= changes
+    settings.file.write_text(yaml.safe_dump(values))
+    return settings
 
 
 @pytest.mark.parametrize("earlier", ["its own buckets", "fewer buckets", "files of no bucket"])
@@ -100,21 +202,17 @@ def test_a_night_has_the_rows_of_a_rebuild_however_those_before_lie(
             facts={"max_events": made.facts["max_events"]},
         )
     _, night = run(settings, capsys, third)
-    paths = [
-        group.path
-        for group in lake.row_groups(
-            SEQUENCES, window=one_day(third), snapshot_id=lake.snapshot_id(SEQUENCES)
-        )
-    ]
+    groups = sequences_as_of(lake, third).earlier().row_groups
+    folded = content(spark, lake, third)
     _, whole = run(settings, capsys, third, "--full")
 
-    assert (night["mode"], whole["mode"]) == ("since 2017-01-02", "full")
+    dealt_again = "whole, from 2017-01-02"
+    mode = "since 2017-01-02" if earlier == "its own buckets" else dealt_again
+    assert (night["mode"], whole["mode"]) == (mode, "full")
     buckets = "of-00007" if earlier == "fewer buckets" else "of-00002"
-    assert all(buckets in path for path in paths)
+    assert all(buckets in group.path for group in groups)
     assert night["rows"] == len(users)
-    assert (
-        night["tables"]["sequences"]["content_hash"] == whole["tables"]["sequences"]["content_hash"]
-    )
+    assert folded == content(spark, lake, third)
 
 
 def test_without_the_day_before_the_cutoff_it_says_what_to_run(spark, settings, capsys):

@@ -4,6 +4,7 @@ import pytest
 
 from contracts.tables import LAKE, WAREHOUSE
 from jobs.document_tables import FILE, tables_page
+from jobs.histories.read_sequences import WHOLE_SEQUENCES
 from jobs.warehouse.example_queries import questions
 
 
@@ -33,3 +34,4 @@ def test_every_question_stands_on_the_page_as_it_is_run():
     for one in questions():
         assert f"## {one.question}\n" in page
         assert one.sql in page
+    assert WHOLE_SEQUENCES.read_text() in page

@@ -11,7 +11,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from contracts.tables import EVENTS
-from jobs.histories.fold_sequences import COLUMNS, fold_sequences, no_rows
+from jobs.histories.fold_sequences import COLUMNS, fold_sequences, no_events, no_rows
 from jobs.lake.column_types import arrow_schema
 
 from .real_logs import complete_journey
@@ -62,10 +62,16 @@ def test_night_by_night_equals_all_at_once(logs, nights):
     unsaid = {"category": "c", "quantity": 1.0}
     events = pa.Table.from_pylist([event._asdict() | unsaid for event in log], schema=schema)
     chained = night_by_night(events, cutoffs, **OPTIONS)
+    nights = nights_apart(events, cutoffs, **OPTIONS)
+    first, *others = nights
+    in_turn = fold_rows(fold_rows(first, *others[:2], **OPTIONS), *others[2:], **OPTIONS)
     whole = by_user(fold_sequences(no_rows(), events, cutoff=cutoffs[-1], **OPTIONS))
     expected = latest(log, OPTIONS["max_events"])
 
     assert by_user(chained) == whole
+    assert by_user(fold_rows(*nights, **OPTIONS)) == whole
+    assert by_user(fold_rows(*reversed(nights), **OPTIONS)) == whole
+    assert by_user(in_turn) == whole
     assert {user: row["event_ids"] for user, row in whole.items()} == {
         user: row["event_ids"] for user, row in expected.items()
     }
@@ -82,21 +88,42 @@ def test_a_year_of_real_receipts_in_five_nights_equals_all_at_once():
     options = {"max_events": 500, "gap_minutes": 30}
     cutoffs = [date(2017, month, 2) for month in (2, 6, 10, 12)] + [date(2018, 1, 2)]
     chained = by_user(night_by_night(events, cutoffs, **options))
+    apart = pa.concat_tables(nights_apart(events, cutoffs, **options))
+    folded = by_user(fold_sequences(apart, no_events(), cutoff=cutoffs[-1], **options))
     whole = by_user(fold_sequences(no_rows(), events, cutoff=cutoffs[-1], **options))
     print(f"{len(events):,} events, {len(whole):,} users")
 
     assert len(whole) > 2_000
-    assert chained == whole
+    assert chained == folded == whole
 
 
 def night_by_night(events, cutoffs, **options):
     """From nothing to the first cutoff, then from each to the next."""
     sequences = no_rows()
-    for before, cutoff in itertools.pairwise([date.min, *cutoffs]):
-        day = pc.field("ingest_date")
-        new = events.filter((day >= pa.scalar(before)) & (day < pa.scalar(cutoff)))
+    for cutoff, new in new_events(events, cutoffs):
         sequences = fold_sequences(sequences, new, cutoff=cutoff, **options)
     return sequences
+
+
+def nights_apart(events, cutoffs, **options):
+    """The rows of each night's events alone."""
+    return [
+        fold_sequences(no_rows(), new, cutoff=cutoff, **options)
+        for cutoff, new in new_events(events, cutoffs)
+    ]
+
+
+def fold_rows(*rows, **options):
+    """Rows of many cutoffs, as of the last of all."""
+    cutoff = START + timedelta(days=DAYS)
+    return fold_sequences(pa.concat_tables(rows), no_events(), cutoff=cutoff, **options)
+
+
+def new_events(events, cutoffs):
+    """What came between each cutoff and the one before."""
+    for before, cutoff in itertools.pairwise([date.min, *cutoffs]):
+        day = pc.field("ingest_date")
+        yield cutoff, events.filter((day >= pa.scalar(before)) & (day < pa.scalar(cutoff)))
 
 
 def by_user(sequences):

@@ -1,18 +1,18 @@
-"""Who reads what: yesterday's rows where they lie, or dealt anew."""
+"""Who reads what: earlier rows where they lie, or dealt anew."""
 
 import pytest
 
-from jobs.histories.write_sequences import EVENTS_PER_BUCKET, Earlier, Plan, plan_buckets
+from jobs.histories.sequence_buckets import EVENTS_PER_BUCKET, Earlier, Plan, plan_buckets
 from jobs.lake.files import RowGroup
 
 
-def file(bucket, buckets=4):
-    name = f"run=r/partition=2017-01-09/part-{bucket:05}-of-{buckets:05}-af0.parquet"
+def file(bucket, buckets=4, run="r"):
+    name = f"run={run}/partition=2017-01-09/part-{bucket:05}-of-{buckets:05}-af0.parquet"
     return RowGroup(name, 0, 10)
 
 
 def earlier(*row_groups, kept=0):
-    return Earlier([*row_groups], {"events_kept": str(kept)})
+    return Earlier([*row_groups], kept)
 
 
 def test_a_bucket_reads_its_own_file():
@@ -20,6 +20,14 @@ def test_a_bucket_reads_its_own_file():
     plan = plan_buckets(earlier(file(0), file(2), file(2)), num_new=10, at_least=4)
 
     assert plan == Plan(4, {0: [file(0).path], 2: [file(2).path]}, [])
+
+
+def test_the_nights_upon_a_bucket_come_after_it():
+    """As they were given, so that a fold finds most of its events in order already."""
+    groups = [file(0, run="z"), file(1, run="z"), file(0, run="a"), file(0, run="b")]
+    plan = plan_buckets(earlier(*groups), num_new=10, at_least=4)
+
+    assert plan.files == {0: [groups[n].path for n in (0, 2, 3)], 1: [groups[1].path]}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +54,7 @@ def test_buckets_stay_until_they_are_far_too_large_or_small(
 @pytest.mark.parametrize(
     "before",
     [
-        Earlier([RowGroup("run=r/part-00000-af0.c000.zstd.parquet", 0, 10)], {}),
+        Earlier([RowGroup("run=r/part-00000-af0.c000.zstd.parquet", 0, 10)]),
         earlier(file(0), RowGroup("run=r/compacted-af0.parquet", 0, 10)),
         earlier(file(0), file(1, 5)),
     ],
