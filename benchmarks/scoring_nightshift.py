@@ -23,6 +23,7 @@ from pyarrow.fs import LocalFileSystem
 
 from benchmarks.scored_users import Shape, Users, shape_of, users_of
 from contracts.tables import SCORES, SEQUENCES
+from jobs.histories.sequence_parts import Part, Whole
 from jobs.lake.column_types import arrow_schema
 from jobs.lake.files import RowGroup
 from jobs.lake.writer import FileWriter
@@ -58,7 +59,7 @@ def main(text: str, threads: int, work: Path) -> None:
         folder = str(work / f"scores-{name}")
         writer = FileWriter(SCORES.name, SCORES.partition, LocalFileSystem(), folder, "")
         begun, cpu_begun = time.monotonic(), cpu_of(family(psutil.Process()))
-        files = write_scores(spark, row_groups(work / name), request, writer)
+        files = write_scores(spark, parts(work / name), request, writer)
         seconds = time.monotonic() - begun
         cpu_seconds = cpu_of(family(psutil.Process())) - cpu_begun
     workers_gib = memory.end()
@@ -70,9 +71,9 @@ def main(text: str, threads: int, work: Path) -> None:
     print(json.dumps({**said, "workers_gib": workers_gib}))
 
 
-def row_groups(folder: Path) -> list[RowGroup]:
+def parts(folder: Path) -> list[Part]:
     files = sorted(folder.glob("*.parquet"))
-    return [RowGroup(str(file), 0, pq.read_metadata(file).num_rows) for file in files]
+    return [Whole(RowGroup(str(file), 0, pq.read_metadata(file).num_rows)) for file in files]
 
 
 def workers() -> set[psutil.Process]:
