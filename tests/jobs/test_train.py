@@ -259,9 +259,9 @@ def change(settings: Settings, **values) -> Path:
 
 
 HEADS = {"kind": "transformer", "max_length": 16, "num_layers": 1, "dropout": 0.0}
-SECTIONS = "batch_size, encoder, epochs, learning_rate, loss_weights, max_minutes, min_item_count, "
-SECTIONS += "next_item_loss, num_queries, num_ranked_queries, seed, shard_events, "
-SECTIONS += "validation_users, warmup_days, weight_decay"
+SECTIONS = "batch_size, churn_loss, encoder, epochs, learning_rate, loss_weights, max_minutes, "
+SECTIONS += "min_item_count, next_item_loss, num_queries, num_ranked_queries, purchase_loss, seed, "
+SECTIONS += "shard_events, validation_users, warmup_days, weight_decay"
 BAD = {
     "an unknown key": (
         {"epoch": 3},
