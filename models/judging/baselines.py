@@ -2,10 +2,10 @@
 
 naive   base rate; a logistic curve over recency alone; the best constant spend; the spend of the
         window before; the most popular items
-strong  LightGBM on the same as-of features as the model (https://lightgbm.readthedocs.io); of
-        spend, whichever of its mean (Tweedie) and its median (L1) validates better; each user's
-        own most frequent items, to which most neural next-basket models lose:
-        Li et al., https://arxiv.org/abs/2109.14233
+strong  LightGBM on recency, frequency and spend, a part of what the model reads
+        (https://lightgbm.readthedocs.io); of spend, whichever of its mean (Tweedie) and its median
+        (L1) validates better; each user's own most frequent items, to which most neural
+        next-basket models lose: Li et al., https://arxiv.org/abs/2109.14233
 
 They are fitted and chosen on what closed before the test starts, exactly like the models.
 P rows (a user at a cutoff), F features, N users, K items asked for.

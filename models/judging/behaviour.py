@@ -184,6 +184,7 @@ def _joined(parts: Sequence[Predictions], rows: Sequence[Row]) -> Predictions:
         purchase=column("purchase"),
         churn=column("churn"),
         spend=column("spend"),
+        spend_median=column("spend_median"),
         item_ids=column("item_ids"),
         item_scores=column("item_scores"),
         embeddings=column("embeddings"),

@@ -6,7 +6,7 @@ P rows (a user at a cutoff), K items asked for.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeVar
 
@@ -37,6 +37,8 @@ class HeadRows:
     labels: Floats  # (P,) of next_item: how many items were bought
     scores: Mapping[str, Floats]  # contestant → (P,); of next_item: measure/contestant → (P,)
     cutoffs: Sequence[date]
+    # Who says a median beside its mean → (P,): what its absolute error is measured on.
+    medians: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def contestants(self) -> list[str]:
@@ -52,6 +54,7 @@ class HeadRows:
             self.labels[rows],
             {name: scores[rows] for name, scores in self.scores.items()},
             self.cutoffs,
+            {name: medians[rows] for name, medians in self.medians.items()},
         )
 
 
@@ -95,15 +98,18 @@ def _head_rows(matured: Matured, head: Head, plan: Plan, answers: Answers) -> tu
         seed=SEED,
     )
     parts = [matured.rows(head, [cutoff]) for cutoff in plan.test]
-    scores = {
-        version: np.concatenate(
-            [
-                _of_users(getattr(said[cutoff], head), said[cutoff], matured.histories)[part.users]
-                for cutoff, part in zip(plan.test, parts, strict=True)
-            ]
-        )
-        for version, said in answers.items()
-    }
+
+    def said_of(column: str) -> dict[str, Floats]:
+        return {
+            version: np.concatenate(
+                [
+                    _of_users(getattr(said[day], column), said[day], matured.histories)[part.users]
+                    for day, part in zip(plan.test, parts, strict=True)
+                ]
+            )
+            for version, said in answers.items()
+        }
+
     test = matured.rows(head, plan.test)
     rows = HeadRows(
         head,
@@ -116,8 +122,9 @@ def _head_rows(matured: Matured, head: Head, plan: Plan, answers: Answers) -> tu
             ]
         ),
         test.labels,
-        {**scores, **baselines.predict(test)},
+        {**said_of(head), **baselines.predict(test)},
         plan.test,
+        said_of("spend_median") if head == "spend" else {},
     )
     return rows, f"LightGBM: {baselines.strongest.name}"
 

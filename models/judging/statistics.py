@@ -26,7 +26,7 @@ def statistic(rows: HeadRows, resamples: Resamples, measure: str, contestant: st
             p = np.clip(scores, 1e-7, 1 - 1e-7)
             return resamples.mean(-labels * np.log(p) - (1 - labels) * np.log1p(-p))
         case "mae":
-            return resamples.mean(np.abs(scores - labels))
+            return resamples.mean(np.abs(rows.medians.get(contestant, scores) - labels))
         case "rmse":
             return np.sqrt(resamples.mean((scores - labels) ** 2))
         case "total_bias":

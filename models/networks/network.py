@@ -17,11 +17,10 @@ from models.networks.encoders import build_encoder
 from models.networks.heads import MAX_LOG_MEAN, CopyHead, ItemHead, ScalarHead
 from models.networks.ranking import Catalogue
 from models.sequences import copying
-from models.sequences.batch import NUM_INSTANT_FEATURES, SequenceBatch
-from models.sequences.features import FEATURE_NAMES
+from models.sequences.batch import NUM_INSTANT_FEATURES, QUERY_FEATURES, SequenceBatch
 from models.sequences.vocabulary import Vocabulary
 
-NUM_FEATURES = len(FEATURE_NAMES)
+NUM_FEATURES = len(QUERY_FEATURES)
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class QueryOutputs:
     purchase: Tensor  # (Q,) logit
     churn: Tensor  # (Q,) logit
     spend: Tensor  # (Q,) log of the mean, in units of `Network.spend_scale`
+    spend_median: Tensor  # (Q,) before softplus, in the same units
 
 
 class Network(nn.Module):
@@ -58,9 +58,9 @@ class Network(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.dropout = Dropout(dropout)
         self.encoder = build_encoder(config)
-        self.purchase = ScalarHead(dim, NUM_FEATURES, dropout=dropout)
-        self.churn = ScalarHead(dim, NUM_FEATURES, dropout=dropout)
-        self.spend = ScalarHead(dim, NUM_FEATURES, dropout=dropout)
+        self.purchase = ScalarHead(dim, NUM_FEATURES, num_outputs=1, dropout=dropout)
+        self.churn = ScalarHead(dim, NUM_FEATURES, num_outputs=1, dropout=dropout)
+        self.spend = ScalarHead(dim, NUM_FEATURES, num_outputs=2, dropout=dropout)
         self.item_head = ItemHead(dim, vocabulary.num_items)
         self.copy_head = CopyHead(copying.NUM_FEATURES)
         categories = torch.tensor([0, *vocabulary.item_categories])
@@ -125,16 +125,22 @@ class Network(nn.Module):
     def answer(self, asked: Tensor, batch: SequenceBatch) -> QueryOutputs:
         """(Q, D) the queries' states -> the business heads"""
         features = self.standardised(batch)  # (Q, F)
+        mean, median = self.spend(asked, features).unbind(dim=1)
         return QueryOutputs(
             states=asked,
-            purchase=self.purchase(asked, features),
-            churn=self.churn(asked, features),
-            spend=self.spend(asked, features),
+            purchase=self.purchase(asked, features).squeeze(1),
+            churn=self.churn(asked, features).squeeze(1),
+            spend=mean,
+            spend_median=median,
         )
 
     def currency(self, log_mean: Tensor) -> Tensor:
         """(Q,) the spend head's output -> (Q,) float64, expected spend before calibration"""
         return torch.exp(log_mean.double().clamp(max=MAX_LOG_MEAN)) * self.spend_scale
+
+    def median_currency(self, median: Tensor) -> Tensor:
+        """(Q,) the head's other output -> (Q,) float64, what half of such users do not exceed"""
+        return F.softplus(median.double()) * self.spend_scale
 
     def item_vectors(self) -> Tensor:
         """-> (V, D): an item is itself and its category."""

@@ -34,7 +34,8 @@ class Predictions:
     user_ids: list[str]
     purchase: Floats  # (N,) probability
     churn: Floats  # (N,) probability
-    spend: Floats  # (N,) currency
+    spend: Floats  # (N,) currency, expected
+    spend_median: Floats  # (N,) currency, as often above it as below
     item_ids: NDArray[np.object_]  # (N, k) best first; "" after the last that may be recommended
     item_scores: Floats  # (N, k) probability of being the next item bought
     embeddings: NDArray[np.float32]  # (N, D)
@@ -57,7 +58,6 @@ class Predictor:
     def load(cls, directory: Path) -> "Predictor":
         return cls(load_artifact(directory))
 
-    @torch.inference_mode()
     def predict(
         self,
         sequences: pa.Table | pa.RecordBatch,
@@ -70,8 +70,21 @@ class Predictor:
 
         A user who was not seen before the cutoff gets the base rates and the commonest items.
         """
+        histories = Histories.from_arrow(sequences)
+        return self.answer(histories, cutoff=cutoff, top_k=top_k, exclusion=exclusion)
+
+    @torch.inference_mode()
+    def answer(
+        self,
+        histories: Histories,
+        *,
+        cutoff: date,
+        top_k: int,
+        exclusion: Exclusion = NOTHING_EXCLUDED,
+    ) -> Predictions:
+        """`predict` for histories that were read already."""
         zone = self.manifest.zone
-        histories = Histories.from_arrow(sequences).before(instant(cutoff, zone))
+        histories = histories.before(instant(cutoff, zone))
         builder = BatchBuilder(
             histories, self.encoder, max_length=self.manifest.config.encoder.max_length, zone=zone
         )
@@ -97,6 +110,7 @@ class Predictor:
         answer.purchase[users] = calibration.purchase(outputs.purchase.numpy())
         answer.churn[users] = calibration.churn(outputs.churn.numpy())
         answer.spend[users] = (network.currency(outputs.spend) * calibration.spend).numpy()
+        answer.spend_median[users] = network.median_currency(outputs.spend_median).numpy()
         answer.embeddings[users] = outputs.states.numpy()
         best = ranking.best(
             network.wanted_items(outputs.states),
@@ -122,6 +136,7 @@ class Predictor:
             purchase=np.full(N, rates.purchase),
             churn=np.full(N, rates.churn),
             spend=np.full(N, rates.spend),
+            spend_median=np.full(N, rates.spend),
             item_ids=np.tile(self.item_ids[popular.items.numpy()], (N, 1)),
             item_scores=np.tile(popular.probabilities.double().numpy(), (N, 1)),
             embeddings=np.zeros((N, self.manifest.config.encoder.dim), dtype=np.float32),

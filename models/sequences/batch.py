@@ -19,14 +19,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.sequences import features, rhythm
 from models.sequences.copying import Copies, CopyCandidates
 from models.sequences.features import FEATURE_NAMES, AsOfFeatures
 from models.sequences.history import Floats, Histories, Ints
 from models.sequences.instants import DAY, SECOND, Instants
 from models.sequences.labels import midnights
+from models.sequences.rhythm import RHYTHM_NAMES, rhythm_features
 from models.sequences.vocabulary import EncodedEvents, Encoder
 
 NUM_INSTANT_FEATURES = 8
+QUERY_FEATURES = (*FEATURE_NAMES, *RHYTHM_NAMES)
+HISTORY_DAYS = max(features.HISTORY_DAYS, rhythm.NUM_DAYS)  # of whole history that they need
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class SequenceBatch:
     instant_slots: Tensor  # (I,)
     instant_features: Tensor  # (I, NUM_INSTANT_FEATURES)
     query_slots: Tensor  # (Q,)
-    query_features: Tensor  # (Q, F) as `features.FEATURE_NAMES`, not standardised
+    query_features: Tensor  # (Q, F) as `QUERY_FEATURES`, not standardised
     query_weekdays: Tensor  # (Q,) 0 is Monday
     ranked_queries: Tensor  # (R,) the queries for which items are ranked
     copy_queries: Tensor  # (C,) which of the R
@@ -83,6 +87,12 @@ class BatchBuilder:
     def candidates(self) -> CopyCandidates:
         return CopyCandidates(self.histories, self.events.items, self.features)
 
+    def query_features(self, users: Ints, moments: Ints) -> NDArray[np.float32]:
+        """(P,), (P,) microseconds -> (P, F)"""
+        known = self.features.at(users, moments)
+        days = rhythm_features(self.histories, self.instants, users, moments)
+        return np.concatenate([known, days], axis=1)
+
     def build(
         self,
         users: Ints,
@@ -109,7 +119,7 @@ class BatchBuilder:
             ends,
             query_owners,
             np.maximum(before, starts[query_owners]),
-            query_features=self.features.at(owners, moments),
+            query_features=self.query_features(owners, moments),
             query_weekdays=(query_cutoffs - 1) % 7,  # ordinal 1 was a Monday
             ranked_queries=ranked,
             copies=copies,
@@ -124,7 +134,7 @@ class BatchBuilder:
             ends,
             none,
             none,
-            query_features=np.zeros((0, len(FEATURE_NAMES)), dtype=np.float32),
+            query_features=np.zeros((0, len(QUERY_FEATURES)), dtype=np.float32),
             query_weekdays=none,
             ranked_queries=none,
             copies=Copies.none(),

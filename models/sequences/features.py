@@ -1,7 +1,7 @@
 """What a user looks like as of a moment: recency, frequency, spend and rhythm.
 
-The same numbers feed the query token, the business heads and the LightGBM baseline, so that a
-difference between them is a difference of model, never of data.
+The LightGBM baseline knows these numbers and no others; the query token and the business heads know
+them too, and `rhythm` besides.
 
 Spans are of 24 hours back from the moment. Counts and sums are log1p, being heavy-tailed.
 N users, P pairs of a user and a moment, F features.
@@ -43,15 +43,15 @@ def as_of_features(histories: Histories, instant: datetime) -> NDArray[np.float3
     return AsOfFeatures(histories, Instants.of(histories)).at(users, moments)
 
 
-def exact_from(histories: Histories) -> Ints:
-    """(N,) the first microsecond from which a user's stored history is all that features need.
+def exact_from(histories: Histories, history_days: int) -> Ints:
+    """(N,) the first microsecond from which a user's stored history is all that is needed.
 
-    Where the oldest events were cut off, that is the longest window after what is left.
+    Where the oldest events were cut off, that is so many days after what is left.
     """
     moments = np.full(len(histories), np.iinfo(np.int64).max)  # of users without an event
     stored = histories.num_events > 0
     moments[stored] = histories.times[histories.offsets[:-1][stored]]
-    moments[stored & ~histories.is_whole] += HISTORY_DAYS * DAY
+    moments[stored & ~histories.is_whole] += history_days * DAY
     return moments
 
 

@@ -100,6 +100,17 @@ def tweedie_loss(log_mean: Tensor, values: Tensor, *, power: float = 1.5) -> Ten
     return (losses * known).sum() / known.sum().clamp(min=1)
 
 
+def absolute_loss(median: Tensor, values: Tensor) -> Tensor:
+    """(Q,) before softplus, (Q,) nan where unknown -> (): mean absolute error.
+
+    The value with the smallest is the median: Koenker & Bassett, 1978,
+    https://doi.org/10.2307/1913643
+    """
+    known = ~values.isnan()
+    losses = (F.softplus(median) - values.nan_to_num()).abs()
+    return (losses * known).sum() / known.sum().clamp(min=1)
+
+
 def _mean_by_row(losses: Tensor, rows: Tensor, num_rows: int) -> Tensor:
     counts = torch.bincount(rows, minlength=num_rows)  # (N,)
     weights = 1.0 / counts[rows].to(losses.dtype)  # (M,)

@@ -11,7 +11,7 @@ from models.config import TrainConfig
 from models.networks.network import Network
 from models.training.block_softmax import mixture_loss
 from models.training.dataset import TrainingBatch
-from models.training.losses import binary_loss, tweedie_loss
+from models.training.losses import absolute_loss, binary_loss, tweedie_loss
 from models.training.shards import TrainingShards
 from models.training.steps import Steps
 from models.training.validation import TOP_K, Answers
@@ -52,7 +52,8 @@ class Nightshift(Steps[TrainingBatch]):
                 outputs.purchase.float(), batch.purchase, self.config.purchase_loss
             ),
             "churn": binary_loss(outputs.churn.float(), batch.churn, self.config.churn_loss),
-            "spend": tweedie_loss(outputs.spend.float(), batch.spend / network.spend_scale),
+            "spend": tweedie_loss(outputs.spend.float(), batch.spend / network.spend_scale)
+            + absolute_loss(outputs.spend_median.float(), batch.spend / network.spend_scale),
             "items": mixture_loss(
                 network.item_head.project(ranked),
                 network.item_vectors(),

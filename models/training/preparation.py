@@ -20,7 +20,7 @@ def prepare(network: Network, shards: TrainingShards) -> None:
         rng.random(len(users)) * (data.latest - data.earliest[users] + 1)
     ).astype(np.int64)
     moments = midnights(days, data.zone)
-    features = data.builder.features.at(users, moments)
+    features = data.builder.query_features(users, moments)
     _standardise(network.feature_mean, network.feature_std, features)
     some = slice(0, 512)
     copies = data.builder.candidates.at(users[some], moments[some])

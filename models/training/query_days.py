@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from models.config import LabelHorizons, TrainConfig
+from models.sequences.batch import HISTORY_DAYS
 from models.sequences.features import exact_from
 from models.sequences.history import Bools, Histories, Ints
 from models.sequences.instants import DAY
@@ -48,7 +49,7 @@ class QueryDays:
         It is after the latest day for those who may never be asked.
         """
         starts = midnights(np.arange(self.first, self.latest + 2), self.zone)
-        known = np.searchsorted(starts, exact_from(histories), side="right")
+        known = np.searchsorted(starts, exact_from(histories, HISTORY_DAYS), side="right")
         return np.asarray(self.first + known, dtype=np.int64)
 
 
@@ -61,4 +62,4 @@ def can_be_asked(
 ) -> Bools:
     """(N,) may the user be asked on some day, once the log has warmed up?"""
     latest = midnights(np.asarray([latest_day(limit, horizons)]), zone)
-    return np.asarray(exact_from(histories) < latest, dtype=bool)
+    return np.asarray(exact_from(histories, HISTORY_DAYS) < latest, dtype=bool)

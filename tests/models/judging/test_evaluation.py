@@ -97,6 +97,19 @@ def test_the_same_evaluation_twice_says_the_same(head_rows, gate):
     assert first == second
 
 
+def test_an_absolute_error_is_of_the_median_and_a_total_of_the_mean(head_rows):
+    """Who says both is measured on the one that the measure asks for."""
+    rows = head_rows({"1": 1.0})["spend"]
+    told = replace(rows, medians={"1": rows.labels})
+
+    assert point(told, "mae", "1") == 0.0
+    assert point(told, "mae", "lightgbm") == point(rows, "mae", "lightgbm") > 0.0
+    assert point(told, "total_bias", "1") == point(rows, "total_bias", "1")
+    few = told.only(told.users < 3)
+    assert len(few.medians["1"]) == len(few.labels)
+    assert point(few, "mae", "1") == 0.0
+
+
 def test_no_rows_have_no_value(head_rows):
     """An empty slice is not a perfect one."""
     rows = head_rows({"1": 1.0})["purchase"]

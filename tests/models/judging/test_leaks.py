@@ -104,7 +104,7 @@ def test_a_model_trained_on_a_leaking_feature_is_refused(
 
     The model is asked, as every night, about histories that end at the cutoff.
     """
-    config = train_config.model_copy(update={"epochs": 8, "learning_rate": 0.03})
+    config = train_config.model_copy(update={"epochs": 8, "num_queries": 16, "learning_rate": 0.03})
     with pytest.MonkeyPatch.context() as patched:
         plant(patched)
         predictor = trained(log, config, horizons, zone, tmp_path)

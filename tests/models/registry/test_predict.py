@@ -26,7 +26,13 @@ EVENTS = [
 
 def numbers(predictions):
     return np.column_stack(
-        [predictions.purchase, predictions.churn, predictions.spend, predictions.embeddings]
+        [
+            predictions.purchase,
+            predictions.churn,
+            predictions.spend,
+            predictions.spend_median,
+            predictions.embeddings,
+        ]
     )
 
 
@@ -38,6 +44,7 @@ def test_every_answer_is_in_its_range(artifact, sequences):
     assert ((found.purchase >= 0) & (found.purchase <= 1)).all()
     assert ((found.churn >= 0) & (found.churn <= 1)).all()
     assert (found.spend >= 0).all()
+    assert (found.spend_median >= 0).all()
     assert all(len(set(row)) == 3 for row in found.item_ids)
     assert (np.diff(found.item_scores, axis=1) <= 0).all()
     assert found.embeddings.shape == (2, 8)
@@ -100,7 +107,7 @@ def test_a_user_who_was_never_seen_gets_the_base_rates(artifact, sequences):
     place = found.user_ids.index("new")
     assert found.purchase[place] == 0.5
     assert found.churn[place] == 0.25
-    assert found.spend[place] == 30.0
+    assert found.spend[place] == found.spend_median[place] == 30.0
     assert not found.embeddings[place].any()
 
 

@@ -78,7 +78,7 @@ def test_a_cut_row_is_exact_once_what_is_stored_reaches_back_far_enough(sequence
     cut = Histories.from_arrow(sequences(events, max_events=150))
     features = AsOfFeatures(cut, Instants.of(cut))
 
-    (moment,) = exact_from(cut)
+    (moment,) = exact_from(cut, HISTORY_DAYS)
 
     assert moment == cut.times[0] + HISTORY_DAYS * DAY
     whole = Histories.from_arrow(sequences(events))

@@ -8,6 +8,7 @@ import torch
 
 from models.config import ClassWeight, CrossEntropy, Focal
 from models.training.losses import (
+    absolute_loss,
     binary_loss,
     gbce_loss,
     sampled_softmax_loss,
@@ -145,6 +146,18 @@ def test_tweedie_by_hand():
     expected = (2.0 + 2 * 2 * math.exp(-0.5) + 2 * math.exp(0.5)) / 2
 
     assert tweedie_loss(log_mean, values).item() == pytest.approx(expected)
+
+
+def test_the_absolute_loss_is_smallest_at_the_median():
+    """Of 0, 0, 1, 2 and 10 no single value is nearer than 1, and a window still open has no say."""
+    values = torch.tensor([0.0, 0.0, 1.0, 2.0, 10.0, math.nan])
+
+    def loss(said: float) -> float:
+        before_softplus = torch.full((6,), math.log(math.expm1(said)))
+        return absolute_loss(before_softplus, values).item()
+
+    assert loss(1.0) == pytest.approx((1 + 1 + 0 + 1 + 9) / 5)
+    assert loss(1.0) < min(loss(0.9), loss(1.1), loss(2.6))
 
 
 @pytest.mark.parametrize(

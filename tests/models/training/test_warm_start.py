@@ -100,7 +100,7 @@ def test_old_weights_keep_their_rows_and_new_rows_start_as_the_mean_of_their_lik
     categories = old["categories.weight"]
     assert torch.equal(new["categories.weight"][:3], categories)
     torch.testing.assert_close(new["categories.weight"][3], categories[1:].mean(dim=0))
-    assert torch.equal(new["purchase.layers.0.weight"], old["purchase.layers.0.weight"])
+    assert torch.equal(new["purchase.layers.1.weight"], old["purchase.layers.1.weight"])
     assert new["item_categories"].tolist() == [0, 1, 1, 2, 1, 3]
 
 
