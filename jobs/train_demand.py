@@ -22,6 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 from pyspark.sql import SparkSession
 
 from contracts.errors import CutoffError, NoChampionError, PromotionRefusedError
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     cutoff, begun = options.cutoff, time.monotonic()
+    torch.set_num_threads(1)  # the tensors are small: two threads wait longer than they work
     config = load_demand_config(demand_file(settings))
     lake = open_lake(settings)
     series = lake.require(SERIES, cutoff, producer=f"nightshift series --cutoff {cutoff}")
