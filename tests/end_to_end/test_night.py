@@ -190,7 +190,8 @@ def test_a_weekly_training_waits_for_a_person_and_then_for_the_rule(deployment, 
     run_id = api.trigger("train_weekly", {"cutoff": str(TRAINING), **conf})
     run = watch(api, "train_weekly", run_id, say=agree, patience_seconds=600)
 
-    assert {*run.seconds} == {"choose", "train[0]", "evaluate", "ask", "approve", "promote"}
+    tasks = {"choose", "train[0]", "evaluate", "ask", "approve", "promote", "train_demand"}
+    assert {*run.seconds} == tasks
     assert [*run.reasons] == ["promote"]
     assert "PromotionRefusedError" in run.reasons["promote"]
     assert registry_of(deployment).resolve("champion").version == "1"
