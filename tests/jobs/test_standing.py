@@ -13,9 +13,11 @@ from .warehouse.one_night import TUESDAY, WEDNESDAY, open_at, publication, publi
 @pytest.fixture
 def deployment(settings: Settings, warehouse_uri: str) -> Settings:
     """Settings whose warehouse is a new one of each kind."""
-    chosen: FileWarehouse | PostgresWarehouse = FileWarehouse(uri=warehouse_uri, keep_nights=9)
+    chosen: FileWarehouse | PostgresWarehouse
     if "://" in warehouse_uri:
         chosen = PostgresWarehouse(uri=warehouse_uri, keep_nights=9, reader_role="reader")
+    else:
+        chosen = FileWarehouse(uri=warehouse_uri, keep_nights=9)
     return settings.model_copy(update={"warehouse": chosen})
 
 
