@@ -5,6 +5,7 @@ One story in order: each test goes on where the one before has ended.
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -184,6 +185,7 @@ def test_a_weekly_training_waits_for_a_person_and_then_for_the_rule(deployment, 
 
     def agree(task: str, state: str, _: float) -> None:
         if (task, state) == ("approve", "awaiting_input"):
+            time.sleep(5)  # as a person would: Airflow fails a task answered while it still pauses
             api.answer("train_weekly", run_id, task, "Approve")
 
     conf = {"encoders": ["gru"], "epochs": 1, "require_approval": True}
