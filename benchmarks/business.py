@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ import pyarrow.compute as pc
 import torch
 
 from benchmarks.complete_journey import HORIZONS, ZONE, complete_journey
-from benchmarks.table import Row, show
+from benchmarks.table import Row, ratio_row, show
 from contracts.windows import instant
 from models.config import TrainConfig, load_train_config
 from models.judging.comparison import Resamples, compare
@@ -55,6 +56,9 @@ MEASURES = {  # head → measure, whether more is better, baseline
     "spend": (("mae", False, "lightgbm"),),
     "next_item": (("ndcg@10", True, "personal_frequency"),),
 }
+
+
+row = partial(ratio_row, "business", digits=4, ratio_digits=3)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -212,26 +216,13 @@ def measured(case: str, rows: HeadRows, measure: str, is_more: bool, baseline: s
     mean = np.mean(found, axis=0)
     gain = compare(mean, against, higher_is_better=is_more, confidence=0.95)
     name = f"{rows.head} {measure}"
-    made = [row(case, name, float(mean[0]), float(against[0]), baseline)]
+    made = [row(case, name, "", float(mean[0]), float(against[0]), baseline)]
     if len(seeds) > 1:
         spread = statistics.stdev(float(each[0]) for each in found)
-        made.append(row(case, f"{name}, deviation", spread, float(against[0]), baseline))
+        made.append(row(case, f"{name}, deviation", "", spread, float(against[0]), baseline))
     said = f"{baseline}; [{gain.low:+.4f}, {gain.high:+.4f}]"
-    made.append(row(case, f"{name}, gain", gain.difference, float(against[0]), said))
+    made.append(row(case, f"{name}, gain", "", gain.difference, float(against[0]), said))
     return made
-
-
-def row(case: str, measure: str, ours: float, against: float, name: str) -> Row:
-    return {
-        "benchmark": "business",
-        "case": case,
-        "measure": measure,
-        "unit": "",
-        "nightshift": round(ours, 4),
-        "against": round(against, 4),
-        "against_name": name,
-        "ratio": round(ours / against, 3),
-    }
 
 
 if __name__ == "__main__":

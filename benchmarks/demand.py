@@ -23,13 +23,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from benchmarks.demand_data import YEAR, Sales, read_sales
-from benchmarks.table import Row, show
+from benchmarks.table import Row, ratio_row, show
 from jobs.running.settings import PROJECT, Settings, load_settings
 from jobs.running.spark import open_spark
 from models.config import DemandConfig, load_demand_config
@@ -61,6 +62,9 @@ class Case:
     @property
     def key(self) -> str:
         return f"{self.kind} {self.cutoff}"
+
+
+row = partial(ratio_row, "demand", digits=4, ratio_digits=3)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -224,19 +228,6 @@ def spread(cases: Sequence[Case], seed: int, days: int) -> Coverage:
     """Of all cutoffs together."""
     parts = [(c.models[seed][:, :days], c.sold[:, :days], c.known[:, :days]) for c in cases]
     return coverage(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-
-
-def row(case: str, measure: str, unit: str, ours: float, against: float, name: str) -> Row:
-    return {
-        "benchmark": "demand",
-        "case": case,
-        "measure": measure,
-        "unit": unit,
-        "nightshift": round(ours, 4),
-        "against": round(against, 4),
-        "against_name": name,
-        "ratio": round(ours / against, 3),
-    }
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import duckdb
 
 from benchmarks.generate import write_events
 from benchmarks.measure import Side, run_side
-from benchmarks.table import Row, show
+from benchmarks.table import Row, ratio_row, show
 
 SIZES = {"small": (2_000_000,), "full": (20_000_000, 40_000_000)}
 EVENTS_A_USER = 20
@@ -34,6 +35,9 @@ SIDES = {
     "Polars": "benchmarks.sessions_polars",
     "Nightshift": "benchmarks.sessions_nightshift",
 }
+
+
+row = partial(ratio_row, "spark")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -148,19 +152,6 @@ def middle(sides: Sequence[Side], key: str) -> float:
 
 def peak(sides: Sequence[Side]) -> float:
     return max(side.peak_gib for side in sides)
-
-
-def row(case: str, measure: str, unit: str, ours: float, against: float, name: str) -> Row:
-    return {
-        "benchmark": "spark",
-        "case": case,
-        "measure": measure,
-        "unit": unit,
-        "nightshift": round(ours, 2),
-        "against": round(against, 2),
-        "against_name": name,
-        "ratio": round(ours / against, 2),
-    }
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ import argparse
 import json
 import statistics
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import Side, run_side
-from benchmarks.table import Row, show
+from benchmarks.table import Row, ratio_row, show
 
 PEERS = Path(__file__).resolve().parents[1] / ".venv-peers" / "bin" / "python"
 PLAIN = ("plain PyTorch", "benchmarks.training_plain", "full")
@@ -27,6 +28,9 @@ REPLAY = {
         ("replay-rec, buckets of 32", "benchmarks.training_replay", "bucketed"),
     ],
 }
+
+
+row = partial(ratio_row, "training")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -79,19 +83,6 @@ def middle(sides: Sequence[Side], key: str) -> float:
 
 def peak(sides: Sequence[Side]) -> float:
     return max(side.peak_gib for side in sides)
-
-
-def row(case: str, measure: str, unit: str, ours: float, against: float, name: str) -> Row:
-    return {
-        "benchmark": "training",
-        "case": case,
-        "measure": measure,
-        "unit": unit,
-        "nightshift": round(ours, 2),
-        "against": round(against, 2),
-        "against_name": name,
-        "ratio": round(ours / against, 2),
-    }
 
 
 if __name__ == "__main__":
