@@ -151,6 +151,7 @@ def save_model(folder: Path, shape: Shape) -> None:
         categories=("things",),
         event_types=("purchase",),
         amount_edges=(1e-9, *(float(n) for n in range(2, 9))),
+        quantity_edges=(1e-9, 1.0),
     )
     file = load_settings().file.parent / "models" / "transformer.yaml"
     manifest = Manifest(

@@ -48,7 +48,8 @@ class Network(nn.Module):
         self.categories = nn.Embedding(len(vocabulary.categories) + 1, dim)
         self.event_types = nn.Embedding(len(vocabulary.event_types) + 1, dim)
         self.amounts = nn.Embedding(len(vocabulary.amount_edges) + 1, dim)
-        for table in (self.items, self.categories, self.event_types, self.amounts):
+        self.quantities = nn.Embedding(len(vocabulary.quantity_edges) + 1, dim)
+        for table in (self.items, *self.surroundings()):
             nn.init.normal_(table.weight, std=dim**-0.5)
         self.instant = nn.Linear(NUM_INSTANT_FEATURES, dim)
         self.query = nn.Sequential(
@@ -71,6 +72,10 @@ class Network(nn.Module):
         self.register_buffer("copy_std", torch.ones(copying.NUM_FEATURES))
         self.register_buffer("spend_scale", torch.ones(()))
         self.register_buffer("item_popularity", torch.zeros(vocabulary.num_items + 1))  # (V,)
+
+    def surroundings(self) -> tuple[nn.Embedding, ...]:
+        """What is said of an event beside its item."""
+        return self.categories, self.event_types, self.amounts, self.quantities
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         """-> (B, T, D)"""
@@ -98,6 +103,7 @@ class Network(nn.Module):
             (self.categories, batch.event_categories),
             (self.event_types, batch.event_types),
             (self.amounts, batch.event_amounts),
+            (self.quantities, batch.event_quantities),
         )
         pooled = [
             F.embedding_bag(ids, table.weight, batch.event_offsets, mode="mean")

@@ -17,7 +17,7 @@ from torch import Tensor
 from contracts.errors import ConfigError
 from models.config import Config, LabelHorizons, TrainConfig
 from models.networks.network import Network, build_network
-from models.sequences.batch import QUERY_FEATURES
+from models.sequences.batch import FEATURES
 from models.sequences.vocabulary import FILE as ITEM_INDEX
 from models.sequences.vocabulary import Vocabulary
 from models.training.calibration import BaseRates, Calibration
@@ -36,7 +36,7 @@ class Manifest(Config):
     parent: str | None = None  # the version whose weights it went on from: <name>/<version>
     session_gap_minutes: PositiveInt  # how its sequences were made: a longer silence starts a
     max_events: PositiveInt  # session, and so many events of a user were kept
-    feature_names: tuple[str, ...] = QUERY_FEATURES
+    feature_names: tuple[str, ...] = FEATURES
     base_rates: BaseRates
     calibration: Calibration
     metrics: dict[str, float]
@@ -81,11 +81,12 @@ def load_artifact(directory: Path) -> Artifact:
             expected="a manifest as this code writes it",
             do="The model is of another version of the code: train again.",
         ) from None
-    if manifest.feature_names != QUERY_FEATURES:
+    if manifest.feature_names != FEATURES:
+        different = sorted({*FEATURES} ^ {*manifest.feature_names})
         raise ConfigError(
             str(directory / MANIFEST),
-            found=f"the features {', '.join(manifest.feature_names)}",
-            expected=", ".join(QUERY_FEATURES),
+            found=f"features that differ in {', '.join(different)}",
+            expected="those of this code",
             do="The model is of another version of the code: train again.",
         )
     vocabulary = Vocabulary.load(directory)

@@ -30,6 +30,8 @@ from models.sequences.vocabulary import EncodedEvents, Encoder
 
 NUM_INSTANT_FEATURES = 8
 QUERY_FEATURES = (*FEATURE_NAMES, *RHYTHM_NAMES)
+EVENT_FEATURES = ("item", "category", "event_type", "amount", "quantity")
+FEATURES = (*EVENT_FEATURES, *QUERY_FEATURES)  # that a network has to have been trained with
 HISTORY_DAYS = max(features.HISTORY_DAYS, rhythm.NUM_DAYS)  # of whole history that they need
 
 
@@ -41,6 +43,7 @@ class SequenceBatch:
     event_categories: Tensor  # (E,)
     event_types: Tensor  # (E,)
     event_amounts: Tensor  # (E,)
+    event_quantities: Tensor  # (E,)
     event_offsets: Tensor  # (I,) first event of each instant
     instant_slots: Tensor  # (I,)
     instant_features: Tensor  # (I, NUM_INSTANT_FEATURES)
@@ -166,6 +169,7 @@ class BatchBuilder:
             event_categories=torch.from_numpy(self.events.categories[events]),
             event_types=torch.from_numpy(self.events.event_types[events]),
             event_amounts=torch.from_numpy(self.events.amounts[events]),
+            event_quantities=torch.from_numpy(self.events.quantities[events]),
             event_offsets=torch.from_numpy(np.cumsum(counts) - counts),
             instant_slots=torch.from_numpy(instant_slots),
             instant_features=torch.from_numpy(self.instant_features[instants]),

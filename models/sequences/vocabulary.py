@@ -1,4 +1,4 @@
-"""What the network calls items, categories, event types and amounts: small whole numbers.
+"""What the network calls items, categories, event types, amounts and quantities: small numbers.
 
 0 is padding and whatever was not in the catalogue at training: an unknown item keeps its category.
 """
@@ -14,7 +14,7 @@ from models.sequences.census import Census
 from models.sequences.history import Floats, Histories, Ints
 
 FILE = "item_index.json"
-NUM_AMOUNT_BUCKETS = 16
+NUM_BUCKETS = 16
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Vocabulary:
     categories: tuple[str, ...]
     event_types: tuple[str, ...]
     amount_edges: tuple[float, ...]  # ascending; a bucket lies below each and above the last
+    quantity_edges: tuple[float, ...]  # the same
 
     @property
     def num_items(self) -> int:
@@ -32,28 +33,33 @@ class Vocabulary:
     @classmethod
     def of(cls, histories: Histories, *, min_item_count: int) -> "Vocabulary":
         """Of a log that is all in memory."""
-        return cls.counted(Census.of(histories), histories.amounts, min_item_count=min_item_count)
+        return cls.counted(
+            Census.of(histories),
+            amounts=histories.amounts,
+            quantities=histories.quantities,
+            min_item_count=min_item_count,
+        )
 
     @classmethod
-    def counted(cls, census: Census, amounts: Floats, *, min_item_count: int) -> "Vocabulary":
+    def counted(
+        cls, census: Census, *, amounts: Floats, quantities: Floats, min_item_count: int
+    ) -> "Vocabulary":
         """Items with at least ``min_item_count`` events, the commonest first; ties by id.
 
-        An item is of the category that it had last. ``amounts`` may be those of a sample.
+        An item is of the category that it had last. Amounts and quantities may be a sample's.
         """
         counts = census.item_counts
         wanted = [item for item, count in counts.items() if count >= min_item_count]
         wanted.sort(key=lambda item: (-counts[item], item))
         categories = sorted(census.categories)
         index = _index(categories)
-        positive = amounts[amounts > 0]
-        shares = np.linspace(0, 1, NUM_AMOUNT_BUCKETS - 1)[1:-1]
-        edges = np.unique(np.quantile(positive, shares)) if len(positive) else np.zeros(0)
         return cls(
             item_ids=tuple(wanted),
             item_categories=tuple(index.get(census.item_categories[item][1], 0) for item in wanted),
             categories=tuple(categories),
             event_types=tuple(sorted(census.event_types)),
-            amount_edges=(1e-9, *edges.tolist()),
+            amount_edges=_edges(amounts),
+            quantity_edges=_edges(quantities),
         )
 
     def grown(self, found: "Vocabulary") -> "Vocabulary":
@@ -77,6 +83,7 @@ class Vocabulary:
             categories=categories,
             event_types=_appended(self.event_types, found.event_types),
             amount_edges=self.amount_edges,
+            quantity_edges=self.quantity_edges,
         )
 
     def counts(self, census: Census) -> Ints:
@@ -101,6 +108,7 @@ class EncodedEvents:
     categories: Ints
     event_types: Ints
     amounts: Ints
+    quantities: Ints
 
 
 class Encoder:
@@ -110,7 +118,8 @@ class Encoder:
         self.items = _index(vocabulary.item_ids)
         self.categories = _index(vocabulary.categories)
         self.event_types = _index(vocabulary.event_types)
-        self.edges: Floats = np.asarray(vocabulary.amount_edges)
+        self.amount_edges = np.asarray(vocabulary.amount_edges)
+        self.quantity_edges = np.asarray(vocabulary.quantity_edges)
 
     def encode(self, histories: Histories) -> EncodedEvents:
         return EncodedEvents(
@@ -119,8 +128,21 @@ class Encoder:
             event_types=_lookup(histories.event_types, self.event_types)[
                 histories.event_type_codes
             ],
-            amounts=np.searchsorted(self.edges, histories.amounts, side="right").astype(np.int64),
+            amounts=_buckets(self.amount_edges, histories.amounts),
+            quantities=_buckets(self.quantity_edges, histories.quantities),
         )
+
+
+def _edges(values: Floats) -> tuple[float, ...]:
+    """Of buckets of like many positive values; what is not positive has a bucket of its own."""
+    positive = values[values > 0]
+    shares = np.linspace(0, 1, NUM_BUCKETS - 1)[1:-1]
+    edges = np.unique(np.quantile(positive, shares)) if len(positive) else np.zeros(0)
+    return (1e-9, *edges.tolist())
+
+
+def _buckets(edges: Floats, values: Floats) -> Ints:
+    return np.searchsorted(edges, values, side="right").astype(np.int64)
 
 
 def _appended(known: tuple[str, ...], found: tuple[str, ...]) -> tuple[str, ...]:

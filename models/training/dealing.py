@@ -79,7 +79,12 @@ def deal(
         write_shard(rows, partial, VALIDATION, num_validation)
         num_validation += 1
     census = counted.census
-    found = Vocabulary.counted(census, counted.amounts, min_item_count=config.min_item_count)
+    found = Vocabulary.counted(
+        census,
+        amounts=counted.amounts,
+        quantities=counted.quantities,
+        min_item_count=config.min_item_count,
+    )
     vocabulary = known.grown(found) if known else found
     vocabulary.save(partial)
     item_counts = vocabulary.counts(census).tolist()
@@ -95,13 +100,15 @@ class _Counted:
         self.label_limit, self.horizons, self.zone = label_limit, horizons, zone
         self.census = Census()
         self.sizes: list[int] = []  # users of each who can be asked
-        self.amounts: Floats = np.zeros(0)  # of the first, which stands for all
+        # Of the first, which stands for all.
+        self.amounts: Floats = np.zeros(0)
+        self.quantities: Floats = np.zeros(0)
 
     def add(self, rows: pa.Table) -> None:
         seen = Histories.from_arrow(rows).before(instant(self.label_limit, self.zone))
         self.census.add(seen)
         if not self.sizes:
-            self.amounts = seen.amounts
+            self.amounts, self.quantities = seen.amounts, seen.quantities
         is_asked = can_be_asked(seen, self.label_limit, self.horizons, self.zone)
         self.sizes.append(int(is_asked.sum()))
 

@@ -45,11 +45,10 @@ def prepare_items(network: Network, item_counts: Ints) -> None:
 def silence_surroundings(network: Network) -> None:
     """What stands beside an item says nothing at first: where items are all that is known.
 
-    Category, event type, amount and gap are then the same for every instant. At random they would
-    be 96 % of a token's squared length: docs/decisions/0026-what-a-ranking-begins-from.md.
+    Category, event type, amount, quantity and gap are then the same for every instant. At random
+    they drown it: docs/decisions/0026-what-a-ranking-begins-from.md.
     """
-    tables = (network.categories, network.event_types, network.amounts)
-    silenced = [table.weight for table in tables]
+    silenced = [table.weight for table in network.surroundings()]
     for parameter in (*silenced, network.instant.weight, network.instant.bias):
         torch.nn.init.zeros_(parameter)
 

@@ -158,6 +158,7 @@ def artifact(tmp_path: Path, train_config: TrainConfig, horizons: LabelHorizons)
         categories=("APPLE", "BREAD", "CREAM", "DATES"),
         event_types=("purchase", "return"),
         amount_edges=(1e-9, 1.0, 2.0, 4.0),
+        quantity_edges=(1e-9, 2.0),
     )
     network = Network(train_config.encoder, vocabulary)
     manifest = Manifest(

@@ -1,5 +1,6 @@
 """A saved model: the same answers after loading, deaf to the future, indifferent to company."""
 
+import json
 from datetime import date
 
 import numpy as np
@@ -85,6 +86,18 @@ def test_the_order_of_a_baskets_lines_changes_nothing(artifact, sequences):
     np.testing.assert_allclose(numbers(found), numbers(plain), rtol=1e-5, atol=1e-6)
 
 
+def test_how_many_were_bought_is_read(artifact, sequences):
+    """A dozen at the price of one is another basket."""
+    predictor, rows = Predictor.load(artifact), sequences(EVENTS)
+    place = rows.schema.get_field_index("quantities")
+    dozens = [[12.0] * len(row) for row in rows["quantities"].to_pylist()]
+    many = rows.set_column(place, rows.schema.field(place), [dozens])
+
+    one, dozen = (predictor.predict(of, cutoff=CUTOFF, top_k=3) for of in (rows, many))
+
+    assert np.abs(numbers(dozen) - numbers(one)).max(axis=1).min() > 1e-3
+
+
 def test_a_users_answer_does_not_depend_on_the_other_users(artifact, sequences):
     """Alone, or in another order and longer company: the same to 1e-5."""
     predictor = Predictor.load(artifact)
@@ -161,12 +174,14 @@ def test_record_batches_are_answered_as_tables_are(artifact, sequences):
 
 
 def test_loading_gives_the_weights_that_were_saved_and_nothing_is_pickled(artifact):
-    """The folder is safetensors and JSON, whose first bytes are not a pickle's or a zip's."""
+    """The folder is JSON and safetensors, which is the length of a JSON header, and that header."""
     files = {file.name: file.read_bytes() for file in artifact.iterdir()}
     first, second = load_artifact(artifact).network, load_artifact(artifact).network
 
     assert sorted(files) == ["item_index.json", "manifest.json", "weights.safetensors"]
-    assert not any(content.startswith((b"\x80", b"PK")) for content in files.values())
+    length = int.from_bytes(files["weights.safetensors"][:8], "little")
+    json.loads(files["weights.safetensors"][8 : 8 + length])
+    assert all(json.loads(files[name]) for name in ("item_index.json", "manifest.json"))
     for name, value in first.state_dict().items():
         torch.testing.assert_close(value, second.state_dict()[name])
 
@@ -180,6 +195,22 @@ def test_a_folder_that_is_no_model_says_what_is_missing(tmp_path):
         f"{tmp_path}: found no weights.safetensors, manifest.json, item_index.json, expected "
         "weights.safetensors, manifest.json and item_index.json. "
         "Give the folder of a trained model."
+    )
+
+
+def test_a_version_of_before_quantities_were_read_is_refused(artifact):
+    """Its weights know nothing of what this code would tell them: it has to be trained again."""
+    file = artifact / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["feature_names"].remove("quantity")
+    file.write_text(json.dumps(manifest))
+
+    with pytest.raises(ConfigError) as error:
+        load_artifact(artifact)
+
+    assert str(error.value) == (
+        f"{file}: found features that differ in quantity, expected those of this code. "
+        "The model is of another version of the code: train again."
     )
 
 

@@ -1,7 +1,12 @@
 """What the network calls things, and how that grows without renaming anything."""
 
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
 from models.sequences.history import Histories
-from models.sequences.vocabulary import Vocabulary
+from models.sequences.vocabulary import Encoder, Vocabulary
 
 OLD = Vocabulary(
     item_ids=("pear", "apple", "nameless"),
@@ -9,6 +14,7 @@ OLD = Vocabulary(
     categories=("APPLE", "PEAR"),
     event_types=("purchase",),
     amount_edges=(1e-9, 2.0),
+    quantity_edges=(1e-9, 2.0),
 )
 
 
@@ -28,6 +34,7 @@ def test_what_is_known_keeps_its_number_and_what_is_new_comes_after(sequences):
     assert grown.item_categories == (2, 1, 0, 4, 3)
     assert grown.event_types == ("purchase", "return")
     assert grown.amount_edges == OLD.amount_edges
+    assert grown.quantity_edges == OLD.quantity_edges
 
 
 def test_a_category_that_was_not_known_is_learnt_later(sequences):
@@ -50,3 +57,17 @@ def test_a_rare_new_item_waits(sequences):
     grown = OLD.grown(found(sequences(rows), min_item_count=2))
 
     assert grown.item_ids == OLD.item_ids
+
+
+@pytest.mark.parametrize("number", ["amounts", "quantities"])
+def test_a_number_is_told_by_its_bucket(sequences, number):
+    """None and less are one bucket; one, a few and a crate are three, whatever else was sold."""
+    rows = [("u", f"2017-01-{day:02}T10:00:00", "apple", 1.0) for day in range(1, 31)]
+    values = np.asarray([-1.0, 0.0] + [1.0] * 18 + [3.0] * 6 + [24.0] * 4)
+    log = replace(Histories.from_arrow(sequences(rows)), **{number: values})
+    vocabulary = Vocabulary.of(log, min_item_count=1)
+
+    buckets = getattr(Encoder(vocabulary).encode(log), number)
+
+    assert [len(set(buckets[part])) for part in np.split(np.arange(30), [2, 20, 26])] == [1] * 4
+    assert len(set(buckets)) == 4

@@ -25,6 +25,7 @@ OLD = Vocabulary(
     categories=("APPLE", "BREAD"),
     event_types=("purchase",),
     amount_edges=(1e-9, 2.0),
+    quantity_edges=(1e-9, 2.0),
 )
 GROWN = replace(
     OLD,
