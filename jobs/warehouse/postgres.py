@@ -31,7 +31,7 @@ from jobs.warehouse.connection import (
     upsert,
     without_password,
 )
-from jobs.warehouse.fingerprint import fingerprint
+from jobs.warehouse.fingerprint import Fingerprint, fingerprint
 from jobs.warehouse.publication import (
     KEPT,
     Check,
@@ -101,7 +101,7 @@ class PostgresServer:
     def _write(
         self, connection: Any, publication: Publication, check: Check
     ) -> dict[str, Published]:
-        """Stage while the audit runs, compare, attach, enter in the ledger; not committed."""
+        """Stage and read back while the audit runs; compare, attach, enter in the ledger."""
         cutoff = publication.cutoff
         partitions = {
             table: postgres_sql.partition_name(table, cutoff) for table in publication.nightly
@@ -115,12 +115,10 @@ class PostgresServer:
                 else:
                     execute(connection, postgres_sql.create_partition(table, name))
                 append(connection, name, publication.nightly[table])
+            staged = {table: _staged(connection, table, name) for table, name in partitions.items()}
             approval = approving.result()
         for table, name in partitions.items():
-            with connection.cursor() as cursor:
-                cursor.execute(f"SELECT {sql.columns_of(table)} FROM {sql.quoted(name)}")
-                staged = fingerprint(cursor.fetch_record_batch(), table.column_names)
-            check_staged(table, staged, approval)
+            check_staged(table, staged[table], approval)
             if name not in there:
                 execute(connection, postgres_sql.attach_partition(table, name, cutoff))
         upsert(connection, MODELS, publication.models)
@@ -238,6 +236,13 @@ class PostgresServer:
             reason=reason,
             do=f"{KEPT}Start it, or mend the way to it, then run this again.",
         )
+
+
+def _staged(connection: Any, table: Table, name: str) -> Fingerprint:
+    """What the server holds, read back from it."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {sql.columns_of(table)} FROM {sql.quoted(name)}")
+        return fingerprint(cursor.fetch_record_batch(), table.column_names)
 
 
 def _partitions(connection: Any, table: Table) -> list[str]:
