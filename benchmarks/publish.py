@@ -25,7 +25,15 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from contracts.tables import DEMAND, MODELS, SCORES, USER_RECOMMENDATIONS, USER_SCORES, Table
+from contracts.tables import (
+    DEMAND,
+    DEMAND_BY_CATEGORY,
+    MODELS,
+    SCORES,
+    USER_RECOMMENDATIONS,
+    USER_SCORES,
+    Table,
+)
 from jobs.lake.column_types import arrow_schema
 from jobs.publish import NightInLake, expectations
 from jobs.warehouse.audit import Expectations, audit
@@ -157,7 +165,10 @@ def on(cutoff: date, rows: pa.Table) -> pa.Table:
 
 
 def expected_of(scores: pa.Table, cutoff: date) -> Expectations:
-    night = NightInLake(scores, arrow_schema(DEMAND).empty_table(), scores["user_id"], NOON, {})
+    items, categories = (
+        arrow_schema(table).empty_table() for table in (DEMAND, DEMAND_BY_CATEGORY)
+    )
+    night = NightInLake(scores, items, categories, scores["user_id"], NOON, {})
     catalogue = pa.array([f"item-{n:06d}" for n in range(NUM_ITEMS)])
     return expectations(night, cutoff, demand_days=28, catalogue=catalogue, before={}, max_psi=0.25)
 

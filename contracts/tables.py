@@ -40,10 +40,22 @@ class Table:
 _USER = Column("user_id", "string", "whoever the events belong to")
 _ITEM = Column("item_id", "string", "what the event was about")
 _CUTOFF = Column("cutoff", "date", "the first day that the model did not see")
+_CATEGORY = Column("category", "string", "the item's category, '' where unknown")
 _MODEL_VERSION = Column("model_version", "string", "version in the MLflow registry")
 
 PURCHASE = "purchase"  # the event_type that buys
 PUBLISHED, REFUSED = "published", "refused"  # outcomes in the ledger
+SUM_TOLERANCE = 1e-6  # by which a sum of forecasts may miss: a share of it, of one unit at least
+
+_TARGET_DATE = Column("target_date", "date", "the day that is forecast")
+_QUANTILES = (
+    Column("units_p10", "float64", "sold with probability 0.1 at most", "units"),
+    Column("units_p50", "float64", "as likely more as less", "units"),
+    Column("units_p90", "float64", "sold with probability 0.9 at most", "units"),
+)
+_FORECASTER = Column(
+    "model_version", "string", "registered model/version, or weekday-mean-8w: the rule"
+)
 
 # ---- the lake ------------------------------------------------------------------------------------
 
@@ -195,17 +207,47 @@ DEMAND = Table(
     meaning="Units of an item expected on a day from the cutoff on.",
     columns=(
         _ITEM,
-        Column("target_date", "date", "the day that is forecast"),
-        Column("units_p10", "float64", "sold with probability 0.1 at most", "units"),
-        Column("units_p50", "float64", "as likely more as less", "units"),
-        Column("units_p90", "float64", "sold with probability 0.9 at most", "units"),
+        _CATEGORY,
+        _TARGET_DATE,
+        *_QUANTILES,
         Column("expected_units", "float64", "mean", "units"),
-        Column("model_version", "string", "registered model/version, or weekday-mean-8w: the rule"),
+        _FORECASTER,
         _CUTOFF,
     ),
 )
 
-LAKE = (EVENTS, QUARANTINE, SESSIONS, SESSION_EVENTS, SEQUENCES, SERIES, SCORES, DEMAND)
+DEMAND_BY_CATEGORY = Table(
+    name="demand_by_category",
+    key=("category", "target_date", "cutoff"),
+    partition="cutoff",
+    meaning="Units of a category's items in `demand`, all together, expected on a day from the "
+    "cutoff on. Made by the run that made `demand`.",
+    columns=(
+        Column("category", "string", "of these items, '' for those whose category is unknown"),
+        _TARGET_DATE,
+        *_QUANTILES,
+        Column(
+            "expected_units",
+            "float64",
+            f"mean; those of the category's items add up to it, within {SUM_TOLERANCE:f} of it",
+            "units",
+        ),
+        _FORECASTER,
+        _CUTOFF,
+    ),
+)
+
+LAKE = (
+    EVENTS,
+    QUARANTINE,
+    SESSIONS,
+    SESSION_EVENTS,
+    SEQUENCES,
+    SERIES,
+    SCORES,
+    DEMAND,
+    DEMAND_BY_CATEGORY,
+)
 
 # ---- the warehouse -------------------------------------------------------------------------------
 
@@ -270,6 +312,19 @@ ITEM_DEMAND = Table(
     columns=(_CUTOFF, *(column for column in DEMAND.columns if column.name != "cutoff")),
 )
 
+CATEGORY_DEMAND = Table(
+    name="category_demand",
+    key=("cutoff", "category", "target_date"),
+    partition="cutoff",
+    readers="inventory",
+    meaning="How much of a category, when: units per category and day of its items in "
+    "`item_demand`, all together.",
+    columns=(
+        _CUTOFF,
+        *(column for column in DEMAND_BY_CATEGORY.columns if column.name != "cutoff"),
+    ),
+)
+
 MODELS = Table(
     name="models",
     key=("name", "version"),
@@ -314,5 +369,5 @@ PUBLISH_LEDGER = Table(
     ),
 )
 
-WAREHOUSE = (USER_SCORES, USER_RECOMMENDATIONS, ITEM_DEMAND, MODELS, PUBLISH_LEDGER)
-NIGHTLY = (USER_SCORES, USER_RECOMMENDATIONS, ITEM_DEMAND)  # replaced by cutoff, each night
+NIGHTLY = (USER_SCORES, USER_RECOMMENDATIONS, ITEM_DEMAND, CATEGORY_DEMAND)  # replaced by cutoff
+WAREHOUSE = (*NIGHTLY, MODELS, PUBLISH_LEDGER)

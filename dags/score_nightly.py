@@ -3,9 +3,10 @@
 From the raw logs of the day that has just ended to a scored row for every user in the warehouse.
 
 - **Reads** the raw logs of one ingestion day, and the champion model.
-- **Writes** `events`, `sessions`, `sequences`, `series`, `scores` and `demand` in the lake, and
-  `user_scores`, `user_recommendations` and `item_demand` in the warehouse. Each run replaces what
-  it wrote for the same cutoff, so clearing and running again is always safe.
+- **Writes** `events`, `sessions`, `sequences`, `series`, `scores`, `demand` and
+  `demand_by_category` in the lake, and `user_scores`, `user_recommendations`, `item_demand` and
+  `category_demand` in the warehouse. Each run replaces what it wrote for the same cutoff, so
+  clearing and running again is always safe.
 - **A red task** says in the last lines of its log what was found, what was expected and what to do.
   What the data or the gate refused is not tried again; anything else is, twice.
 - **Late by 08:00 UTC?** Yesterday's tables still answer. See `docs/runbooks/score_nightly.md`.

@@ -1,8 +1,10 @@
-"""Forecast the units of each item and day ahead, by the demand champion or by weekday means.
+"""Forecast the units of each item, category and day, by the demand champion or by weekday means.
 
-reads   series  the partition of the cutoff, and the registry's forecaster with the alias `champion`
-writes  demand  partition cutoff=YYYY-MM-DD, replaced whole, so a re-run is safe
-key     (item_id, target_date, cutoff)
+reads   series              the partition of the cutoff
+        registry            the forecaster with the alias `champion`
+writes  demand_by_category  partition cutoff=YYYY-MM-DD, replaced whole, so a re-run is safe
+        demand              the same, by the same run, and last: it says done
+key     (category, target_date, cutoff) and (item_id, target_date, cutoff)
 
     spark-submit jobs/forecast_demand.py --cutoff 2017-11-29
 
@@ -24,7 +26,7 @@ import torch
 from pyspark.sql import DataFrame, SparkSession
 
 from contracts.errors import ConfigError, NoChampionError
-from contracts.tables import DEMAND, SERIES
+from contracts.tables import DEMAND, DEMAND_BY_CATEGORY, SERIES, Table
 from contracts.windows import Window, history_window, one_day
 from jobs.demand.panels import demand_rows, panel_from
 from jobs.demand.weekday_mean import MODEL_VERSION, WEEK, WEEKS, weekday_mean
@@ -50,7 +52,7 @@ def rows_from(
     reads: Mapping[str, int],
     forecaster: Forecaster | None,
     model_version: str,
-) -> DataFrame:
+) -> dict[Table, DataFrame]:
     """The rows of a run that reads these snapshots and asks this forecaster; None: the rule."""
     cutoff, snapshot = window.start, reads[SERIES.name]
     if forecaster is None:
@@ -62,7 +64,9 @@ def rows_from(
     seen = history_window(cutoff, days=settings.series.history_days)
     panel = panel_from(rows, first_day=seen.start, end_day=seen.end)
     found = demand_rows(forecaster, panel, cutoff, model_version=model_version)
-    return spark.createDataFrame(found, spark_schema(DEMAND))
+    return {
+        table: spark.createDataFrame(rows, spark_schema(table)) for table, rows in found.items()
+    }
 
 
 @contextmanager
@@ -118,19 +122,18 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
             forecaster=forecaster,
             model_version=version,
         )
-    commit = lake.replace(
-        rows,
-        DEMAND,
-        window=window,
-        run_key=new_run_key(JOB, cutoff),
-        reads=reads,
-        facts={**remembered(settings, "horizons", "series"), VERSION: version},
-    )
+    run_key = new_run_key(JOB, cutoff)
+    staged = [
+        lake.stage(rows[table], table, window=window, run_key=run_key)
+        for table in (DEMAND_BY_CATEGORY, DEMAND)  # demand last: it says done
+    ]
+    facts = {**remembered(settings, "horizons", "series"), VERSION: version}
+    commits = [lake.commit(one, reads=reads, facts=facts) for one in staged]
     return {
-        "rows": commit.num_rows,
+        "rows": commits[-1].num_rows,
         "model_version": version,
-        "run_key": commit.run_key,
-        "tables": {DEMAND.name: commit.said},
+        "run_key": run_key,
+        "tables": {commit.table: commit.said for commit in commits},
     }
 
 

@@ -1,9 +1,11 @@
 """Publish a night: audit the lake's rows, then switch the warehouse tables in one transaction.
 
 reads   scores, demand      partition cutoff=YYYY-MM-DD, at the snapshots that made it
+        demand_by_category  the same, of the run that made demand
         sequences           the users of the snapshot that the scores were made from
-writes  user_scores, user_recommendations, item_demand      the rows of this cutoff, replaced whole
-        models, publish_ledger                              what made them, and the proof
+writes  user_scores, user_recommendations   the rows of this cutoff, replaced whole
+        item_demand, category_demand        the same
+        models, publish_ledger              what made them, and the proof
 
     python -m jobs.publish --cutoff 2017-11-29
 
@@ -25,7 +27,9 @@ import pyarrow.compute as pc
 from contracts.errors import AuditError
 from contracts.night import REPORT, night_arguments
 from contracts.tables import (
+    CATEGORY_DEMAND,
     DEMAND,
+    DEMAND_BY_CATEGORY,
     ITEM_DEMAND,
     SCORES,
     SEQUENCES,
@@ -44,7 +48,12 @@ from jobs.running.steps import run_program
 from jobs.warehouse.audit import Expectations, audit
 from jobs.warehouse.drift import previous_counts, previous_query
 from jobs.warehouse.fingerprint import fingerprint
-from jobs.warehouse.night_rows import item_demand, user_recommendations, user_scores
+from jobs.warehouse.night_rows import (
+    category_demand,
+    item_demand,
+    user_recommendations,
+    user_scores,
+)
 from jobs.warehouse.publication import Publication
 from jobs.warehouse.warehouse import Warehouse, open_warehouse
 from models.registry.registry import Registry
@@ -58,6 +67,7 @@ class NightInLake:
 
     scores: pa.Table
     demand: pa.Table
+    demand_by_category: pa.Table
     user_ids: pa.ChunkedArray  # of the sequences that the scores were made from
     scored_at: datetime
     snapshot_ids: Mapping[str, int]
@@ -66,7 +76,11 @@ class NightInLake:
 def read_night(lake: Lake, cutoff: date) -> NightInLake:
     """Raises MissingPartitionError where a stage has not committed the night."""
     scored = lake.require(SCORES, cutoff, producer=f"nightshift score --cutoff {cutoff}")
-    forecast = lake.require(DEMAND, cutoff, producer=f"nightshift demand --cutoff {cutoff}")
+    demand = f"nightshift demand --cutoff {cutoff}"
+    forecast = lake.require(DEMAND, cutoff, producer=demand)
+    by_category = lake.require(
+        DEMAND_BY_CATEGORY, cutoff, producer=demand, run_key=forecast.run_key
+    )
     sequences_id = scored.reads[SEQUENCES.name]
 
     def read(table: Table, columns: list[str], snapshot_id: int) -> pa.Table:
@@ -77,11 +91,15 @@ def read_night(lake: Lake, cutoff: date) -> NightInLake:
     return NightInLake(
         scores=read(SCORES, READ, scored.snapshot_id),
         demand=read(DEMAND, DEMAND.column_names, forecast.snapshot_id),
+        demand_by_category=read(
+            DEMAND_BY_CATEGORY, DEMAND_BY_CATEGORY.column_names, by_category.snapshot_id
+        ),
         user_ids=sequences_at(lake, sequences_id).user_ids(),
         scored_at=_scored_at(scored),
         snapshot_ids={
             SCORES.name: scored.snapshot_id,
             DEMAND.name: forecast.snapshot_id,
+            DEMAND_BY_CATEGORY.name: by_category.snapshot_id,
             SEQUENCES.name: sequences_id,
         },
     )
@@ -93,6 +111,7 @@ def nightly_rows(night: NightInLake) -> dict[Table, pa.Table]:
         USER_SCORES: user_scores(night.scores, scored_at=night.scored_at),
         USER_RECOMMENDATIONS: user_recommendations(night.scores),
         ITEM_DEMAND: item_demand(night.demand),
+        CATEGORY_DEMAND: category_demand(night.demand_by_category),
     }
 
 
@@ -107,14 +126,20 @@ def expectations(
 ) -> Expectations:
     """What the lake, the model and the night before say that the rows must be."""
     said = tuple(name for name in USER_SCORES.column_names if name in READ)
-    forecast = tuple(ITEM_DEMAND.column_names)
+    of_items, of_categories = (
+        tuple(table.column_names) for table in (ITEM_DEMAND, CATEGORY_DEMAND)
+    )
     num_offered = pc.list_value_length(night.scores["recommended_item_ids"])
     return Expectations(
         cutoff=cutoff,
         user_ids=night.user_ids,
         hashes={
             USER_SCORES: (said, fingerprint(night.scores, said)),
-            ITEM_DEMAND: (forecast, fingerprint(night.demand, forecast)),
+            ITEM_DEMAND: (of_items, fingerprint(night.demand, of_items)),
+            CATEGORY_DEMAND: (
+                of_categories,
+                fingerprint(night.demand_by_category, of_categories),
+            ),
         },
         offered_ids=night.scores["user_id"].filter(pc.greater(num_offered, 0)),
         num_recommendations=pc.sum(num_offered).cast(pa.int64()).as_py() or 0,

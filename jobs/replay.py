@@ -24,6 +24,7 @@ from pyspark.sql import DataFrame, SparkSession
 from contracts.errors import NightshiftError, ReplayError
 from contracts.tables import (
     DEMAND,
+    DEMAND_BY_CATEGORY,
     EVENTS,
     SCORES,
     SEQUENCES,
@@ -46,12 +47,20 @@ from models.registry.registry import Registry
 
 JOB = "replay"
 Rebuild = Callable[..., DataFrame]
+
+
+def _forecast(*args: Any, table: Table, **options: Any) -> DataFrame:
+    """One table of a forecast, which makes two at once."""
+    return forecast_demand.rows_from(*args, **options)[table]
+
+
 REBUILD: Mapping[Table, Rebuild] = {
     SESSIONS: partial(build_sessions.rows_from, table=SESSIONS),
     SESSION_EVENTS: partial(build_sessions.rows_from, table=SESSION_EVENTS),
     SEQUENCES: build_sequences.rows_from,
     SERIES: build_series.rows_from,
-    DEMAND: forecast_demand.rows_from,
+    DEMAND: partial(_forecast, table=DEMAND),
+    DEMAND_BY_CATEGORY: partial(_forecast, table=DEMAND_BY_CATEGORY),
     SCORES: score.rows_from,
 }
 READS = (EVENTS, *REBUILD)
@@ -169,7 +178,7 @@ def _rebuilder(table: Table, commit: Commit, settings: Settings) -> Iterator[Reb
     if table is SEQUENCES:
         yield partial(REBUILD[table], is_night=SINCE in commit.facts)
         return
-    if table is DEMAND:
+    if table in (DEMAND, DEMAND_BY_CATEGORY):
         said = commit.facts.get(forecast_demand.VERSION, MODEL_VERSION)
         with forecast_demand.asked(settings, said) as forecaster:
             yield partial(REBUILD[table], forecaster=forecaster, model_version=said)

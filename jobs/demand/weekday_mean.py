@@ -7,6 +7,7 @@ units spread more than a Poisson count would, Poisson otherwise.
 
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -15,34 +16,54 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from scipy import stats
 
+from contracts.tables import DEMAND, DEMAND_BY_CATEGORY, Table
 from contracts.windows import history_window, label_window
+from jobs.build_series import SCALE
 
 MODEL_VERSION = "weekday-mean-8w"
 WEEKS = 8
 WEEK = 7
 QUANTILES = {"units_p10": 0.1, "units_p50": 0.5, "units_p90": 0.9}
-_FORECAST = ", ".join(["item_id string", "target_date date"] + [f"{q} double" for q in QUANTILES])
 
 Units = NDArray[np.float64]
 
 
-def weekday_mean(series: DataFrame, *, cutoff: date, demand_days: int) -> DataFrame:
-    """One row per item of the series and day from the cutoff on. Runs on the executors."""
+def weekday_mean(series: DataFrame, *, cutoff: date, demand_days: int) -> dict[Table, DataFrame]:
+    """One row per item and day from the cutoff on, and one per category. On the executors.
+
+    A category sold what its items sold, so that the means of both add up.
+    """
     window = history_window(cutoff, days=WEEKS * WEEK)
-    history = (
-        series.where((F.col("day") >= F.lit(window.start)) & (F.col("day") < F.lit(window.end)))
-        .groupBy("item_id")
-        .agg(F.sort_array(F.collect_list(F.struct("day", "units"))).alias("days"))
-        .select("item_id", F.col("days.units").alias("units"))
+    sold = series.where(
+        (F.col("day") >= F.lit(window.start)) & (F.col("day") < F.lit(window.end))
+    ).select("item_id", F.coalesce("category", F.lit("")).alias("category"), "day", "units")
+    in_parts = F.round(F.col("units") * SCALE).cast("bigint")  # their sum has no order
+    of_categories = sold.groupBy("category", "day").agg((F.sum(in_parts) / SCALE).alias("units"))
+    rows = partial(
+        _forecast, cutoff=cutoff, days=label_window(cutoff, horizon_days=demand_days).days
     )
-    target_dates = label_window(cutoff, horizon_days=demand_days).days
+    return {
+        DEMAND: rows(sold, ["item_id", "category"]),
+        DEMAND_BY_CATEGORY: rows(of_categories, ["category"]),
+    }
+
+
+def _forecast(sold: DataFrame, names: list[str], *, cutoff: date, days: list[date]) -> DataFrame:
+    """Rows of the names, day and units -> a row for each series of these names and day ahead."""
+    history = (
+        sold.groupBy(*names)
+        .agg(F.sort_array(F.collect_list(F.struct("day", "units"))).alias("days"))
+        .select(*names, F.col("days.units").alias("units"))
+    )
 
     def forecast(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield _forecast_batch(batch, target_dates)
+            yield _forecast_batch(batch, days)
 
-    return history.mapInArrow(forecast, f"{_FORECAST}, expected_units double").select(
-        "item_id",
+    columns = [*(f"{name} string" for name in names), "target_date date"]
+    columns += [f"{name} double" for name in (*QUANTILES, "expected_units")]
+    return history.mapInArrow(forecast, ", ".join(columns)).select(
+        *names,
         "target_date",
         *QUANTILES,
         "expected_units",
@@ -77,16 +98,17 @@ def weekday_counts(units: Units) -> tuple[Units, dict[str, Units]]:
 
 def _forecast_batch(batch: pa.RecordBatch, target_dates: list[date]) -> pa.RecordBatch:
     lists = batch.column("units")
-    num_items, num_targets = batch.num_rows, len(target_dates)
-    units = lists.flatten().to_numpy(zero_copy_only=False).reshape(num_items, -1)
+    names = [name for name in batch.schema.names if name != "units"]
+    num_series, num_targets = batch.num_rows, len(target_dates)
+    units = lists.flatten().to_numpy(zero_copy_only=False).reshape(num_series, -1)
     mean, quantiles = weekday_counts(units)
     # 8 whole weeks lie before the cutoff: the first of their days has the cutoff's weekday.
     weekday = np.arange(num_targets) % WEEK
-    place = np.repeat(np.arange(num_items), num_targets)
+    place = pa.array(np.repeat(np.arange(num_series), num_targets))
     return pa.RecordBatch.from_pydict(
         {
-            "item_id": batch.column("item_id").take(pa.array(place)),
-            "target_date": pa.array(target_dates * num_items, pa.date32()),
+            **{name: batch.column(name).take(place) for name in names},
+            "target_date": pa.array(target_dates * num_series, pa.date32()),
             **{name: values[:, weekday].ravel() for name, values in quantiles.items()},
             "expected_units": mean[:, weekday].ravel(),
         }

@@ -113,16 +113,23 @@ def iceberg_schema(table: Table) -> Schema:
 
 
 def follow_contract(found: IcebergTable, table: Table) -> IcebergTable:
-    """Give a table that was made earlier the column types of today; its rows stay."""
+    """Give a table that was made earlier the columns and types of today; its rows stay.
+
+    Rows from before a column was there have none of it.
+    """
     before = {field.name: field.field_type for field in found.schema().fields}
+    fields = iceberg_schema(table).fields
+    added = [field for field in fields if field.name not in before]
     changed = [
         field
-        for field in iceberg_schema(table).fields
+        for field in fields
         if field.field_type.is_primitive
         and before.get(field.name, field.field_type) != field.field_type
     ]
-    if changed:
+    if added or changed:
         with found.update_schema() as update:
+            for field in added:
+                update.add_column(field.name, field.field_type, doc=field.doc)
             for field in changed:
                 update.update_column(field.name, field.field_type)
     return found

@@ -166,10 +166,16 @@ class Lake:
         snapshot = found.current_snapshot() if found else None
         return snapshot.snapshot_id if snapshot else None
 
-    def require(self, table: Table, cutoff: date, *, producer: str) -> Commit:
-        """The commit that made the partition ``cutoff``. Raises MissingPartitionError."""
+    def require(
+        self, table: Table, cutoff: date, *, producer: str, run_key: str | None = None
+    ) -> Commit:
+        """The commit that made the partition ``cutoff``, or that of one run which did.
+
+        Raises MissingPartitionError.
+        """
         for commit in self.commits(table):
-            if commit.window.start <= cutoff < commit.window.end:
+            is_wanted = run_key in (None, commit.run_key)
+            if is_wanted and commit.window.start <= cutoff < commit.window.end:
                 return commit
         raise MissingPartitionError(
             table.name, partition=f"{table.partition}={cutoff}", producer=producer

@@ -14,7 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.errors import AuditError
-from contracts.tables import ITEM_DEMAND, USER_RECOMMENDATIONS, USER_SCORES, Table
+from contracts.tables import (
+    CATEGORY_DEMAND,
+    ITEM_DEMAND,
+    SUM_TOLERANCE,
+    USER_RECOMMENDATIONS,
+    USER_SCORES,
+    Table,
+)
 from contracts.windows import label_window
 from jobs.warehouse.drift import check_drift
 from jobs.warehouse.fingerprint import Fingerprint, fingerprint
@@ -32,6 +39,7 @@ DECILES = {  # of `user_scores`: the decile, and what it ranks
     "churn_decile": "churn_probability_28d",
     "spend_decile": "expected_spend_28d",
 }
+SERIES_OF = {ITEM_DEMAND: "item_id", CATEGORY_DEMAND: "category"}  # what each forecasts by day
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,9 @@ def audit(staged: Mapping[Table, pa.Table], expected: Expectations) -> None:
         for table, rows in staged.items()
         for failure in failures_of(table, rows, expected)
     ]
+    if ITEM_DEMAND in staged and CATEGORY_DEMAND in staged:
+        sums = check_sums(staged[ITEM_DEMAND], staged[CATEGORY_DEMAND])
+        failures += [f"{CATEGORY_DEMAND.name}: {failure}" for failure in sums]
     if failures:
         raise AuditError(
             f"the night of {expected.cutoff}",
@@ -92,9 +103,11 @@ def failures_of(table: Table, rows: pa.Table, expected: Expectations) -> list[st
         failures += check_num_rows(rows, expected.num_recommendations)
         failures += check_ranks(rows)
         failures += check_catalogue(rows, expected.catalogue)
-    if table is ITEM_DEMAND:
+    if table in SERIES_OF:
         failures += check_quantiles(rows)
-        failures += check_days(rows, expected.cutoff, demand_days=expected.demand_days)
+        failures += check_days(
+            rows, SERIES_OF[table], expected.cutoff, demand_days=expected.demand_days
+        )
     return failures
 
 
@@ -231,20 +244,50 @@ def check_quantiles(rows: pa.Table) -> list[str]:
     return [f"{crossed} rows whose quantiles cross"] if crossed else []
 
 
-def check_days(rows: pa.Table, cutoff: date, *, demand_days: int) -> list[str]:
-    """Every item has a forecast for every day of the horizon, and for no other day."""
+def check_days(rows: pa.Table, name: str, cutoff: date, *, demand_days: int) -> list[str]:
+    """Every series has a forecast for every day of the horizon, and for no other day."""
     window = label_window(cutoff, horizon_days=demand_days)
     days = set(pc.unique(rows["target_date"]).to_pylist())
-    num_items = len(pc.unique(rows["item_id"]))
+    num_series = len(pc.unique(rows[name]))
     failures = []
     if days != set(window.days):
         failures.append(
             f"target dates from {min(days)} to {max(days)} ({len(days)} days), "
             f"expected the {demand_days} days from {cutoff} on"
         )
-    if rows.num_rows != num_items * demand_days:
+    if rows.num_rows != num_series * demand_days:
         failures.append(
-            f"{rows.num_rows} rows for {num_items} items, expected {num_items * demand_days}"
+            f"{rows.num_rows} rows for {num_series} values of {name}, "
+            f"expected {num_series * demand_days}"
+        )
+    return failures
+
+
+def check_sums(of_items: pa.Table, of_categories: pa.Table) -> list[str]:
+    """The expected units of a category's items add up to those of the category, on each day."""
+    key = ["category", "target_date"]
+    both = (
+        of_items.group_by(key)
+        .aggregate([("expected_units", "sum")])
+        .join(of_categories.select([*key, "expected_units"]), key, join_type="full outer")
+        .sort_by([(name, "ascending") for name in key])
+    )
+    items, category = (both[name] for name in ("expected_units_sum", "expected_units"))
+    failures = [
+        f"{missing} categories and days with {here} and without {there}"
+        for missing, here, there in (
+            (items.null_count, "a row", "items"),
+            (category.null_count, "items", "a row"),
+        )
+        if missing
+    ]
+    apart = pc.abs(pc.subtract(items, category)).fill_null(0).to_numpy()
+    allowed = SUM_TOLERANCE * np.maximum(category.fill_null(0).to_numpy(), 1.0)
+    if (is_wrong := apart > allowed).any():
+        worst = int((apart - allowed).argmax())
+        failures.append(
+            f"the expected units of items miss {is_wrong.sum()} of {len(apart)} sums, "
+            f"{both['category'][worst]} on {both['target_date'][worst]} by {apart[worst]:g}"
         )
     return failures
 

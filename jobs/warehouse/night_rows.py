@@ -5,7 +5,13 @@ from datetime import datetime
 import duckdb
 import pyarrow as pa
 
-from contracts.tables import ITEM_DEMAND, USER_RECOMMENDATIONS, USER_SCORES, Table
+from contracts.tables import (
+    CATEGORY_DEMAND,
+    ITEM_DEMAND,
+    USER_RECOMMENDATIONS,
+    USER_SCORES,
+    Table,
+)
 from jobs.lake.column_types import arrow_schema
 from jobs.warehouse.audit import DECILES
 
@@ -41,6 +47,11 @@ def user_recommendations(scores: pa.Table) -> pa.Table:
 def item_demand(demand: pa.Table) -> pa.Table:
     """The forecasts as they are."""
     return _shaped(ITEM_DEMAND, demand)
+
+
+def category_demand(by_category: pa.Table) -> pa.Table:
+    """The forecasts as they are."""
+    return _shaped(CATEGORY_DEMAND, by_category)
 
 
 def _select(statement: str, rows: pa.Table) -> pa.Table:

@@ -32,6 +32,9 @@ class Forecast:
     quantiles: Floats  # (S, H, 3) p10, p50, p90
     mean: Floats  # (S, H)
 
+    def of(self, series: slice) -> "Forecast":
+        return Forecast(self.quantiles[series], self.mean[series])
+
 
 @dataclass(frozen=True)
 class Forecaster:

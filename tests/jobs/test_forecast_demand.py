@@ -1,24 +1,38 @@
 """The baseline forecast: the mean of the same weekday, with a spread that fits the item."""
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
 import pytest
 
-from contracts.tables import DEMAND, SERIES
+from contracts.tables import (
+    CATEGORY_DEMAND,
+    DEMAND,
+    DEMAND_BY_CATEGORY,
+    ITEM_DEMAND,
+    SERIES,
+    SUM_TOLERANCE,
+)
 from contracts.windows import history_window, one_day
 from jobs.demand.weekday_mean import MODEL_VERSION, weekday_counts, weekday_mean
 from jobs.forecast_demand import main
 from jobs.lake.lake import open_lake
+from jobs.warehouse.audit import audit
+from jobs.warehouse.night_rows import category_demand, item_demand
+
+from .warehouse.one_night import open_at, publication
+from .warehouse.test_audit import EXPECTED as OF_TWO_DAYS
 
 CUTOFF = date(2017, 11, 28)
+EXPECTED = replace(OF_TWO_DAYS, cutoff=CUTOFF, demand_days=28)
 DDL = "item_id string, category string, day date, units double, revenue double, cutoff date"
 
 
-def history(item, units_of, days=60):
+def history(item, units_of, days=60, category=None):
     window = history_window(CUTOFF, days=days)
-    return [(item, None, day, units_of(day), 0.0, CUTOFF) for day in window.days]
+    return [(item, category, day, units_of(day), 0.0, CUTOFF) for day in window.days]
 
 
 @pytest.mark.spark
@@ -26,8 +40,8 @@ def test_a_day_is_forecast_from_its_own_weekday(spark):
     """Also in the second week, and only from the last eight weeks."""
     old = history_window(CUTOFF, days=56).start
     rows = history("a", lambda day: 99.0 if day < old else float(day.weekday()))
-    frame = weekday_mean(spark.createDataFrame(rows, DDL), cutoff=CUTOFF, demand_days=9)
-    found = {row["target_date"]: row for row in frame.collect()}
+    made = weekday_mean(spark.createDataFrame(rows, DDL), cutoff=CUTOFF, demand_days=9)
+    found = {row["target_date"]: row for row in made[DEMAND].collect()}
 
     assert sorted(found) == [CUTOFF + timedelta(days=n) for n in range(9)]
     assert all(row["expected_units"] == day.weekday() for day, row in found.items())
@@ -83,6 +97,67 @@ def test_a_night_forecasts_every_item_of_its_series(spark, settings, registry, c
 
     assert said[0]["content_hash"] == said[1]["content_hash"]
     assert len(keys) == len({(*key.values(),) for key in keys}) == 2 * 28
+
+
+@pytest.mark.spark
+def test_a_category_is_forecast_as_what_its_items_sell_together(spark):
+    """Its mean is the sum of theirs, its p90 less than the sum of theirs."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for n in range(8):
+        category = (None, "BREAD")[n % 2]
+        rows += history(f"i{n}", lambda day, n=n: float(rng.poisson(1 + n)), category=category)
+    made = weekday_mean(spark.createDataFrame(rows, DDL), cutoff=CUTOFF, demand_days=7)
+    items, categories = (
+        made[table].toPandas().groupby(["category", "target_date"])[["expected_units", "units_p90"]]
+        for table in (DEMAND, DEMAND_BY_CATEGORY)
+    )
+    summed, said = items.sum(), categories.sum()
+
+    assert (categories.size() == 1).all()
+    assert {name for name, _ in said.index} == {"", "BREAD"}
+    np.testing.assert_allclose(summed["expected_units"], said["expected_units"], rtol=1e-12)
+    assert (said["units_p90"] < summed["units_p90"]).all()
+
+
+ADDED_UP = """
+SELECT c.category, c.target_date, c.expected_units, sum(i.expected_units) AS of_items
+FROM category_demand_latest AS c
+LEFT JOIN item_demand_latest AS i
+ON i.category = c.category AND i.target_date = c.target_date
+GROUP BY c.category, c.target_date, c.expected_units
+"""
+
+
+@pytest.mark.spark
+def test_whoever_reads_the_published_tables_can_add_them_up(
+    spark, settings, registry, capsys, warehouse_uri
+):
+    """Of a night as it was forecast, written, audited and published, on every database."""
+    lake, rng = open_lake(settings), np.random.default_rng(1)
+    rows = []
+    for n in range(60):
+        units = [float(rng.poisson(n / 20)) / 8 for _ in range(60)]
+        category = (None, "BREAD", "MILK", "O'HARA'S 🍎")[n % 4]
+        rows += history(f"i{n}", lambda day, units=units: units.pop(), category=category)
+    frame = spark.createDataFrame(rows, DDL)
+    lake.replace(frame, SERIES, window=one_day(CUTOFF), run_key="s", reads={})
+    assert main(["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json"]) == 0
+    tables = json.loads(capsys.readouterr().out)["tables"]
+    night = {
+        ITEM_DEMAND: item_demand(lake.read_arrow(DEMAND)),
+        CATEGORY_DEMAND: category_demand(lake.read_arrow(DEMAND_BY_CATEGORY)),
+    }
+    warehouse = open_at(warehouse_uri)
+    warehouse.publish(publication(CUTOFF, nightly=night), check=lambda rows: audit(rows, EXPECTED))
+    found = warehouse.query(ADDED_UP).to_pandas()
+
+    assert {name: table["rows"] for name, table in tables.items()} == {
+        "demand": 60 * 28,
+        "demand_by_category": 4 * 28,
+    }
+    assert len(found) == 4 * 28
+    np.testing.assert_allclose(found["of_items"], found["expected_units"], rtol=SUM_TOLERANCE)
 
 
 @pytest.mark.spark

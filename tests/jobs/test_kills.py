@@ -26,6 +26,7 @@ import jobs.lake.lake
 from contracts.errors import BusyError
 from contracts.tables import (
     DEMAND,
+    DEMAND_BY_CATEGORY,
     EVENTS,
     LAKE,
     QUARANTINE,
@@ -65,7 +66,7 @@ WRITES = {
     build_sessions: (SESSION_EVENTS, SESSIONS),
     build_sequences: (SEQUENCES,),
     build_series: (SERIES,),
-    forecast_demand: (DEMAND,),
+    forecast_demand: (DEMAND_BY_CATEGORY, DEMAND),
     score: (SCORES,),
 }
 POINTS = (

@@ -12,11 +12,10 @@ import yaml
 from contracts.errors import AuditError, MissingPartitionError, UnreachableError
 from contracts.tables import (
     DEMAND,
-    ITEM_DEMAND,
+    DEMAND_BY_CATEGORY,
     NIGHTLY,
     SCORES,
     SEQUENCES,
-    USER_RECOMMENDATIONS,
     USER_SCORES,
 )
 from contracts.windows import one_day
@@ -64,6 +63,7 @@ def demand(p10: float = 1.0) -> pa.Table:
     rows = [
         {
             "item_id": item,
+            "category": category,
             "target_date": CUTOFF + timedelta(days=n),
             "units_p10": p10,
             "units_p50": 2.0,
@@ -72,10 +72,19 @@ def demand(p10: float = 1.0) -> pa.Table:
             "model_version": "weekday-mean-8w",
             "cutoff": CUTOFF,
         }
-        for item in ("milk", "bread")
+        for item, category in (("milk", "dairy"), ("bread", ""))
         for n in range(DAYS)
     ]
     return pa.Table.from_pylist(rows, schema=arrow_schema(DEMAND))
+
+
+def by_category() -> pa.Table:
+    """With one item in each category, what is said of the items."""
+    return demand().drop("item_id")
+
+
+def night_in_lake() -> publish.NightInLake:
+    return publish.NightInLake(scores(), demand(), by_category(), scores()["user_id"], NOON, {})
 
 
 # ---- the rows ------------------------------------------------------------------------------------
@@ -120,7 +129,7 @@ def test_recommendations_are_ranked_from_one():
 
 def test_a_night_of_the_lake_passes_its_own_audit():
     """What publish makes of sound rows is sound: every decile, rank and hash."""
-    night = publish.NightInLake(scores(), demand(), scores()["user_id"], NOON, {})
+    night = night_in_lake()
     rows = publish.nightly_rows(night)
 
     expected = publish.expectations(
@@ -202,6 +211,7 @@ def lake(settings, spark) -> Lake:
         return lake.replace(frame, table, window=one_day(CUTOFF), run_key=run_key, **options)
 
     sequences = commit(SEQUENCES, users, "sequences-1", reads={})
+    commit(DEMAND_BY_CATEGORY, by_category().to_pylist(), "demand-1", reads={})
     commit(DEMAND, demand().to_pylist(), "demand-1", reads={})
     commit(
         SCORES,
@@ -246,12 +256,13 @@ def test_a_night_is_published_with_its_ledger_and_its_model(settings, lake, caps
         "user_scores": 23,
         "user_recommendations": 45,
         "item_demand": 56,
+        "category_demand": 56,
     }
     assert {row["table_name"]: row["content_hash"] for row in ledger} == {
         name: table["content_hash"] for name, table in summary["tables"].items()
     }
     assert {row["run_key"] for row in ledger} == {summary["run_key"]}
-    assert [json.loads(row["snapshot_ids"]) for row in ledger] == [ids] * 3
+    assert [json.loads(row["snapshot_ids"]) for row in ledger] == [ids] * 4
     assert (model["version"], model["encoder"], json.loads(model["metrics"])) == (
         "1",
         "gru",
@@ -262,7 +273,12 @@ def test_a_night_is_published_with_its_ledger_and_its_model(settings, lake, caps
     assert {row["scored_at"].astimezone(UTC) for row in users} == {NOON}
 
 
-TABLES_READ = {"scores": SCORES, "demand": DEMAND, "sequences": SEQUENCES}
+TABLES_READ = {
+    "scores": SCORES,
+    "demand": DEMAND,
+    "demand_by_category": DEMAND_BY_CATEGORY,
+    "sequences": SEQUENCES,
+}
 
 
 @pytest.mark.spark
@@ -282,8 +298,9 @@ def broken_demand(lake, spark) -> Iterator[None]:
     """For one test, the lake's newest forecast is one whose quantiles cross."""
 
     def commit(rows: pa.Table, run_key: str) -> None:
-        frame = spark.createDataFrame(rows.to_pylist(), spark_schema(DEMAND))
-        lake.replace(frame, DEMAND, window=one_day(CUTOFF), run_key=run_key, reads={})
+        for table, of in ((DEMAND_BY_CATEGORY, rows.drop("item_id")), (DEMAND, rows)):
+            frame = spark.createDataFrame(of.to_pylist(), spark_schema(table))
+            lake.replace(frame, table, window=one_day(CUTOFF), run_key=run_key, reads={})
 
     commit(demand(p10=9.0), "demand-broken")
     yield
@@ -308,6 +325,19 @@ def test_a_red_audit_ends_with_3_and_leaves_the_night_before(settings, lake, cap
     assert reasons["reason"].to_pylist() == [summary["message"]]
     assert "item_demand: 56 rows whose quantiles cross" in page
     assert before == {table: warehouse.query(f"SELECT * FROM {table.name}") for table in NIGHTLY}
+
+
+@pytest.mark.spark
+def test_categories_are_those_of_the_run_that_made_the_items(settings, lake, spark, capsys):
+    """A forecast killed between its two commits is not mixed with the one before."""
+    whole = run_publish(settings, capsys, CUTOFF)
+    frame = spark.createDataFrame(
+        demand(p10=0.5).drop("item_id").to_pylist(), spark_schema(DEMAND_BY_CATEGORY)
+    )
+    lake.replace(frame, DEMAND_BY_CATEGORY, window=one_day(CUTOFF), run_key="killed", reads={})
+    again = run_publish(settings, capsys, CUTOFF)
+
+    assert (again["code"], again["tables"]) == (0, whole["tables"])
 
 
 @pytest.mark.spark
@@ -362,6 +392,4 @@ def test_an_unreachable_registry_publishes_nothing(settings, lake, capsys, monke
 
 def test_every_table_that_a_night_replaces_is_published():
     """A nightly table of the contract that publish forgets would go stale in silence."""
-    night = publish.NightInLake(scores(), demand(), scores()["user_id"], NOON, {})
-
-    assert set(publish.nightly_rows(night)) == {USER_SCORES, USER_RECOMMENDATIONS, ITEM_DEMAND}
+    assert set(publish.nightly_rows(night_in_lake())) == set(NIGHTLY)

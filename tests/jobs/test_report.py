@@ -27,7 +27,7 @@ INSERT INTO user_scores ({SCORES})
 SELECT DATE '{CUTOFF}', 'u' || n, n / 4.0, 1, 1 - n / 4.0, 1, spend, 1, 'm', '1', 'r', now()
 FROM (VALUES (0, 0.0), (1, 5.0), (2, 10.0), (3, 1000.0)) AS users (n, spend);
 INSERT INTO item_demand ({DEMAND})
-SELECT DATE '{CUTOFF}', item, DATE '{CUTOFF}', 1, 2, 12, units, 'weekday-mean-8w'
+SELECT DATE '{CUTOFF}', item, 'dairy', DATE '{CUTOFF}', 1, 2, 12, units, 'weekday-mean-8w'
 FROM (VALUES ('milk', 3.0), ('eggs', 9.0)) AS items (item, units);
 INSERT INTO publish_ledger ({LEDGER})
 SELECT 'user_scores', DATE '{CUTOFF}', run, outcome, reason, 4, '4-ab', '{{}}', '{{}}',

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import yaml
 
-from contracts.tables import DEMAND, EVENTS
+from contracts.tables import DEMAND, DEMAND_BY_CATEGORY, EVENTS
 from contracts.windows import Window
 from jobs import build_series, forecast_demand, replay, train_demand
 from jobs.demand.weekday_mean import MODEL_VERSION
 from jobs.lake.column_types import spark_schema
 from jobs.lake.lake import open_lake
 from jobs.running.settings import load_settings
+from jobs.warehouse.audit import check_sums
 from models.registry.registry import CHAMPION, Registry
 
 pytestmark = [pytest.mark.spark, pytest.mark.torch]
@@ -92,7 +93,10 @@ def test_the_night_is_forecast_by_the_champion_and_can_be_replayed(shop, capsys)
         assert forecast_demand.main(argv(shop)) == 0
         night = said(capsys)
         hashes.append(night["tables"]["demand"]["content_hash"])
-    rows = open_lake(shop).read_arrow(DEMAND).to_pylist()
+    lake = open_lake(shop)
+    rows, by_category = (
+        lake.read_arrow(table).to_pylist() for table in (DEMAND, DEMAND_BY_CATEGORY)
+    )
 
     assert (trained["is_promoted"], trained["days"]) == (True, DAYS)
     assert (
@@ -100,11 +104,15 @@ def test_the_night_is_forecast_by_the_champion_and_can_be_replayed(shop, capsys)
     )
     assert night["model_version"] == f"nightshift-demand/{trained['version']}"
     assert {row["model_version"] for row in rows} == {night["model_version"]}
-    assert len(rows) == 12 * 28
-    assert all(r["units_p10"] <= r["units_p50"] <= r["units_p90"] for r in rows)
+    assert (len(rows), len(by_category)) == (12 * 28, 2 * 28)
+    for row in rows + by_category:
+        assert row["units_p10"] <= row["units_p50"] <= row["units_p90"]
+    assert check_sums(lake.read_arrow(DEMAND), lake.read_arrow(DEMAND_BY_CATEGORY)) == []
     assert hashes[0] == hashes[1]
     assert replay.main(argv(shop)) == 0
-    assert said(capsys)["tables"]["demand"]["is_equal"]
+    replayed = said(capsys)["tables"]
+    assert replayed["demand"]["is_equal"]
+    assert replayed["demand_by_category"]["is_equal"]
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from contracts.errors import (
 )
 from contracts.tables import EVENTS, QUARANTINE, SERIES
 from contracts.windows import Window, one_day
+from jobs.lake.column_types import spark_schema
 from jobs.lake.lake import Lake, content_of, new_run_key, open_lake
 
 pytestmark = pytest.mark.spark
@@ -71,6 +72,21 @@ def test_a_table_made_before_a_column_had_its_type_follows(spark, lake):
         kept = {row["ingest_date"]: row["raw"] for row in lake.read_arrow(table).to_pylist()}
 
     assert kept == {DAY: "é".encode(), CUTOFF: b"\xff"}
+
+
+def test_a_table_made_before_a_column_was_there_follows(spark, lake):
+    """The rows of before have none of it, those of after have it."""
+    before = replace(SERIES, columns=tuple(c for c in SERIES.columns if c.name != "category"))
+    day = {"day": DAY, "units": 1.0, "revenue": 2.0}
+    for cutoff, table, category in [(DAY, before, None), (CUTOFF, SERIES, "x")]:
+        row = {"item_id": "a", "category": category, **day, "cutoff": cutoff}
+        frame = spark.createDataFrame([row], spark_schema(SERIES))
+        lake.replace(frame, table, window=one_day(cutoff), run_key=f"r{cutoff}", reads={})
+    found = lake.read_arrow(SERIES).to_pylist()
+    by_spark = lake.read(spark, SERIES).collect()
+
+    for some in (found, by_spark):
+        assert {row["cutoff"]: row["category"] for row in some} == {DAY: None, CUTOFF: "x"}
 
 
 def test_other_partitions_are_left_alone(spark, lake):

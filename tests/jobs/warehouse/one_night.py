@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from contracts.errors import AuditError
-from contracts.tables import ITEM_DEMAND, USER_RECOMMENDATIONS, USER_SCORES
+from contracts.tables import CATEGORY_DEMAND, ITEM_DEMAND, USER_RECOMMENDATIONS, USER_SCORES
 from jobs.lake.column_types import arrow_schema
 from jobs.warehouse.duckdb_file import DuckDBFile
 from jobs.warehouse.postgres import PostgresServer
@@ -52,6 +52,16 @@ def nightly(cutoff: date, *, share: float = 0.5, users: tuple[str, ...] = ("ann"
             {
                 "cutoff": cutoff,
                 "item_id": "milk",
+                "category": "dairy",
+                "target_date": cutoff,
+                "model_version": "weekday-mean-8w",
+                **units,
+            }
+        ],
+        CATEGORY_DEMAND: [
+            {
+                "cutoff": cutoff,
+                "category": "dairy",
                 "target_date": cutoff,
                 "model_version": "weekday-mean-8w",
                 **units,

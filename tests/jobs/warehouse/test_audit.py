@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from contracts.errors import AuditError
-from contracts.tables import ITEM_DEMAND, USER_RECOMMENDATIONS, USER_SCORES, Table
-from jobs.warehouse.audit import DECILES, RANGES, Expectations, audit, failures_of
+from contracts.tables import CATEGORY_DEMAND, ITEM_DEMAND, USER_RECOMMENDATIONS, USER_SCORES, Table
+from jobs.warehouse.audit import DECILES, RANGES, Expectations, audit, check_sums, failures_of
 from jobs.warehouse.drift import distributions
 from jobs.warehouse.fingerprint import fingerprint
 
@@ -53,6 +53,7 @@ def item_demand(**changes: list[object]) -> pa.Table:
     columns: dict[str, object] = {
         "cutoff": [CUTOFF] * 4,
         "item_id": ["milk", "milk", "bread", "bread"],
+        "category": ["dairy", "dairy", "bakery", "bakery"],
         "target_date": days * 2,
         "units_p10": [1.0] * 4,
         "units_p50": [2.0] * 4,
@@ -61,6 +62,10 @@ def item_demand(**changes: list[object]) -> pa.Table:
         "model_version": ["weekday-mean-8w"] * 4,
     }
     return pa.table({**columns, **changes})
+
+
+def category_demand(**changes: list[object]) -> pa.Table:
+    return item_demand(**changes).drop("item_id")
 
 
 EXPECTED = Expectations(
@@ -78,6 +83,7 @@ SOUND = {
     USER_SCORES: user_scores(),
     USER_RECOMMENDATIONS: recommendations(),
     ITEM_DEMAND: item_demand(),
+    CATEGORY_DEMAND: category_demand(),
 }
 
 
@@ -177,8 +183,24 @@ def shares(first: float) -> list[float]:
                 "expected the 2 days from 2017-11-29 on"
             ],
         ),
-        (ITEM_DEMAND, item_demand().slice(1), ["3 rows for 2 items, expected 4"]),
+        (ITEM_DEMAND, item_demand().slice(1), ["3 rows for 2 values of item_id, expected 4"]),
         (ITEM_DEMAND, item_demand().slice(4), ["0 whole rows, expected at least 1"]),
+        (
+            CATEGORY_DEMAND,
+            category_demand().slice(1),
+            ["3 rows for 2 values of category, expected 4"],
+        ),
+        (CATEGORY_DEMAND, category_demand(units_p90=[0.0] * 4), ["4 rows whose quantiles cross"]),
+        (
+            CATEGORY_DEMAND,
+            category_demand(category=["dairy"] * 4),
+            ["4 rows for 2 keys (cutoff, category, target_date)"],
+        ),
+        (
+            CATEGORY_DEMAND,
+            category_demand(category=["dairy", "dairy", "bakery", None]),
+            ["1 nulls in category, expected 0"],
+        ),
     ],
 )
 def test_each_broken_promise_is_named_with_its_numbers(
@@ -225,6 +247,46 @@ def test_scores_that_moved_overnight_are_named_with_their_index():
         "churn_probability_28d has moved since the night before: a stability index of 13.40, "
         "expected at most 0.25 (audit.max_psi)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        (item_demand(), []),
+        (item_demand(expected_units=[2.0, 2.0, 2.0, 2.0 + 1e-6]), []),
+        (
+            item_demand(expected_units=[2.0, 2.0, 2.0, 2.0 + 3e-6]),
+            ["the expected units of items miss 1 of 4 sums, bakery on 2017-11-30 by 3e-06"],
+        ),
+        (
+            item_demand(expected_units=[2.0, 2.5, 2.0, 2.25]),
+            ["the expected units of items miss 2 of 4 sums, dairy on 2017-11-30 by 0.5"],
+        ),
+        (item_demand().slice(1), ["1 categories and days with a row and without items"]),
+        (
+            item_demand(category=["dairy", "dairy", "bakery", "fish"]),
+            [
+                "1 categories and days with a row and without items",
+                "1 categories and days with items and without a row",
+            ],
+        ),
+    ],
+)
+def test_the_items_of_a_category_add_up_to_it_on_every_day(items: pa.Table, said: list[str]):
+    """Within the tolerance; a category without items does not, nor do items without a category."""
+    found = check_sums(items, category_demand())
+
+    assert len(found) == len(said)
+    assert all(one.startswith(start) for one, start in zip(found, said, strict=True))
+
+
+def test_two_tables_that_do_not_add_up_are_red():
+    """Each table alone has nothing wrong with it."""
+    halves = item_demand(expected_units=[1.0] * 4)
+    with pytest.raises(AuditError) as caught:
+        audit({**SOUND, ITEM_DEMAND: halves}, EXPECTED)
+
+    assert "category_demand: the expected units of items miss 4 of 4 sums" in str(caught.value)
 
 
 def test_recommendations_may_come_in_any_order():

@@ -36,6 +36,7 @@ from .one_night import (
 from .small_disk import small_disk
 
 HERE = Path(__file__).parent
+FORECASTS = ("item_demand", "category_demand")  # with one row a night here, whoever the users are
 Seen = list[list]  # [table, cutoff, share, rows] of one look
 Night = tuple[str, float]  # cutoff, share
 
@@ -77,7 +78,7 @@ def nights_of(warehouse: Warehouse, table: str) -> list[tuple[str, float, int]]:
 def check_rows(warehouse: Warehouse, nights: dict[date, float], *, users: int = 2) -> None:
     """Each table holds these nights, each once and whole, and nothing else."""
     for table in NIGHTLY:
-        num = 1 if table.name == "item_demand" else users
+        num = 1 if table.name in FORECASTS else users
         expected = [(str(cutoff), share, num) for cutoff, share in sorted(nights.items())]
         assert nights_of(warehouse, table.name) == expected
 
@@ -258,7 +259,7 @@ def check_history(seen: list[list[Seen]], history: list[Night], *, users: int) -
             nights = {(cutoff, share) for _, cutoff, share, _ in look}
             assert len(nights) == 1, f"a mixed night: {look}"
             counts = {table: num for table, _, _, num in look}
-            whole = {table.name: users for table in NIGHTLY} | {"item_demand": 1}
+            whole = {table.name: users for table in NIGHTLY} | dict.fromkeys(FORECASTS, 1)
             assert counts == whole, f"a partial night: {look}"
             (night,) = nights
             assert night in history, f"a night that was never published: {look}"
@@ -330,16 +331,16 @@ def test_readers_see_whole_nights_only_and_none_goes_back(
     assert any(len({str(look) for look in looks}) > 1 for looks in seen), "never overtaken"
 
 
-WHOLE = [["item_demand", "a", 0.1, 1], ["user_recommendations", "a", 0.1, 2]]
-WHOLE += [["user_scores", "a", 0.1, 2]]
+WHOLE = [["category_demand", "a", 0.1, 1], ["item_demand", "a", 0.1, 1]]
+WHOLE += [["user_recommendations", "a", 0.1, 2], ["user_scores", "a", 0.1, 2]]
 
 
 @pytest.mark.parametrize(
     ("looks", "said"),
     [
-        ([[*WHOLE[:2], ["user_scores", "b", 0.2, 2]]], "mixed"),
-        ([WHOLE[:2]], "partial"),
-        ([[*WHOLE[:2], ["user_scores", "a", 0.1, 1]]], "partial"),
+        ([[*WHOLE[:3], ["user_scores", "b", 0.2, 2]]], "mixed"),
+        ([WHOLE[:3]], "partial"),
+        ([[*WHOLE[:3], ["user_scores", "a", 0.1, 1]]], "partial"),
         ([[]], "mixed"),
         ([[[*row[:2], 0.9, row[3]] for row in WHOLE]], "never published"),
         ([[[row[0], "b", 0.2, row[3]] for row in WHOLE], WHOLE], "after"),

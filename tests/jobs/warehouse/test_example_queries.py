@@ -8,16 +8,31 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contracts.tables import DEMAND, ITEM_DEMAND, SCORES, USER_RECOMMENDATIONS, USER_SCORES
+from contracts.tables import (
+    CATEGORY_DEMAND,
+    DEMAND,
+    DEMAND_BY_CATEGORY,
+    ITEM_DEMAND,
+    SCORES,
+    USER_RECOMMENDATIONS,
+    USER_SCORES,
+)
 from jobs.lake.column_types import arrow_schema
 from jobs.warehouse.example_queries import Question, questions
-from jobs.warehouse.night_rows import item_demand, user_recommendations, user_scores
+from jobs.warehouse.night_rows import (
+    category_demand,
+    item_demand,
+    user_recommendations,
+    user_scores,
+)
 from jobs.warehouse.publication import Staged
 from jobs.warehouse.warehouse import Warehouse
 
 from .one_night import NOON, TUESDAY, WEDNESDAY, accept, open_at, publication
 
 ITEMS = ["milk", "bread", "eggs", "O'Hara's tea", "🍎"]
+CATEGORIES = {"milk": "fresh", "eggs": "fresh", "🍎": "fresh", "bread": "", "O'Hara's tea": "dry"}
+NOTHING = dict.fromkeys(("units_p10", "units_p50", "units_p90", "expected_units"), 0.0)
 Answers = dict[str, dict[str, list[tuple]]]  # database → question → rows
 
 
@@ -49,6 +64,7 @@ def night(cutoff: date, *, seed: int) -> Staged:
             units.append(
                 {
                     "item_id": item,
+                    "category": CATEGORIES[item],
                     "target_date": cutoff + timedelta(days=n),
                     "units_p10": p50 / 2,
                     "units_p50": p50,
@@ -58,11 +74,20 @@ def night(cutoff: date, *, seed: int) -> Staged:
                     "cutoff": cutoff,
                 }
             )
+    sums: Any = {}
+    for row in units:
+        total = sums.setdefault((row["category"], row["target_date"]), {**row, **NOTHING})
+        for name in NOTHING:
+            total[name] += row[name]
+    by_category = [{n: row[n] for n in DEMAND_BY_CATEGORY.column_names} for row in sums.values()]
     scores = pa.Table.from_pylist(users, schema=arrow_schema(SCORES))
     return {
         USER_SCORES: user_scores(scores, scored_at=NOON),
         USER_RECOMMENDATIONS: user_recommendations(scores),
         ITEM_DEMAND: item_demand(pa.Table.from_pylist(units, schema=arrow_schema(DEMAND))),
+        CATEGORY_DEMAND: category_demand(
+            pa.Table.from_pylist(by_category, schema=arrow_schema(DEMAND_BY_CATEGORY))
+        ),
     }
 
 
@@ -159,6 +184,21 @@ def by_hand() -> Answers:
     )
     answers["11-fresh"] = [
         (name, WEDNESDAY, "error")
-        for name in ("item_demand", "user_recommendations", "user_scores")
+        for name in ("category_demand", "item_demand", "user_recommendations", "user_scores")
     ]
+    shelves: Any = defaultdict(lambda: [0.0, 0.0])
+    for row in TWO_NIGHTS[WEDNESDAY][CATEGORY_DEMAND].to_pylist():
+        if (row["target_date"] - WEDNESDAY).days < 7:
+            shelf = shelves[row["category"]]
+            shelves[row["category"]] = [
+                shelf[0] + row["expected_units"],
+                max(shelf[1], row["units_p90"]),
+            ]
+    answers["12-categories"] = sorted(
+        (
+            (category, *shelf, [*CATEGORIES.values()].count(category))
+            for category, shelf in shelves.items()
+        ),
+        key=lambda one: -one[1],
+    )
     return answers

@@ -69,6 +69,7 @@ def test_a_night_is_readable_as_it_was_staged(warehouse):
     assert {name: row.content_hash for name, row in published.items()} == seen
     assert {row["table_name"]: row["content_hash"] for row in ledger} == seen
     assert {row["table_name"]: row["num_rows"] for row in ledger} == {
+        "category_demand": 1,
         "item_demand": 1,
         "user_recommendations": 2,
         "user_scores": 2,
@@ -88,7 +89,7 @@ def test_publishing_a_night_again_leaves_the_same_rows(warehouse):
     assert first == second
     assert warehouse.query("SELECT * FROM user_scores").num_rows == 2
     assert warehouse.query("SELECT * FROM models").num_rows == 1
-    assert warehouse.query("SELECT * FROM publish_ledger").num_rows == 6
+    assert warehouse.query("SELECT * FROM publish_ledger").num_rows == 2 * len(NIGHTLY)
 
 
 def test_a_night_replaces_only_itself(warehouse):
@@ -191,7 +192,7 @@ def test_a_run_that_is_in_the_ledger_publishes_nothing_again(warehouse):
 
     assert again == first
     assert shares(warehouse) == [0.1]
-    assert warehouse.query("SELECT * FROM publish_ledger").num_rows == 3
+    assert warehouse.query("SELECT * FROM publish_ledger").num_rows == len(NIGHTLY)
 
 
 def test_only_the_newest_nights_are_kept(warehouse_uri):
@@ -205,7 +206,7 @@ def test_only_the_newest_nights_are_kept(warehouse_uri):
     assert kept == [0.1, 0.4, 0.5]
     assert shares(warehouse, "user_scores") == [0.5, 0.6]
     assert shares(warehouse) == [0.6]
-    for table in ("user_recommendations", "item_demand"):
+    for table in ("user_recommendations", "item_demand", "category_demand"):
         found = warehouse.query(f"SELECT DISTINCT cutoff FROM {table}")
         assert found.num_rows == 2
 

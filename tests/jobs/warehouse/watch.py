@@ -2,7 +2,7 @@
 
     python tests/jobs/warehouse/watch.py URI STOP_FILE
 
-Each look is one statement over the three `_latest` views, and one line of JSON on stdout: rows of
+Each look is one statement over the four `_latest` views, and one line of JSON on stdout: rows of
 table, cutoff, share, number of rows. It ends when the file STOP_FILE is there.
 """
 
@@ -23,6 +23,9 @@ FROM user_recommendations_latest GROUP BY 2, 3
 UNION ALL
 SELECT 'item_demand', CAST(cutoff AS VARCHAR), expected_units, count(*)
 FROM item_demand_latest GROUP BY 2, 3
+UNION ALL
+SELECT 'category_demand', CAST(cutoff AS VARCHAR), expected_units, count(*)
+FROM category_demand_latest GROUP BY 2, 3
 ORDER BY 1, 2, 3
 """
 
