@@ -161,6 +161,7 @@ class LossWeights(Config):
     purchase: PositiveFloat
     churn: PositiveFloat
     spend: PositiveFloat
+    next_event_type: PositiveFloat = 0.1  # where the log has several; else there is no such head
 
 
 # ---- a training ----------------------------------------------------------------------------------

@@ -51,6 +51,15 @@ def brier(truth: ArrayLike, probability: ArrayLike) -> float:
     return float(np.mean((p - y) ** 2)) if len(y) else float("nan")
 
 
+def cross_entropy(shares: ArrayLike, probability: ArrayLike) -> float:
+    """-mean over rows of the sum of y log p, p kept off 0 by 1e-7: `log_loss` of many classes.
+
+    (N, Y) shares of each class in what came true, which need not be all of one class.
+    """
+    y, p = np.asarray(shares, dtype=np.float64), np.asarray(probability, dtype=np.float64)
+    return float(-np.mean((y * np.log(np.maximum(p, 1e-7))).sum(axis=1))) if len(y) else np.nan
+
+
 def log_loss(truth: ArrayLike, probability: ArrayLike) -> float:
     """-mean(y log p + (1 - y) log(1 - p)), p kept off 0 and 1 by 1e-7: Good, 1952."""
     y, p = np.asarray(truth, dtype=np.float64), np.asarray(probability, dtype=np.float64)

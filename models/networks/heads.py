@@ -1,6 +1,7 @@
 """From the state of a query to what the business asks: logits, a log mean, item scores.
 
-Q queries, D dim, F features, V items of the catalogue and the unknown one, C copy candidates.
+Q queries, D dim, F features, V words (items of the
+catalogue, event types) and the unknown one, C copy candidates.
 """
 
 import torch
@@ -11,7 +12,7 @@ from models.networks.linear import Linear, linear
 
 HIDDEN = 64
 MAX_LOG_MEAN = 12.0  # exp of it is the largest spend said, in units of the mean spend
-UNKNOWN = -1e4  # log weight of the unknown item: none, and still a number
+UNKNOWN = -1e4  # log weight of the unknown word: none, and still a number
 
 
 class ScalarHead(nn.Module):
@@ -54,23 +55,23 @@ class CopyHead(nn.Module):
         return weight
 
 
-class ItemHead(nn.Module):
-    """Scores of the catalogue by the items' own embeddings, tied: https://arxiv.org/abs/1608.05859"""
+class TiedHead(nn.Module):
+    """Scores of a vocabulary by its words' own embeddings, tied: https://arxiv.org/abs/1608.05859"""
 
     unknown: Tensor
 
-    def __init__(self, dim: int, num_items: int) -> None:
+    def __init__(self, dim: int, num_words: int) -> None:
         super().__init__()
         self.project = Linear(dim, dim)
-        self.bias = nn.Parameter(torch.zeros(num_items + 1))
-        unknown = torch.zeros(num_items + 1)
+        self.bias = nn.Parameter(torch.zeros(num_words + 1))
+        unknown = torch.zeros(num_words + 1)
         unknown[0] = UNKNOWN
         self.register_buffer("unknown", unknown, persistent=False)
 
     def biases(self) -> Tensor:
-        """-> (V,): the unknown item is never ranked."""
+        """-> (V,): the unknown word is never ranked."""
         return self.bias + self.unknown
 
-    def forward(self, states: Tensor, item_vectors: Tensor) -> Tensor:
+    def forward(self, states: Tensor, vectors: Tensor) -> Tensor:
         """(N, D), (V, D) -> (N, V)"""
-        return linear(self.project(states), item_vectors, self.biases())
+        return linear(self.project(states), vectors, self.biases())

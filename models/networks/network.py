@@ -1,7 +1,7 @@
 """The network: one encoder, many heads. It knows nothing of training.
 
 B batch, T tokens of the longest sequence, D dim, I instants, Q queries, R of which rank items,
-F features, V items of the catalogue and the unknown one (index 0).
+F features, V items of the catalogue and Y event types, each with the unknown one (index 0).
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from models.config import EncoderConfig
 from models.networks.dropout import Dropout
 from models.networks.encoders import build_encoder
-from models.networks.heads import MAX_LOG_MEAN, CopyHead, ItemHead, ScalarHead
+from models.networks.heads import MAX_LOG_MEAN, CopyHead, ScalarHead, TiedHead
 from models.networks.ranking import Catalogue
 from models.sequences import copying
 from models.sequences.batch import NUM_INSTANT_FEATURES, QUERY_FEATURES, SequenceBatch
@@ -62,8 +62,11 @@ class Network(nn.Module):
         self.purchase = ScalarHead(dim, NUM_FEATURES, num_outputs=1, dropout=dropout)
         self.churn = ScalarHead(dim, NUM_FEATURES, num_outputs=1, dropout=dropout)
         self.spend = ScalarHead(dim, NUM_FEATURES, num_outputs=2, dropout=dropout)
-        self.item_head = ItemHead(dim, vocabulary.num_items)
+        self.item_head = TiedHead(dim, vocabulary.num_items)
         self.copy_head = CopyHead(copying.NUM_FEATURES)
+        self.event_type_head = (
+            TiedHead(dim, len(vocabulary.event_types)) if vocabulary.has_event_types else None
+        )
         categories = torch.tensor([0, *vocabulary.item_categories])
         self.register_buffer("item_categories", categories)  # (V,)
         self.register_buffer("feature_mean", torch.zeros(NUM_FEATURES))
@@ -165,6 +168,12 @@ class Network(nn.Module):
     def next_items(self, states: Tensor) -> Tensor:
         """(N, D) -> (N, V) logits of the next instant's items"""
         logits: Tensor = self.item_head(states, self.item_vectors()).float()
+        return logits
+
+    def next_event_types(self, states: Tensor) -> Tensor:
+        """(N, D) -> (N, Y) logits of the types of the next instant's events"""
+        assert self.event_type_head is not None, "the log has several event types"
+        logits: Tensor = self.event_type_head(states, self.event_types.weight).float()
         return logits
 
     def own_weights(self, batch: SequenceBatch) -> Tensor:

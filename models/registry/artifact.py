@@ -91,4 +91,13 @@ def load_artifact(directory: Path) -> Artifact:
         )
     vocabulary = Vocabulary.load(directory)
     state = load_file(directory / WEIGHTS)
-    return Artifact(manifest, vocabulary, build_network(manifest.config.encoder, vocabulary, state))
+    try:
+        network = build_network(manifest.config.encoder, vocabulary, state)
+    except RuntimeError as error:  # keys or shapes that do not fit
+        raise ConfigError(
+            str(directory / WEIGHTS),
+            found=str(error).splitlines()[-1].strip().rstrip("."),
+            expected="the weights of this code's network",
+            do="The model is of another version of the code: train again.",
+        ) from None
+    return Artifact(manifest, vocabulary, network)

@@ -30,6 +30,11 @@ class Vocabulary:
     def num_items(self) -> int:
         return len(self.item_ids)
 
+    @property
+    def has_event_types(self) -> bool:
+        """Is there more than one, so that the next can be asked for?"""
+        return len(self.event_types) > 1
+
     @classmethod
     def of(cls, histories: Histories, *, min_item_count: int) -> "Vocabulary":
         """Of a log that is all in memory."""

@@ -1,7 +1,8 @@
 """What training is shown of users in memory: their sequences, asked at random past cutoffs.
 
 N users, Q queries of a batch, M pairs of a query and an item bought in its window, S pairs of an
-instant and an item of the next one, K negatives.
+instant and an item of the next one, P pairs of an instant and the type of an event of the next one,
+K negatives.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -13,11 +14,11 @@ import torch
 from torch import Tensor
 
 from models.config import LabelHorizons, TrainConfig
-from models.sequences.batch import BatchBuilder, SequenceBatch, ranges
+from models.sequences.batch import BatchBuilder, Layout, SequenceBatch, ranges
 from models.sequences.history import Histories, Ints
 from models.sequences.labels import LabelMaker, midnights
 from models.sequences.vocabulary import Encoder, Vocabulary
-from models.training.next_items import NextItems
+from models.training.next_items import NextItems, following
 from models.training.query_days import QueryDays
 
 _ITEMS = 1 << 32  # more than any catalogue has
@@ -34,6 +35,8 @@ class TrainingBatch:
     item_copies: Tensor  # (M,) which copy candidate it is, -1 for none
     next_instants: Tensor  # (S,)
     next_items: Tensor  # (S,)
+    typed_instants: Tensor  # (P,) none where the log has one event type
+    next_event_types: Tensor  # (P,)
     negatives: Tensor  # (K,) ascending, all different
     log_inclusion: Tensor  # (K,) log of the probability that each is among the negatives
 
@@ -61,6 +64,7 @@ class TrainingData:
         self.builder = BatchBuilder(
             histories, Encoder(vocabulary), max_length=config.encoder.max_length, zone=zone
         )
+        self.has_event_types = vocabulary.has_event_types
         self.labels = LabelMaker(histories, self.builder.instants, horizons, zone)
         self.next_items = NextItems(
             self.builder, item_counts=item_counts, loss=config.next_item_loss
@@ -92,6 +96,7 @@ class TrainingData:
             values[days + getattr(self.horizons, name) > self.limit] = np.nan
         item_queries, items = self._bought(users[owners][ranked], days[ranked])
         next_instants, next_items = self.next_items.within(layout)
+        typed_instants, next_event_types = self._next_event_types(layout)
         negatives, log_inclusion = self.next_items.negatives(rng, next_items)
         return TrainingBatch(
             sequences=sequences,
@@ -103,9 +108,19 @@ class TrainingData:
             item_copies=torch.from_numpy(_copies(sequences, item_queries, items)),
             next_instants=torch.from_numpy(next_instants),
             next_items=torch.from_numpy(next_items),
+            typed_instants=torch.from_numpy(typed_instants),
+            next_event_types=torch.from_numpy(next_event_types),
             negatives=torch.from_numpy(negatives),
             log_inclusion=torch.from_numpy(log_inclusion),
         )
+
+    def _next_event_types(self, layout: Layout) -> tuple[Ints, Ints]:
+        """(P,) places of instants and (P,) the type of each event of the next."""
+        if not self.has_event_types:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        places, events = following(self.builder, layout)
+        types = self.builder.events.event_types[events]
+        return places[types > 0], types[types > 0]
 
     def _ranked(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Ints:
         """(R,) some of each user's queries: ranking costs a pass over the whole catalogue."""

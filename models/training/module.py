@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.config import TrainConfig
 from models.networks.network import Network
-from models.training.block_softmax import mixture_loss
+from models.training.block_softmax import mixture_loss, softmax_loss
 from models.training.dataset import TrainingBatch
 from models.training.losses import absolute_loss, binary_loss, tweedie_loss
 from models.training.shards import TrainingShards
@@ -47,7 +47,7 @@ class Nightshift(Steps[TrainingBatch]):
         outputs = network.ask(states, sequences)
         ranked = outputs.states[sequences.ranked_queries]  # (R, D)
         instants = states.flatten(0, 1)[sequences.instant_slots]  # (I, D)
-        return {
+        found = {
             "purchase": binary_loss(
                 outputs.purchase.float(), batch.purchase, self.config.purchase_loss
             ),
@@ -66,6 +66,15 @@ class Nightshift(Steps[TrainingBatch]):
             ),
             "next_item": self.next_item_loss(instants, batch),
         }
+        if network.event_type_head is not None:
+            found["next_event_type"] = softmax_loss(
+                network.event_type_head.project(instants),
+                network.event_types.weight,
+                network.event_type_head.biases(),
+                rows=batch.typed_instants,
+                items=batch.next_event_types,
+            )
+        return found
 
     def val_dataloader(self) -> Iterable[Asked]:
         batches = _OfRank(self.validation_data, self.global_rank, self.trainer.world_size)
@@ -77,7 +86,8 @@ class Nightshift(Steps[TrainingBatch]):
         self.answers = Answers.empty(self.validation_data)
 
     def validation_step(self, batch: Asked, batch_idx: int) -> None:
-        outputs = self.network.ask(self.network(batch.sequences), batch.sequences)
+        states = self.network(batch.sequences)  # (B, T, D)
+        outputs = self.network.ask(states, batch.sequences)
         chances = self.network.item_probabilities(outputs.states, batch.sequences)  # (Q, V)
         best = chances.topk(min(TOP_K, chances.size(1) - 1), dim=1).indices
         self.answers.put(
@@ -88,6 +98,10 @@ class Nightshift(Steps[TrainingBatch]):
             spend=_numpy(self.network.currency(outputs.spend)),
             best_items=_numpy(best),
         )
+        if self.network.event_type_head is not None:
+            latest = states.flatten(0, 1)[batch.sequences.query_slots - 1]  # (Q, D) last instants
+            types = self.network.next_event_types(latest).softmax(dim=1)  # (Q, Y)
+            self.answers.event_types[batch.cutoff_place, batch.users] = _numpy(types)
 
 
 class _OfRank(torch.utils.data.IterableDataset[Asked]):

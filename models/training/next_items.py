@@ -1,4 +1,4 @@
-"""The next-item head's part of a batch: which items follow each instant, and which are sampled.
+"""What follows each instant of a batch, and which items are sampled beside it.
 
 I instants of a batch, E events, S pairs of an instant and an item of the next one, K negatives,
 V items of the catalogue and the unknown one.
@@ -12,6 +12,16 @@ from models.sequences.batch import BatchBuilder, Layout, ranges
 from models.sequences.history import Ints
 
 
+def following(builder: BatchBuilder, layout: Layout) -> tuple[Ints, Ints]:
+    """(S,) places of instants and (S,) events of the next, for those whose next is in it too."""
+    users = builder.instants.users[layout.instants]
+    follows = np.zeros(len(users), dtype=bool)
+    follows[1:] = users[1:] == users[:-1]
+    owners = np.repeat(np.arange(len(users)), layout.event_counts)
+    keep = follows[owners]
+    return owners[keep] - 1, layout.events[keep]
+
+
 class NextItems:
     def __init__(self, builder: BatchBuilder, *, item_counts: Ints, loss: NextItemLoss) -> None:
         """``item_counts`` (V,): events of each item in the whole log."""
@@ -22,13 +32,9 @@ class NextItems:
 
     def within(self, layout: Layout) -> tuple[Ints, Ints]:
         """(S,) places of instants and (S,) items of the next, for those whose next is in it too."""
-        users = self.builder.instants.users[layout.instants]
-        follows = np.zeros(len(users), dtype=bool)
-        follows[1:] = users[1:] == users[:-1]
-        owners = np.repeat(np.arange(len(users)), layout.event_counts)
-        items = self.builder.events.items[layout.events]
-        keep = follows[owners] & (items > 0)
-        return owners[keep] - 1, items[keep]
+        places, events = following(self.builder, layout)
+        items = self.builder.events.items[events]
+        return places[items > 0], items[items > 0]
 
     def after(self, layout: Layout) -> tuple[Ints, Ints]:
         """(S,) places of instants and (S,) items of the next; each must have a next of its user."""

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
+from models.networks.heads import TiedHead
 from models.networks.network import Network
-from models.sequences.history import Ints
+from models.sequences.history import Floats, Ints
 from models.sequences.labels import midnights
 from models.training.shards import TrainingShards
 
@@ -29,17 +30,27 @@ def prepare(network: Network, shards: TrainingShards) -> None:
     spend = spend[days + data.horizons.spend_days <= data.limit]
     network.spend_scale.fill_(max(float(spend.mean()) if len(spend) else 1.0, 0.01))
     prepare_items(network, shards.item_counts)
+    if network.event_type_head is not None:
+        types = data.builder.events.event_types
+        counts = np.bincount(types, minlength=len(network.event_type_head.bias))
+        _start_at(network.event_type_head, counts.astype(np.int64))
 
 
 def prepare_items(network: Network, item_counts: Ints) -> None:
     """(V,) -> items are as likely as they are frequent, until more is known."""
-    counts = item_counts.astype(np.float64) + 1.0
-    frequency = np.log(counts / counts.sum())
+    frequency = _start_at(network.item_head, item_counts)
     known = frequency[1:] if len(frequency) > 1 else frequency
     popularity = (frequency - known.mean()) / max(float(known.std()), 1e-3)
     network.item_popularity.copy_(torch.from_numpy(popularity.astype(np.float32)))
+
+
+def _start_at(head: TiedHead, counts: Ints) -> Floats:
+    """(V,) -> (V,) the log share of each word, which is what the head says at first."""
+    counted = counts.astype(np.float64) + 1.0
+    frequency: Floats = np.log(counted / counted.sum())
     with torch.no_grad():
-        network.item_head.bias.copy_(torch.from_numpy(frequency.astype(np.float32)))
+        head.bias.copy_(torch.from_numpy(frequency.astype(np.float32)))
+    return frequency
 
 
 def silence_surroundings(network: Network) -> None:

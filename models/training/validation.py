@@ -1,6 +1,6 @@
 """How well a network answers at the validation cutoffs: what picks the best epoch.
 
-C cutoffs, N users, k items.
+C cutoffs, N users, k items, Y event types and the unknown one, or none where the log has but one.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import torch
 import torch.distributed
 from numpy.typing import NDArray
 
-from models.metrics import auroc, log_loss, mae, ndcg_at_k, tweedie_deviance
+from models.metrics import auroc, cross_entropy, log_loss, mae, ndcg_at_k, tweedie_deviance
 from models.sequences.history import Floats, Ints
 from models.training.calibration import Calibration, fit_factor, fit_platt, sigmoid
 from models.training.validation_data import ValidationData
@@ -27,11 +27,18 @@ class Answers:
     churn: Floats  # (C, N) logit
     spend: Floats  # (C, N) currency
     best_items: Floats  # (C, N, k)
+    event_types: Floats  # (C, N, Y) probabilities of the next instant's
 
     @classmethod
     def empty(cls, data: ValidationData) -> "Answers":
         shape = (len(data.cutoffs), data.num_users)
-        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros((*shape, TOP_K)))
+        return cls(
+            purchase=np.zeros(shape),
+            churn=np.zeros(shape),
+            spend=np.zeros(shape),
+            best_items=np.zeros((*shape, TOP_K)),
+            event_types=np.zeros(data.event_types.shape),
+        )
 
     def put(
         self,
@@ -53,19 +60,23 @@ class Answers:
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return self
         parts = [self.purchase[..., None], self.churn[..., None], self.spend[..., None]]
-        together = torch.from_numpy(np.concatenate([*parts, self.best_items], axis=-1))
+        parts += [self.best_items, self.event_types]
+        together = torch.from_numpy(np.concatenate(parts, axis=-1))
         if torch.distributed.get_backend() == "nccl":
             together = together.cuda()
         torch.distributed.all_reduce(together)
         summed = together.cpu().numpy()
-        return Answers(summed[..., 0], summed[..., 1], summed[..., 2], summed[..., 3:])
+        ends = np.cumsum([part.shape[-1] for part in parts])[:-1]
+        purchase, churn, spend, best_items, event_types = np.split(summed, ends, axis=-1)
+        return Answers(purchase[..., 0], churn[..., 0], spend[..., 0], best_items, event_types)
 
 
 def validation_metrics(data: ValidationData, answers: Answers) -> dict[str, float]:
     """Metrics by name; ``val/score`` is the mean over heads of what each gains on knowing nothing.
 
     1 - loss / (loss of the base rate) for purchase and churn, 1 - deviance / (deviance of the
-    mean) for spend, NDCG@10 for items.
+    mean) for spend, NDCG@10 for items. The next event type is measured beside them and chooses no
+    epoch, for no table says it.
     """
     metrics: dict[str, float] = {}
     gains: list[float] = []
@@ -97,6 +108,13 @@ def validation_metrics(data: ValidationData, answers: Answers) -> dict[str, floa
     metrics["val/next_item_ndcg"] = mean_of_known(np.concatenate(ndcg))
     gains.append(metrics["val/next_item_ndcg"])
     metrics["val/score"] = float(np.mean(gains))
+    came = np.isfinite(data.event_types).all(axis=-1)  # (C, N)
+    if data.event_types.shape[-1] and came.any():
+        shares = data.event_types[came]  # (P, Y)
+        mean = np.broadcast_to(shares.mean(axis=0), shares.shape)
+        said = cross_entropy(shares, answers.event_types[came])
+        metrics["val/next_event_type_log_loss"] = said
+        metrics["val/next_event_type_base_log_loss"] = cross_entropy(shares, mean)
     return metrics
 
 

@@ -1,7 +1,7 @@
 """The validation cutoffs: users to be scored as a night would score them, and what came true.
 
 What came true is in memory for all of them, their histories a shard at a time. C cutoffs, N users,
-B users of a batch.
+B users of a batch, Y event types and the unknown one, or none where the log has but one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ import numpy as np
 
 from contracts.windows import instant
 from models.config import LabelHorizons, TrainConfig
-from models.sequences.batch import BatchBuilder, SequenceBatch
+from models.sequences.batch import BatchBuilder, SequenceBatch, ranges
 from models.sequences.history import Floats, Ints
 from models.sequences.labels import LabelMaker, midnights
 from models.sequences.vocabulary import Encoder, Vocabulary
@@ -43,6 +43,7 @@ class Truth:
     churn: Floats  # (C, N)
     spend: Floats  # (C, N)
     bought: list[list[Ints]]  # (C, N) different items; those that cannot be hit are below 0
+    event_types: Floats  # (C, N, Y) shares among the next instant's events; nan where none is known
 
 
 class ValidationData:
@@ -63,6 +64,7 @@ class ValidationData:
         self.folder, self.cutoffs, self.config = folder, list(cutoffs), config
         self.horizons, self.zone, self.limit = horizons, zone, limit
         self.encoder = Encoder(vocabulary)
+        self.num_types = len(vocabulary.event_types) + 1 if vocabulary.has_event_types else 0
         self._opened = OneOpen(self._read)
         found = [self._truth(self._opened(shard)) for shard in range(num_shards)]
         nobody = np.zeros((len(self.cutoffs), 0))
@@ -73,6 +75,8 @@ class ValidationData:
             [items for truth in found for items in truth.bought[place]]
             for place in range(len(self.cutoffs))
         ]
+        no_types = np.zeros((len(self.cutoffs), 0, self.num_types))
+        self.event_types = np.concatenate([no_types, *(t.event_types for t in found)], axis=1)
         self.starts = np.cumsum([0, *(truth.purchase.shape[1] for truth in found)])  # of shards
 
     @property
@@ -117,6 +121,7 @@ class ValidationData:
         shape = (len(self.cutoffs), len(users))
         purchase, churn, spend = (np.full(shape, np.nan) for _ in range(3))
         bought: list[list[Ints]] = []
+        types = np.full((*shape, self.num_types), np.nan)
         for place, cutoff in enumerate(self.cutoffs):
             days = np.full(len(users), cutoff.toordinal(), dtype=np.int64)
             seen = instants.first_from(users, midnights(days, self.zone)) > instants.offsets[:-1]
@@ -129,7 +134,21 @@ class ValidationData:
                 if cutoff.toordinal() + length <= self.limit.toordinal():
                     target[place, seen] = values[seen]
             bought.append(self._bought(builder, days))
-        return Truth(purchase, churn, spend, bought)
+            if self.num_types:
+                types[place, seen] = self._next_event_types(builder, days)[seen]
+        return Truth(purchase, churn, spend, bought, types)
+
+    def _next_event_types(self, builder: BatchBuilder, days: Ints) -> Floats:
+        """(N, Y) of each user's first instant from the day on; nan for whom none has come."""
+        instants, users = builder.instants, np.arange(len(days))
+        first = instants.first_from(users, midnights(days, self.zone))
+        came = np.flatnonzero(first < instants.offsets[1:])
+        events, owners = ranges(instants.starts[first[came]], instants.starts[first[came] + 1])
+        places = owners * self.num_types + builder.events.event_types[events]
+        counts = np.bincount(places, minlength=len(came) * self.num_types)
+        shares = np.full((len(days), self.num_types), np.nan)
+        shares[came] = counts.reshape(len(came), -1) / instants.num_events[first[came]][:, None]
+        return shares
 
     def _bought(self, builder: BatchBuilder, days: Ints) -> list[Ints]:
         """(N,) different items bought; those outside the catalogue count, as what cannot be hit."""

@@ -17,6 +17,7 @@ from models.networks.network import Network
 from models.sequences.vocabulary import Vocabulary
 
 BIAS = "item_head.bias"
+EVENT_TYPE_HEAD = "event_type_head."  # begins afresh where the version's log had but one type
 OF_THE_DATA = ("item_categories", "item_popularity")  # said anew by every training's own data
 
 
@@ -32,7 +33,7 @@ class Start:
 def start_from(network: Network, start: Start) -> None:
     """Put the old weights into a network prepared for the grown vocabulary. Raises ConfigError."""
     state: dict[str, Tensor] = network.state_dict()
-    new = {name: value for name, value in state.items() if name not in OF_THE_DATA}
+    new = {name: value for name, value in state.items() if _is_learnt_on(name, start)}
     wrong = sorted(
         {*new} ^ ({*start.state} - {*OF_THE_DATA})
         | {name for name, value in new.items() if not _grows(start.state.get(name), value)}
@@ -67,6 +68,13 @@ def of_their_categories(vectors: Tensor, known: Tensor, wanted: Tensor) -> Tenso
     means = sums / sizes.clamp(min=1)[:, None]
     means[sizes == 0] = vectors[1:].mean(dim=0)
     return means[wanted]
+
+
+def _is_learnt_on(name: str, start: Start) -> bool:
+    """Does the weight go on from the version's?"""
+    if name.startswith(EVENT_TYPE_HEAD):
+        return name in start.state
+    return name not in OF_THE_DATA
 
 
 def _grows(old: Tensor | None, new: Tensor) -> bool:

@@ -95,7 +95,7 @@ def test_an_unknown_key_names_its_neighbours(changed):
 
     assert str(error.value) == (
         f"{file}: found the key 'loss_weights.purchse', "
-        "expected one of churn, items, next_item, purchase, spend. "
+        "expected one of churn, items, next_event_type, next_item, purchase, spend. "
         "Correct the spelling or remove the key."
     )
 

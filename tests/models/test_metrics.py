@@ -8,6 +8,7 @@ from models.metrics import (
     auroc,
     average_precision,
     brier,
+    cross_entropy,
     expected_calibration_error,
     log_loss,
     mae,
@@ -20,6 +21,7 @@ RNG = np.random.default_rng(0)
 TRUTH = RNG.integers(0, 2, 400).astype(float)
 TIED = np.round(RNG.random(400) * 0.6 + TRUTH * 0.3 + 0.05, 1)  # many equal scores
 VALUES, SAID = RNG.gamma(1.0, 50.0, 400) * TRUTH, RNG.gamma(2.0, 30.0, 400)
+CLASSES, CHANCES = RNG.integers(0, 3, 400), RNG.dirichlet(np.ones(3), 400)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,7 @@ VALUES, SAID = RNG.gamma(1.0, 50.0, 400) * TRUTH, RNG.gamma(2.0, 30.0, 400)
         (average_precision, reference.average_precision_score, TRUTH, TIED),
         (brier, reference.brier_score_loss, TRUTH, TIED),
         (log_loss, reference.log_loss, TRUTH, TIED),
+        (cross_entropy, reference.log_loss, np.eye(3)[CLASSES], CHANCES),
         (mae, reference.mean_absolute_error, VALUES, SAID),
         (
             tweedie_deviance,

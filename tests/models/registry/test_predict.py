@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from contracts.errors import ConfigError
 from models.registry.artifact import load_artifact
@@ -210,6 +211,22 @@ def test_a_version_of_before_quantities_were_read_is_refused(artifact):
 
     assert str(error.value) == (
         f"{file}: found features that differ in quantity, expected those of this code. "
+        "The model is of another version of the code: train again."
+    )
+
+
+def test_a_version_of_before_the_next_event_type_was_asked_for_is_refused(artifact):
+    """A log of several types has that head, whose weights nothing else can stand for."""
+    file = artifact / "weights.safetensors"
+    state = load_file(file)
+    save_file({name: state[name] for name in state if name != "event_type_head.bias"}, file)
+
+    with pytest.raises(ConfigError) as error:
+        load_artifact(artifact)
+
+    assert str(error.value) == (
+        f'{file}: found Missing key(s) in state_dict: "event_type_head.bias", '
+        "expected the weights of this code's network. "
         "The model is of another version of the code: train again."
     )
 

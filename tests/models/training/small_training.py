@@ -76,14 +76,15 @@ def config_of(encoder: str, *, shard_events: int = 10_000, **changes: object) ->
 
 
 def users(num_users: int = 23) -> pa.Table:
-    """Users who come every 3 to 11 days; every fourth stops at the end of June."""
+    """Users who come every 3 to 11 days, some to return; every fourth stops at the end of June."""
     events = []
     for user in range(num_users):
         when, gap = datetime(2017, 1, 2 + user % 7, 10, tzinfo=UTC), 3 + user % 9
         end = datetime(2017, *((6, 28) if user % 4 == 0 else (9, 1)), tzinfo=UTC)
         while when < end:
             for item in (f"apple{user % 5}", f"bread{when.day % 3}"):
-                events.append((f"u{user}", f"{when:%Y-%m-%dT%H:%M:%S}", item, 1.0 + user % 3))
+                amount = -1.0 if when.day % 5 == 0 else 1.0 + user % 3
+                events.append((f"u{user}", f"{when:%Y-%m-%dT%H:%M:%S}", item, amount))
             when += timedelta(days=gap)
     return make_sequences(events)
 

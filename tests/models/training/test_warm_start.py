@@ -105,6 +105,23 @@ def test_old_weights_keep_their_rows_and_new_rows_start_as_the_mean_of_their_lik
     assert new["item_categories"].tolist() == [0, 1, 1, 2, 1, 3]
 
 
+def test_a_head_that_the_version_had_no_need_of_begins_afresh():
+    """A log that comes to have a second event type is gone on with; a third gets a row beside."""
+    network = Network(ENCODERS["gru"], GROWN)
+    drawn = network.state_dict()["event_type_head.project.weight"].clone()
+    start_from(network, Start("shop/1", OLD, old_state()))
+    two = {name: value.clone() for name, value in network.state_dict().items()}
+    two["event_type_head.bias"] += torch.tensor([0.0, 1.0, 2.0])
+
+    of_three = Network(ENCODERS["gru"], replace(GROWN, event_types=("purchase", "return", "view")))
+    start_from(of_three, Start("shop/2", GROWN, two))
+    three = of_three.state_dict()
+
+    assert torch.equal(two["event_type_head.project.weight"], drawn)
+    assert torch.equal(three["event_type_head.project.weight"], drawn)
+    assert three["event_type_head.bias"].tolist() == [0.0, 1.0, 2.0, 1.5]
+
+
 def test_an_item_that_was_never_trained_on_is_ranked_as_its_category(tmp_path, sequences):
     """Two categories apart: the new apple stands with the apples, and the new bread with bread."""
     old = old_state()
