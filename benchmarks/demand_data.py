@@ -1,7 +1,8 @@
 """Complete Journey by day: units and promotions of every item, by the product's own jobs."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
+from pathlib import Path
 
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
@@ -9,26 +10,29 @@ from pyspark.sql import functions as F
 
 from contracts.tables import PURCHASE
 from contracts.windows import Window
+from jobs.build_promotions import build_promotions
 from jobs.build_series import units_by_day
-from jobs.demand.promotions import build_promotions
-from jobs.running.settings import Settings
+from jobs.demand.panels import planned_weeks
+from jobs.ingestion.load_logs import Place
+from jobs.ingestion.promotion_plan import read_plan
+from jobs.running.settings import PROJECT, Settings
+from jobs.sources.mapping import load_source
 from jobs.write_raw import ZONE, package_tables
-from models.demand.panel import NUM_PROMOTIONS, Floats, Ints, Panel
+from models.demand.panel import Floats, Ints, Panel, promotions_by_day
 
 YEAR = Window(date(2017, 1, 1), date(2018, 1, 1))
-FIRST_MONDAY = date(2016, 12, 26)  # of the data's week 1
 OTHERS = "others of "  # the items of a category that have no series of their own, as one
 
 
 @dataclass(frozen=True)
 class Sales:
-    """N items, C categories, D days of the year, W days with a plan of promotions."""
+    """N items, C categories, D days of the year."""
 
     item_ids: np.ndarray  # (N,)
     categories: tuple[str, ...]
     item_categories: Ints  # (N,)
     units: Floats  # (N, D)
-    promotions: Floats  # (N, W, 2)
+    promotions: Floats  # (N, D, 2)
 
     def panel(self, cutoff: date, *, top_items: int, wanted: Ints, with_promotions: bool) -> Panel:
         """What a night would see: its most regular items, the rest of each category as one.
@@ -82,7 +86,7 @@ def read_sales(spark: SparkSession, settings: Settings) -> Sales:
     units = np.zeros((len(item_ids), len(YEAR.days)), dtype=np.float32)
     day = (sold["day"].to_numpy() - np.datetime64(YEAR.start)).astype(np.int64)
     units[item, day] = sold["units"].to_numpy()
-    promotions = _promotions(spark, str(transactions.parent / "promotions.parquet"), item_ids)
+    promotions = _promotions(spark, transactions.parent, item_ids)
     return Sales(item_ids, tuple(categories), item_categories, units, promotions)
 
 
@@ -104,27 +108,17 @@ def _events(spark: SparkSession, transactions: str, products: str) -> DataFrame:
     )
 
 
-def _promotions(spark: SparkSession, file: str, item_ids: np.ndarray) -> Floats:
-    """-> (N, W, 2): the shares of stores of the week that a day lies in, 0 where not named."""
-    plan = spark.read.parquet(file).select(
-        F.col("product_id").cast("string").alias("item_id"),
-        "store_id",
-        "week",
-        (F.col("display_location") != "0").alias("is_displayed"),
-        (F.col("mailer_location") != "0").alias("is_mailed"),
+def _promotions(spark: SparkSession, folder: Path, item_ids: np.ndarray) -> Floats:
+    """-> (N, D, 2): what the plan has for each day, as the product reads it."""
+    file = PROJECT / "configs" / "sources" / "complete_journey.yaml"
+    mapping = load_source(file).promotions
+    assert mapping is not None, "the shipped mapping has a plan"
+    place = Place(str(folder), str(file))
+    with read_plan(spark, mapping, place, max_bad_fraction=0.0) as plan:
+        rows = build_promotions(plan).toArrow()
+    return promotions_by_day(
+        item_ids.tolist(), planned_weeks(rows), first_day=YEAR.start, num_days=len(YEAR.days)
     )
-    rows = build_promotions(plan).toArrow()
-    names = rows["item_id"].to_numpy()
-    place = np.minimum(np.searchsorted(item_ids, names), len(item_ids) - 1)
-    is_sold = item_ids[place] == names
-    week = rows["week"].to_numpy().astype(np.int64) - 1
-    by_week = np.zeros((len(item_ids), int(week.max()) + 1, NUM_PROMOTIONS), dtype=np.float32)
-    for number, column in enumerate(("display_share", "mailer_share")):
-        shares = rows[column].to_numpy()
-        by_week[place[is_sold], week[is_sold], number] = shares[is_sold]
-    days = [YEAR.start + timedelta(days=n) for n in range(len(YEAR.days) + 1)]
-    weeks = np.asarray([(day - FIRST_MONDAY).days // 7 for day in days if day <= YEAR.end])
-    return by_week[:, np.minimum(weeks, by_week.shape[1] - 1)]
 
 
 def _most(units: Floats, count: int) -> Ints:

@@ -53,6 +53,9 @@ SEQUENCES = Program(
     "build_sequences", "sequences", "spark", "Bring each user's sequence up to date."
 )
 SERIES = Program("build_series", "series", "spark", "Count units per item and day.")
+PROMOTIONS = Program(
+    "build_promotions", "promotions", "spark", "Bring the plan of promotions into the lake."
+)
 TRAIN = Program("train", "train", "torchrun", "Train a candidate model.")
 EVALUATE = Program("evaluate", "evaluate", "python", "Judge candidates on matured cutoffs.")
 PROMOTE = Program("promote", "promote", "python", "Make the best admitted candidate champion.")
@@ -67,7 +70,7 @@ REPORT = Program("report", "report", "python", "Write the night's HTML page.")
 REPLAY = Program("replay", "replay", "spark", "Rebuild a past night and compare.")
 
 PROGRAMS = (
-    WRITE_RAW, INGEST, SESSIONS, SEQUENCES, SERIES, TRAIN,
+    WRITE_RAW, INGEST, SESSIONS, SEQUENCES, SERIES, PROMOTIONS, TRAIN,
     EVALUATE, PROMOTE, ROLLBACK, TRAIN_DEMAND, SCORE, DEMAND, PUBLISH, REPORT, REPLAY,
 )  # fmt: skip
 

@@ -180,6 +180,19 @@ SERIES = Table(
     ),
 )
 
+PROMOTIONS = Table(
+    name="promotions",
+    key=("item_id", "week_start"),
+    partition="week_start",
+    meaning="How widely an item is promoted in the 7 days from a day on, known before they come.",
+    columns=(
+        _ITEM,
+        Column("week_start", "date", "the first of the 7 days"),
+        Column("display_share", "float64", "of the stores, that have it on display", "0 to 1"),
+        Column("mailer_share", "float64", "of the stores, that have it in the mailer", "0 to 1"),
+    ),
+)
+
 SCORES = Table(
     name="scores",
     key=("user_id", "cutoff"),

@@ -77,6 +77,15 @@ def series(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
 
 
 @app.command(rich_help_panel=NIGHTLY)
+def promotions(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
+    """Bring a new plan of promotions into `promotions`; no step of a night: run it when it comes.
+
+    The source's mapping says where the plan is. `nightshift train-demand` then learns from it.
+    """
+    run_night_program(night.PROMOTIONS, cutoff, config, json)
+
+
+@app.command(rich_help_panel=NIGHTLY)
 def score(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
     """Score every user with the champion into `scores`."""
     run_night_program(night.SCORE, cutoff, config, json)

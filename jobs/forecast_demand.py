@@ -1,6 +1,7 @@
 """Forecast the units of each item, category and day, by the demand champion or by weekday means.
 
 reads   series              the partition of the cutoff
+        promotions          of the days before it and ahead, where the champion learnt from them
         registry            the forecaster with the alias `champion`
 writes  demand_by_category  partition cutoff=YYYY-MM-DD, replaced whole, so a re-run is safe
         demand              the same, by the same run, and last: it says done
@@ -26,9 +27,10 @@ import torch
 from pyspark.sql import DataFrame, SparkSession
 
 from contracts.errors import ConfigError, NoChampionError
-from contracts.tables import DEMAND, DEMAND_BY_CATEGORY, SERIES, Table
+from contracts.tables import DEMAND, DEMAND_BY_CATEGORY, PROMOTIONS, SERIES, Table
 from contracts.windows import Window, history_window, one_day
 from jobs.demand.panels import demand_rows, panel_from
+from jobs.demand.plans import read_planned, require_plan
 from jobs.demand.weekday_mean import MODEL_VERSION, WEEK, WEEKS, weekday_mean
 from jobs.lake.column_types import spark_schema
 from jobs.lake.lake import Lake, new_run_key, open_lake
@@ -63,6 +65,9 @@ def rows_from(
     rows = lake.read_arrow(SERIES, window=window, columns=columns, snapshot_id=snapshot)
     seen = history_window(cutoff, days=settings.series.history_days)
     panel = panel_from(rows, first_day=seen.start, end_day=seen.end)
+    if PROMOTIONS.name in reads:
+        horizon, plan = settings.horizons.demand_days, reads[PROMOTIONS.name]
+        panel = read_planned(lake, panel, horizon_days=horizon, snapshot_id=plan)
     found = demand_rows(forecaster, panel, cutoff, model_version=model_version)
     return {
         table: spark.createDataFrame(rows, spark_schema(table)) for table, rows in found.items()
@@ -113,6 +118,8 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     window, reads = one_day(cutoff), {SERIES.name: series.snapshot_id}
     version = champion_of(settings)
     with asked(settings, version) as forecaster:
+        if forecaster is not None and forecaster.sees_promotions:
+            reads[PROMOTIONS.name] = require_plan(lake, cutoff)
         rows = rows_from(
             open_spark(settings, JOB),
             lake,

@@ -2,6 +2,7 @@
 
 reads   series    partition cutoff=YYYY-MM-DD: which items are forecast
         events    of the `demand.history_days` before it, at the snapshot that made the series
+        promotions  of these days and of those ahead, where the lake has a plan
 writes  registry  a run with its metrics, a version, and, last, the alias `champion`
 
     spark-submit jobs/train_demand.py --cutoff 2017-11-28
@@ -26,10 +27,11 @@ import torch
 from pyspark.sql import SparkSession
 
 from contracts.errors import CutoffError, NoChampionError, PromotionRefusedError
-from contracts.tables import EVENTS, SERIES
+from contracts.tables import EVENTS, PROMOTIONS, SERIES
 from contracts.windows import CLOCK_DAYS, history_window, one_day
 from jobs.build_series import units_by_day
 from jobs.demand.panels import panel_from
+from jobs.demand.plans import read_planned
 from jobs.forecast_demand import open_registry
 from jobs.lake.commits import Commit
 from jobs.lake.lake import Lake, open_lake
@@ -60,20 +62,26 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     config = load_demand_config(demand_file(settings))
     lake = open_lake(settings)
     series = lake.require(SERIES, cutoff, producer=f"nightshift series --cutoff {cutoff}")
+    reads = {SERIES.name: series.snapshot_id, EVENTS.name: series.reads[EVENTS.name]}
+    plan = lake.snapshot_id(PROMOTIONS)
+    if plan is not None:
+        reads[PROMOTIONS.name] = plan
     registry = open_registry(settings)  # before any row is read
     panel = read_panel(open_spark(settings, JOB), lake, settings, series, cutoff)
-    refuse_short(panel, cutoff, settings.horizons.demand_days)
+    horizon = settings.horizons.demand_days
+    refuse_short(panel, cutoff, horizon)
+    if plan is not None:
+        panel = read_planned(lake, panel, horizon_days=horizon, snapshot_id=plan)
     forecaster = fit_forecaster(
         panel,
         cutoff=cutoff,
         calendar=Calendar.of(settings.demand.holidays, settings.demand.closed_days),
-        horizon_days=settings.horizons.demand_days,
+        horizon_days=horizon,
         config=config,
         on_step=_say,
     )
     champion, beside = find_champion(registry)
     cells = judge(forecaster, panel, cutoff, champion=beside)
-    reads = {SERIES.name: series.snapshot_id, EVENTS.name: series.reads[EVENTS.name]}
     version = register(registry, settings, forecaster, cells, cutoff=cutoff, reads=reads)
     reasons = reasons_against(cells, settings.demand.gate)
     settle(registry, version, champion, reasons, now=datetime.now(UTC))
@@ -82,6 +90,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         "is_promoted": True,
         "previous_champion": champion.version if champion else None,
         "encoder": config.encoder.kind,
+        "sees_promotions": forecaster.sees_promotions,
         "items": panel.num_items,
         "days": panel.item_units.shape[1],
         "train_seconds": round(time.monotonic() - begun, 1),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from contracts.tables import DEMAND, DEMAND_BY_CATEGORY, Table
 from jobs.lake.column_types import arrow_schema
 from models.demand.forecast import Forecast, Forecaster
-from models.demand.panel import Panel, panel_of
+from models.demand.panel import Panel, PlannedWeeks, panel_of
 
 
 def panel_from(rows: pa.Table, *, first_day: date, end_day: date) -> Panel:
@@ -23,6 +23,14 @@ def panel_from(rows: pa.Table, *, first_day: date, end_day: date) -> Panel:
         rows["units"].to_numpy(),
         first_day=first_day,
         end_day=end_day,
+    )
+
+
+def planned_weeks(rows: pa.Table) -> PlannedWeeks:
+    """Rows of `promotions`."""
+    shares = [rows[name].to_numpy() for name in ("display_share", "mailer_share")]
+    return PlannedWeeks(
+        rows["item_id"].to_numpy(), rows["week_start"].to_numpy(), np.stack(shares, axis=1)
     )
 
 

@@ -11,10 +11,9 @@ from operator import or_
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from contracts.errors import BadLinesError, DataError
-from jobs.ingestion.load_logs import Place, load_rows
-from jobs.ingestion.raw_lines import find_beside, refuse_broken
+from jobs.ingestion.load_logs import Place
 from jobs.ingestion.read_values import read_time
+from jobs.ingestion.second_file import load_beside, refuse_bad
 from jobs.sources.rows import ColumnAttributes, ItemAttributes
 
 _HISTORY = "history_of_"
@@ -47,17 +46,8 @@ def read_attributes(
     spark: SparkSession, mapping: ItemAttributes, place: Place, max_bad_fraction: float
 ) -> Attributes:
     """Read and check the file. Raises DataError, MissingColumnsError, BadLinesError."""
-    where = f"{place.folder}/{mapping.files}"
-    files = find_beside(place.folder, mapping.files)
-    if not files:
-        raise DataError(
-            where,
-            found="no such file",
-            expected="what `item_attributes` of the mapping reads",
-            do=f"Put it into the raw folder, or correct `files` in {place.mapping}.",
-        )
-    rows = _typed(load_rows(spark, files, mapping, place), mapping)
-    _check(rows, where, place, max_bad_fraction)
+    rows = _typed(load_beside(spark, mapping, place, part="item_attributes"), mapping)
+    refuse_bad(rows, mapping, place, max_bad_fraction=max_bad_fraction)
     return Attributes(_histories(rows.where(F.col("reason").isNull()), mapping), mapping)
 
 
@@ -111,20 +101,3 @@ def _value_at_event(history: Column) -> Column:
         lambda entry: entry["since"].isNull() | (entry["since"] <= F.col("event_time")),
     )
     return F.try_element_at(held, F.lit(-1)).getField("value")
-
-
-def _check(rows: DataFrame, where: str, place: Place, max_bad_fraction: float) -> None:
-    broken = F.when(F.col("broken").isNotNull(), F.struct("source", "broken"))
-    counts = rows.groupBy("reason").agg(
-        F.count(F.lit(1)).alias("lines"), F.min(broken).alias("broken")
-    )
-    found = counts.collect()
-    for row in found:
-        if row["broken"] is not None:
-            raise refuse_broken(row["broken"]["source"], place.folder, row["broken"]["broken"])
-    reasons = {row["reason"]: row["lines"] for row in found if row["reason"] is not None}
-    lines, bad = sum(row["lines"] for row in found), sum(reasons.values())
-    if bad > max_bad_fraction * lines:
-        raise BadLinesError(
-            where, bad=bad, lines=lines, max_bad_fraction=max_bad_fraction, reasons=reasons
-        )

@@ -1,4 +1,4 @@
-"""What a log's words say, as column expressions: times, numbers, types.
+"""What a log's words say, as column expressions: times, weeks, numbers, types, marks.
 
 Spark's own functions only; a word that cannot be read is null, never an error.
 """
@@ -14,10 +14,13 @@ from jobs.sources.parts import (
     EventType,
     IsoTime,
     MappedType,
+    Marked,
     NaiveTime,
     Number,
+    NumberedWeek,
     PatternTime,
     Time,
+    Week,
     column_of,
 )
 
@@ -75,3 +78,19 @@ def read_type(kind: EventType, text: dict[str, Column]) -> Column:
     else:
         known = [(words.rlike(f"^(?:{like})$"), ours) for like, ours in kind.matches.items()]
     return F.coalesce(*(F.when(is_it, F.lit(ours)) for is_it, ours in known))
+
+
+def read_week(week: Week, text: dict[str, Column]) -> Column:
+    """The first day of the week that is meant."""
+    words = text[week.column]
+    if isinstance(week, NumberedWeek):
+        return F.date_add(F.lit(week.week_one), (words.try_cast("int") - 1) * 7)
+    day = F.substring(words, 1, 10).try_cast("date")
+    return F.date_sub(F.next_day(day, week.begins_on), 7)  # the next one is a later day always
+
+
+def read_mark(mark: Marked | None, text: dict[str, Column]) -> Column:
+    """Is it so? Never null."""
+    if mark is None:
+        return F.lit(False)
+    return ~F.coalesce(text[mark.column], F.lit("")).isin("", *mark.unless)

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from contracts.errors import ConfigError, UnknownKeyError
 from jobs.sources.parts import ColumnName, Part, unfit
-from jobs.sources.rows import ItemAttributes, Log
+from jobs.sources.rows import ItemAttributes, Log, Promotions
 
 MOST_COLUMNS = 63  # a bit of one word says of each whether a line has it
 
@@ -21,6 +21,7 @@ MOST_COLUMNS = 63  # a bit of one word says of each whether a line has it
 class _Source(Part):
     about: str = ""  # a line for the README's table
     item_attributes: ItemAttributes | None = None
+    promotions: Promotions | None = None
 
     @property
     def all_logs(self) -> list[Log]:

@@ -1,10 +1,11 @@
-"""The forms that a part of a mapping may have: file formats, ids, users, types, times, numbers.
+"""The forms that a part of a mapping may have: formats, ids, users, types, times, weeks, numbers.
 
 Each form is a type of its own, told apart by a key that only it has: what a form does not know
 cannot be written into it.
 """
 
 import re
+from datetime import date
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -64,6 +65,7 @@ def _time_pattern(text: str) -> str:
 
 
 ColumnName = Annotated[str, Field(min_length=1)]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Zone = Annotated[str, AfterValidator(_zone)]
 
 
@@ -208,6 +210,26 @@ class PatternTime(Part):
 
 Time = Annotated[IsoTime | EpochTime | NaiveTime | PatternTime, Field(discriminator="format")]
 
+
+class NumberedWeek(Part):
+    """Weeks are counted; `week_one` is the first day of week 1."""
+
+    column: ColumnName
+    week_one: date
+
+
+class DatedWeek(Part):
+    """Any day of the week, `2017-11-29`, with or without a time; its weeks begin on a weekday."""
+
+    column: ColumnName
+    begins_on: Weekday
+
+
+Week = Annotated[
+    Annotated[NumberedWeek, Tag("<week_one>")] | Annotated[DatedWeek, Tag("<begins_on>")],
+    _by_key("week_one", "begins_on"),
+]
+
 # ---- how much ------------------------------------------------------------------------------------
 
 
@@ -231,6 +253,13 @@ Number = Annotated[
     | Annotated[Divided, Tag("<divide_by>")],
     _by_key(WORD, "decimal", "divide_by"),
 ]
+
+
+class Marked(Part):
+    """Yes, but where the column is empty or holds one of the words that say no."""
+
+    column: ColumnName
+    unless: tuple[str, ...] = ()
 
 
 def column_of(part: "str | NamedOrAnonymous | DecimalComma | Divided") -> str:

@@ -1,4 +1,4 @@
-"""The rows that a mapping reads: of a log, each an event, and of a second file about the items."""
+"""The rows that a mapping reads: of a log, each an event, and of files about the items."""
 
 from typing import Annotated, Any, Self
 
@@ -12,12 +12,14 @@ from jobs.sources.parts import (
     Format,
     IdFromColumns,
     MappedType,
+    Marked,
     MatchedType,
     NamedOrAnonymous,
     Number,
     Part,
     Time,
     UserId,
+    Week,
     column_of,
     unfit,
 )
@@ -78,10 +80,15 @@ class Log(Rows):
         return [*names, self.session_hint, *self.properties]
 
 
-class _ItemAttributes(Rows):
+class RowsBeside(Rows):
+    """Files that lie in the raw folder itself, beside the days."""
+
+    files: ColumnName  # a pattern of their names
+
+
+class _ItemAttributes(RowsBeside):
     """What a second file says of the items, joined to their events by `item_id`."""
 
-    files: ColumnName  # a pattern of file names in the raw folder, beside the days
     item_id: ColumnName
     since: Time | None = None  # valid for events from this instant on; without it, for all
     category: ColumnName | None = None
@@ -127,3 +134,23 @@ ItemAttributes = Annotated[
     Annotated[RowAttributes, Tag("<rows>")] | Annotated[ColumnAttributes, Tag("<columns>")],
     Discriminator(_attributes_form),
 ]
+
+
+class Promotions(RowsBeside):
+    """A plan of promotions: a row for each item, store and week in which it is promoted."""
+
+    item_id: ColumnName
+    store_id: ColumnName
+    week: Week
+    displayed: Marked | None = None  # on a display in the store
+    mailed: Marked | None = None  # in the mailer
+
+    def _named(self) -> list[str | None]:
+        marks = [None if mark is None else mark.column for mark in (self.displayed, self.mailed)]
+        return [self.item_id, self.store_id, self.week.column, *marks]
+
+    @model_validator(mode="after")
+    def _say_something(self) -> Self:
+        if self.displayed is None and self.mailed is None:
+            raise unfit(found="neither", expected="displayed or mailed")
+        return self

@@ -27,6 +27,7 @@ class DemandManifest(Config):
     holidays: tuple[date, ...]
     closed_days: tuple[date, ...]
     tails: Tails
+    sees_promotions: bool = False  # a manifest from before there were plans does not say
     training_cutoff: date  # days before it were used, and only those
     snapshot_ids: dict[str, int]
     metrics: dict[str, float]  # on the window that the training left alone
@@ -47,6 +48,7 @@ def save_forecaster(
         holidays=tuple(sorted(calendar.holidays)),
         closed_days=tuple(sorted(calendar.closed_days)),
         tails=forecaster.tails,
+        sees_promotions=forecaster.sees_promotions,
         training_cutoff=training_cutoff,
         snapshot_ids=snapshot_ids,
         metrics=metrics,
@@ -72,5 +74,10 @@ def load_forecaster(directory: Path) -> Forecaster:
         ) from None
     calendar = Calendar.of(manifest.holidays, manifest.closed_days)
     return Forecaster(
-        network.eval(), manifest.config, calendar, manifest.horizon_days, manifest.tails
+        network.eval(),
+        manifest.config,
+        calendar,
+        manifest.horizon_days,
+        manifest.tails,
+        manifest.sees_promotions,
     )

@@ -46,7 +46,8 @@ def fit_forecaster(
     lens = lens_of(known, config, calendar, horizon_days)
     network = fit(lens, lens.place(schedule.label_limit), config=config, on_step=on_step)
     tails = calibrate(network, lens, schedule)
-    return Forecaster(network, config, calendar, horizon_days, tails)
+    sees_promotions = panel.item_promotions is not None
+    return Forecaster(network, config, calendar, horizon_days, tails, sees_promotions)
 
 
 def calibrate(network: DemandNetwork, lens: Lens, schedule: Schedule) -> Tails:

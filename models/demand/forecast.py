@@ -45,9 +45,11 @@ class Forecaster:
     calendar: Calendar
     horizon_days: int
     tails: Tails
+    sees_promotions: bool  # it learnt from a plan; else a plan means nothing to it
 
     def forecast(self, panel: Panel, cutoff: date) -> Forecast:
         """As of the cutoff: calibrated, and adding up."""
+        panel = panel if self.sees_promotions else panel.planned(None)
         lens = lens_of(panel, self.config, self.calendar, self.horizon_days)
         units = ask(self.network, lens, np.arange(panel.num_series), lens.place(cutoff))
         quantiles = stretched(units[..., :MEAN], self.tails, is_whole=is_whole(panel))

@@ -5,10 +5,10 @@ which the promotions are planned.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 Floats = NDArray[Any]  # float32; float64 where sums have to hold
 Ints = NDArray[np.int64]
 NUM_PROMOTIONS = 2  # shares of the stores in which an item is on display, and in the mailer
+WEEK_LENGTH = np.timedelta64(7, "D")
+USUAL_WEEKS = 8  # whose mean a week without a plan is taken to be
 LEAST_WEIGHT = 1e-6  # units a day of an item that sold nothing, where items are weighed
+
+
+class PlannedWeeks(NamedTuple):
+    """R rows of an item and a week in which it is promoted."""
+
+    item_ids: NDArray[np.object_]  # (R,)
+    week_starts: NDArray[np.datetime64]  # (R,) the first of seven days
+    shares: Floats  # (R, 2)
 
 
 @dataclass(frozen=True)
@@ -69,15 +79,11 @@ class Panel:
 
     def before(self, day: date) -> "Panel":
         """What was sold before the day, and what is planned."""
-        units = self.item_units[:, : (day - self.first_day).days]
-        return Panel(
-            self.item_ids,
-            self.categories,
-            self.item_categories,
-            self.first_day,
-            units,
-            self.item_promotions,
-        )
+        return replace(self, item_units=self.item_units[:, : (day - self.first_day).days])
+
+    def planned(self, promotions: Floats | None) -> "Panel":
+        """The same, and what is planned of each item from the first day on; None: not known."""
+        return replace(self, item_promotions=promotions)
 
 
 def panel_of(
@@ -101,3 +107,32 @@ def panel_of(
     table = np.zeros((len(names), num_days), dtype=np.float32)
     np.add.at(table, (item[inside], day[inside]), units[inside].astype(np.float32))
     return Panel(tuple(names), tuple(known), item_categories, first_day, table)
+
+
+def promotions_by_day(
+    item_ids: Sequence[str],
+    rows: PlannedWeeks,
+    *,
+    first_day: date,
+    num_days: int,
+) -> Floats:
+    """-> (N, num_days, 2) of sorted items, from rows of weeks that do not overlap.
+
+    An item that a week does not name is not promoted in it. A day of no week at all is not planned
+    yet, and is taken to be as the last planned weeks were; before the first, nothing is promoted.
+    """
+    names = np.asarray(item_ids, dtype=object)
+    place = np.minimum(np.searchsorted(names, rows.item_ids), len(names) - 1)
+    is_known = names[place] == rows.item_ids
+    starts, week = np.unique(rows.week_starts.astype("datetime64[D]"), return_inverse=True)
+    by_week = np.zeros((len(names), len(starts), NUM_PROMOTIONS), dtype=np.float32)
+    by_week[place[is_known], week[is_known]] = rows.shares[is_known]
+    by_day = np.zeros((len(names), num_days, NUM_PROMOTIONS), dtype=np.float32)
+    days = np.datetime64(first_day) + np.arange(num_days)
+    latest = np.searchsorted(starts, days, side="right") - 1  # -1 before the first
+    for n in np.unique(latest[latest >= 0]):
+        since = days - starts[n]
+        by_day[:, (latest == n) & (since < WEEK_LENGTH)] = by_week[:, n, None]
+        usual = by_week[:, max(0, n + 1 - USUAL_WEEKS) : n + 1].mean(axis=1)
+        by_day[:, (latest == n) & (since >= WEEK_LENGTH)] = usual[:, None]
+    return by_day

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from contracts.tables import DEMAND, DEMAND_BY_CATEGORY, EVENTS
+from contracts.tables import DEMAND, DEMAND_BY_CATEGORY, EVENTS, PROMOTIONS
 from contracts.windows import Window
 from jobs import build_series, forecast_demand, replay, train_demand
 from jobs.demand.weekday_mean import MODEL_VERSION
@@ -113,6 +113,48 @@ def test_the_night_is_forecast_by_the_champion_and_can_be_replayed(shop, capsys)
     replayed = said(capsys)["tables"]
     assert replayed["demand"]["is_equal"]
     assert replayed["demand_by_category"]["is_equal"]
+
+
+def bring_plan(spark, settings, share):
+    """Half the items are in the mailer of every other week, from the first sale on."""
+    start = CUTOFF - timedelta(days=DAYS)
+    weeks = [start + timedelta(days=7 * n) for n in range(DAYS // 7 + 4)]
+    rows = [(f"i{n:02}", week, 0.0, share) for week in weeks[::2] for n in range(0, 12, 2)]
+    frame = spark.createDataFrame(rows, spark_schema(PROMOTIONS))
+    window = Window(start, weeks[-1] + timedelta(days=1))
+    lake = open_lake(settings)
+    return lake.replace(frame, PROMOTIONS, window=window, run_key=f"p{share}", reads={}).snapshot_id
+
+
+@pytest.mark.slow
+def test_a_forecast_reads_the_plan_that_its_forecaster_learnt_from(spark, shop, capsys):
+    """The newest plan; a past night, and a champion that learnt without one, know none of it."""
+    assert train_demand.main(argv(shop)) == 0
+    assert said(capsys)["sees_promotions"] is False
+    first = bring_plan(spark, shop, 0.5)
+    assert forecast_demand.main(argv(shop)) == 0
+    without = said(capsys)
+    assert train_demand.main(argv(shop)) == 0
+    trained = said(capsys)
+    assert forecast_demand.main(argv(shop)) == 0
+    planned = said(capsys)
+    lake = open_lake(shop)
+    night = lake.require(DEMAND, CUTOFF, producer="")
+    second = bring_plan(spark, shop, 0.9)
+    assert replay.main(argv(shop)) == 0
+    replayed = said(capsys)["tables"]
+    assert forecast_demand.main(argv(shop)) == 0
+    changed = said(capsys)
+    run_id = demand_registry(shop).resolve(CHAMPION).run_id
+    params = demand_registry(shop).client.get_run(run_id).data.params
+
+    assert trained["sees_promotions"] is True
+    assert params["snapshot.promotions"] == str(first)
+    assert night.reads["promotions"] == first != second
+    assert replayed["demand"]["is_equal"]
+    assert replayed["demand_by_category"]["is_equal"]
+    hashes = [run["tables"]["demand"]["content_hash"] for run in (without, planned, changed)]
+    assert len({*hashes}) == 3
 
 
 @pytest.mark.slow

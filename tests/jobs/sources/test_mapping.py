@@ -1,5 +1,7 @@
 """A mapping is read once, typed, and a mistake in it is named with its file and key."""
 
+from datetime import date
+
 import pytest
 import yaml
 
@@ -93,6 +95,13 @@ def test_an_unknown_key_is_named(tmp_path):
 NAIVE = {"column": "at", "format": "naive", "zone": "Berlin"}
 PATTERN = {"column": "at", "format": "pattern", "pattern": "YYYY", "zone": "UTC"}
 GIVEN = {"files": "items.csv", "format": "csv", "item_id": "i", "category": "c"}
+PLAN = {
+    "files": "plan.csv",
+    "format": "csv",
+    "item_id": "i",
+    "store_id": "s",
+    "week": {"column": "w", "week_one": date(2016, 12, 26)},
+}
 WRONG = [
     (
         {"format": "xml"},
@@ -155,6 +164,15 @@ WRONG = [
     (
         {"item_attributes": {**GIVEN, "properties": ["shop"]}, "properties": ["shop"]},
         ": found shop, expected each from the log or from item_attributes, not from both.",
+    ),
+    (
+        {"promotions": PLAN},
+        ": promotions: found neither, expected displayed or mailed.",
+    ),
+    (
+        {"promotions": {**PLAN, "mailed": {"column": "m"}, "week": {"column": "w"}}},
+        ": promotions: found {'column': 'w'} at week, "
+        "expected one of these forms: week_one, begins_on.",
     ),
     (
         {"properties": [f"p{n}" for n in range(MOST_COLUMNS)]},

@@ -16,12 +16,12 @@ from models.demand.network import DemandNetwork  # noqa: E402
 from tests.models.demand.made_panel import CALENDAR, FIRST, HORIZON, config, shop  # noqa: E402
 
 
-def saved(folder):
+def saved(folder, *, sees_promotions=False):
     torch.manual_seed(0)
     network = DemandNetwork(config().encoder).eval()
     torch.nn.init.normal_(network.out.weight, std=0.5)
     tails = Tails(low=(1.0, 0.8, 1.2), high=(0.5, 1.0, 1.5))
-    forecaster = Forecaster(network, config(), CALENDAR, HORIZON, tails)
+    forecaster = Forecaster(network, config(), CALENDAR, HORIZON, tails, sees_promotions)
     save_forecaster(
         folder, forecaster, training_cutoff=date(2017, 9, 1), snapshot_ids={}, metrics={}
     )
@@ -37,6 +37,17 @@ def test_what_is_loaded_forecasts_what_was_saved(tmp_path):
     np.testing.assert_array_equal(before.quantiles, after.quantiles)
     np.testing.assert_array_equal(before.mean, after.mean)
     assert {file.name for file in tmp_path.iterdir()} == {"manifest.json", "weights.safetensors"}
+
+
+@pytest.mark.parametrize("sees_promotions", [True, False])
+def test_a_plan_means_nothing_to_a_forecaster_that_learnt_from_none(tmp_path, sees_promotions):
+    """Weights that no plan has trained would turn one into noise; a loaded one knows of it."""
+    saved(tmp_path, sees_promotions=sees_promotions)
+    loaded, cutoff = load_forecaster(tmp_path), FIRST + timedelta(days=330)
+    plan = np.full((12, 358, 2), 0.5, np.float32)
+    without, planned = (loaded.forecast(shop(promotions=p), cutoff) for p in (None, plan))
+
+    assert np.array_equal(without.mean, planned.mean) == (not sees_promotions)
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path):
