@@ -15,7 +15,7 @@ from models.networks.network import Network
 from models.sequences.vocabulary import Vocabulary
 from models.training.item_data import HeldOut, ItemData
 from models.training.item_module import NextItemTraining, ranking_metrics, ranks_of
-from models.training.preparation import prepare_items, silence_surroundings
+from models.training.preparation import begin_with_items, prepare_items
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
@@ -61,7 +61,7 @@ def fit_items(
     L.seed_everything(config.seed, verbose=False)
     network = Network(config.encoder, vocabulary)
     prepare_items(network, data.next_items.counts)
-    silence_surroundings(network)
+    begin_with_items(network)
     module = NextItemTraining(config, network, data, validation)
     best = BestEpoch(on_epoch)
     on_gpu = torch.cuda.is_available()

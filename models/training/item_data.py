@@ -1,5 +1,8 @@
 """Item sequences alone: what a training of the next-item head iterates over, and is judged by.
 
+A history longer than the encoder reads is cut at another place every epoch: half of the times it
+ends where it ends, half of them anywhere, so that its older items are learnt from too.
+
 N users, B users of a batch, S pairs of an instant and an item of the next one, K negatives.
 """
 
@@ -19,6 +22,7 @@ from models.sequences.vocabulary import Encoder, Vocabulary
 from models.training.next_items import NextItems
 
 ZONE = ZoneInfo("UTC")  # no day begins in these sequences, so any would do
+EARLIER_SHARE = 0.5  # of the times, a long history is cut before its end
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class ItemData:
         )
         lengths = np.diff(self.builder.instants.offsets)
         self.users = np.flatnonzero(lengths >= 2)
+        self.most = config.encoder.max_length + 1  # instants that a batch reads or asks of a user
         asked = np.minimum(lengths[self.users] - 1, config.encoder.max_length).sum()
         self.asked_per_user = float(asked) / max(len(self.users), 1)  # instants with a next one
 
@@ -63,7 +68,7 @@ class ItemData:
         return self
 
     def batch_of(self, users: Ints, rng: np.random.Generator) -> ItemBatch:
-        ends = self.builder.instants.offsets[users + 1]
+        ends = self.ends_of(users, rng)
         sequences, layout = self.builder.without_queries(ends - 1)
         next_instants, next_items = self.next_items.after(layout)
         negatives, log_inclusion = self.next_items.negatives(rng, next_items)
@@ -74,6 +79,14 @@ class ItemData:
             negatives=torch.from_numpy(negatives),
             log_inclusion=torch.from_numpy(log_inclusion),
         )
+
+    def ends_of(self, users: Ints, rng: np.random.Generator) -> Ints:
+        """(B,) -> (B,) the instant that each user's ends before, this time."""
+        offsets = self.builder.instants.offsets
+        latest = offsets[users + 1]
+        anywhere = rng.integers(np.minimum(offsets[users] + self.most, latest), latest + 1)
+        ends: Ints = np.where(rng.random(len(users)) < EARLIER_SHARE, anywhere, latest)
+        return ends
 
 
 @dataclass(frozen=True)

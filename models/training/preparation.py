@@ -10,6 +10,7 @@ from models.sequences.labels import midnights
 from models.training.shards import TrainingShards
 
 NUM_SAMPLED = 4096  # queries that means and spreads are taken from
+SMALL = 0.02  # deviation of an item's numbers at first, as in BERT and SASRec's later versions
 
 
 def prepare(network: Network, shards: TrainingShards) -> None:
@@ -53,15 +54,19 @@ def _start_at(head: TiedHead, counts: Ints) -> Floats:
     return frequency
 
 
-def silence_surroundings(network: Network) -> None:
-    """What stands beside an item says nothing at first: where items are all that is known.
+def begin_with_items(network: Network) -> None:
+    """Where items are all that is known: they begin small, and what stands beside them at nothing.
 
-    Category, event type, amount, quantity and gap are then the same for every instant. At random
-    they drown it: docs/decisions/0026-what-a-ranking-begins-from.md.
+    Category, event type, amount, quantity and gap are then the same for every instant, and at
+    random they drown it. Items' vectors both are read and rank: long ones begin with opinions that
+    have to be unlearnt first. docs/decisions/0026-what-a-ranking-begins-from.md
     """
     silenced = [table.weight for table in network.surroundings()]
     for parameter in (*silenced, network.instant.weight, network.instant.bias):
         torch.nn.init.zeros_(parameter)
+    torch.nn.init.normal_(network.items.weight, std=SMALL)
+    torch.nn.init.eye_(network.item_head.project.weight)
+    torch.nn.init.zeros_(network.item_head.project.bias)
 
 
 def _standardise(mean: torch.Tensor, std: torch.Tensor, values: np.ndarray) -> None:  # type: ignore[type-arg]

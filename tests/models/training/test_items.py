@@ -146,6 +146,32 @@ def test_at_first_a_token_is_its_item(config):
     torch.testing.assert_close(fitted.network.embed_instants(sequences), items)
 
 
+def test_at_first_items_rank_by_how_often_they_were_seen(config):
+    """Items begin small: what a network says of them at random is nothing beside their counts."""
+    data, vocabulary = of(["a" * 20 + "c" * 9 + "b" * 4, "cb"], config)
+    held_out = HeldOut(data.builder.histories, vocabulary, codes(vocabulary, "bc"), config=config)
+    config = config.model_copy(update={"epochs": 1, "learning_rate": 1e-9})
+
+    network = fit_items(data, held_out, vocabulary, config=config, on_epoch=lambda *_: None).network
+
+    logits = network.next_items(torch.randn(100, config.encoder.dim))[:, 1:]  # (100, V)
+    for places in logits.argsort(dim=1, descending=True).tolist():
+        assert "".join(vocabulary.item_ids[place] for place in places) == "acb"
+
+
+def test_a_long_history_is_cut_anywhere_and_a_short_one_nowhere(config):
+    """What lies before the latest items is learnt from in other epochs; none is asked twice."""
+    data, _ = of(["abcdefghabcd", "abcde", "ab"], config)  # 5 are read or asked of a user
+    rng = np.random.default_rng(0)
+
+    ends = np.stack([data.ends_of(data.users, rng) for _ in range(400)])  # (400, 3)
+
+    counts = np.bincount(ends[:, 0], minlength=13)
+    assert counts[:5].sum() == 0 and (counts[5:] > 0).all()
+    assert 200 < counts[12] < 260
+    assert (ends[:, 1:] == [17, 19]).all()
+
+
 LOSSES = (FullSoftmax, SampledSoftmax, InBatchSoftmax, GBCE)
 
 
@@ -165,7 +191,7 @@ def test_the_list_of_losses_is_whole():
 )
 def test_every_loss_teaches_what_follows_what(config, loss):
     """From a sample of the catalogue as from the whole of it."""
-    config = config.model_copy(update={"next_item_loss": loss, "epochs": 60})
+    config = config.model_copy(update={"next_item_loss": loss, "epochs": 60, "learning_rate": 0.02})
     starts = range(len(CYCLE))
     data, vocabulary = of([(CYCLE * 2)[start : start + 6] for start in starts], config)
     truth = codes(vocabulary, "".join((CYCLE * 2)[start + 6] for start in starts))
