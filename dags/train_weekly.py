@@ -9,6 +9,7 @@ holds. Nothing is promoted because nothing better was there.
 - **`promote` red with exit code 4** means that the gate refused: the old champion goes on scoring.
 - **`train_demand`** trains, judges and promotes the demand forecaster, beside all that; red with
   exit code 4 it was refused, and the nights go on with the one before.
+- **`read_promotions`** brings a new plan of promotions into the lake first, for it to learn from.
 - **`require_approval`** makes the promotion wait for a person, under *Required Actions*.
 - **Anything else red?** See `docs/runbooks/train_weekly.md`.
 """
@@ -23,6 +24,7 @@ from contracts.night import (
     ENCODERS,
     EVALUATE,
     PROMOTE,
+    PROMOTIONS,
     TRAIN,
     TRAIN_DEMAND,
     night_arguments,
@@ -73,6 +75,12 @@ with DAG(
             title="Go on from",
             description="champion, or a version's number; of the same encoder. Empty: anew.",
         ),
+        "read_promotions": Param(
+            False,
+            type="boolean",
+            title="A new plan of promotions",
+            description="Bring it into the lake before demand is trained.",
+        ),
         "require_approval": Param(
             False, type="boolean", title="Ask first", description="Wait for a person to agree."
         ),
@@ -107,10 +115,17 @@ with DAG(
         """Does a person have to agree?"""
         return "approve" if params["require_approval"] else PROMOTE.name
 
+    @task.short_circuit(ignore_downstream_trigger_rules=False)
+    def has_plan(params: dict[str, Any]) -> bool:
+        """Is there a new plan of promotions?"""
+        return bool(params["read_promotions"])
+
     train = ProgramOperator.partial(
         task_id=TRAIN.name, doc=TRAIN.meaning, max_active_tis_per_dagrun=1
     ).expand(command=choose(CUTOFF))
-    spark_task(TRAIN_DEMAND, night_arguments(CUTOFF))  # judges and promotes by itself
+    promotions = spark_task(PROMOTIONS, night_arguments(CUTOFF))
+    train_demand = spark_task(TRAIN_DEMAND, night_arguments(CUTOFF))  # promotes by itself
+    train_demand.trigger_rule = "none_failed"
     evaluate = python_task(EVALUATE, night_arguments(CUTOFF))
     approve = ApprovalOperator(
         task_id="approve",
@@ -122,6 +137,7 @@ with DAG(
     promote = python_task(PROMOTE, [*night_arguments(CUTOFF), "--by", "airflow {{ run_id }}"])
     promote.trigger_rule = "none_failed_min_one_success"
 
+    has_plan() >> promotions >> train_demand
     asked = ask()
     train >> evaluate >> asked >> [approve, promote]
     approve >> promote
