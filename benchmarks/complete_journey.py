@@ -44,6 +44,7 @@ _SEQUENCES = """
            list(quantity ORDER BY event_time, basket_id, item_id) AS quantities,
            list(amount ORDER BY event_time, basket_id, item_id) AS amounts,
            list(session_start ORDER BY event_time, basket_id, item_id) AS session_starts,
+           CAST(NULL AS VARCHAR[]) AS texts,
            count(*) AS lifetime_events, sum(greatest(amount, 0)) AS lifetime_spend,
            min(event_time) AS first_event_time
     FROM cut GROUP BY user_id ORDER BY user_id

@@ -28,6 +28,7 @@ SELECT
     1.0::DOUBLE AS quantity,
     price AS amount,
     NULL::VARCHAR AS session_hint,
+    NULL::VARCHAR AS text,
     MAP {}::MAP(VARCHAR, VARCHAR) AS properties,
     day::DATE AS ingest_date
 FROM made

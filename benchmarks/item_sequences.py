@@ -56,6 +56,8 @@ def histories_of(sequences: list[list[str]]) -> Histories:
         item_ids=names,
         event_types=np.asarray(["view"], dtype=object),
         categories=np.asarray([""], dtype=object),
+        text_codes=nothing,
+        texts=np.asarray([""], dtype=object),
         lifetime_events=lengths,
         lifetime_spend=np.zeros(len(lengths)),
         first_times=np.full(len(lengths), STEP, dtype=np.int64),

@@ -103,6 +103,7 @@ def bucket(first_user: int, num_users: int, *, seed: int) -> pa.Table:
             "categories": named("c", items % 200, 200),
             "quantities": lists(pa.array(np.ones(len(users)))),
             "amounts": lists(pa.array(amounts)),
+            "texts": pa.nulls(num_users, pa.list_(pa.string())),
             "session_starts": lists(pa.array(np.ones(len(users), dtype=bool))),
             "lifetime_events": counts,
             "lifetime_spend": np.bincount(users, weights=amounts),

@@ -125,6 +125,7 @@ def sequence_rows(users: Users) -> pa.Table:
         "categories": lists(pa.repeat(pa.scalar("things"), E)),
         "quantities": lists(pa.array(np.ones(E))),
         "amounts": lists(pa.array(1.0 + users.items % 9)),
+        "texts": pa.nulls(N, pa.list_(pa.string())),
         "session_starts": lists(pa.array(np.ones(E, dtype=bool))),
         "lifetime_events": pa.array(lengths),
         "lifetime_spend": pa.array(np.add.reduceat(1.0 + users.items % 9, users.offsets[:-1])),
@@ -152,6 +153,7 @@ def save_model(folder: Path, shape: Shape) -> None:
         event_types=("purchase",),
         amount_edges=(1e-9, *(float(n) for n in range(2, 9))),
         quantity_edges=(1e-9, 1.0),
+        text_buckets=0,
     )
     file = load_settings().file.parent / "models" / "transformer.yaml"
     manifest = Manifest(

@@ -191,6 +191,7 @@ class TrainConfig(_TrainingConfig):
     churn_loss: BinaryLoss = CrossEntropy()
     num_queries: PositiveInt  # as-of queries drawn for a user in an epoch
     num_ranked_queries: PositiveInt  # how many of them also rank the catalogue
+    text_buckets: PositiveInt = 16_384  # that n-grams are hashed into, where events have texts
     warmup_days: NonNegativeInt  # no query earlier than this after the log's first day
     shard_events: PositiveInt = 2_000_000  # in memory at once, on each device: some 250 bytes each
     validation_users: PositiveInt = 50_000  # about so many are asked, of however many there are

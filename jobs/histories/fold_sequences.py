@@ -28,10 +28,11 @@ FIELDS = {
     "category": "categories",
     "quantity": "quantities",
     "amount": "amounts",
+    "text": "texts",
 }
 COLUMNS = ["user_id", *FIELDS]  # what is read of `events`
 CODED = ("item_ids", "event_types", "categories")  # words that come again and again
-_UNKNOWN = {"category": "", "quantity": 0.0, "amount": 0.0}
+_UNKNOWN = {"category": "", "quantity": 0.0, "amount": 0.0, "text": ""}
 _INSTANT = pa.timestamp("us", "UTC")
 
 
@@ -54,7 +55,11 @@ def fold_sequences(
     of_row, of_event = ranks[: earlier.num_rows], ranks[earlier.num_rows :]
     lengths = pc.list_value_length(earlier["event_times"]).to_numpy()
     user = np.append(np.repeat(of_row, lengths), of_event)  # (N,)
-    columns = {one: _both(one, earlier[many], events[one]) for one, many in FIELDS.items()}
+    columns = {
+        one: _both(one, _spelled(one, earlier[many], lengths), events[one])
+        for one, many in FIELDS.items()
+        if one != "text" or _has_text(earlier, events)
+    }
     time = in_micros(columns["event_time"])
     num_earlier = int(lengths.sum())
     num_ordered = int(lengths[: _num_different(of_row)].sum())
@@ -67,13 +72,15 @@ def fold_sequences(
     rows = order[np.arange(int(kept.sum())) + np.repeat(cut, kept)]  # (K,)
     offsets = pa.array(np.append(0, ends).astype(np.int32))
     new = order[order >= num_earlier]
+    lists = {
+        FIELDS[one]: pa.ListArray.from_arrays(offsets, _take(column, rows))
+        for one, column in columns.items()
+    }
+    lists["texts"] = _or_null(lists.get("texts"), kept)
     return _table(
         {
             "user_id": user_ids,
-            **{
-                many: pa.ListArray.from_arrays(offsets, _take(columns[one], rows))
-                for one, many in FIELDS.items()
-            },
+            **lists,
             "session_starts": pa.ListArray.from_arrays(
                 offsets, pa.array(_session_starts(time[rows], ends - kept, gap_minutes))
             ),
@@ -132,11 +139,38 @@ def _session_starts(time: np.ndarray, first: np.ndarray, gap_minutes: int) -> np
     return starts
 
 
-def _both(name: str, lists: pa.ChunkedArray, values: pa.ChunkedArray) -> pa.Array:
+def _has_text(earlier: pa.Table, events: pa.Table) -> bool:
+    """Most logs have none, and then it costs nothing."""
+    return any(c.null_count < len(c) for c in (earlier["texts"], events["text"]))
+
+
+def _spelled(name: str, lists: pa.ChunkedArray, lengths: np.ndarray) -> pa.ChunkedArray:
+    """A value for each earlier event: a row without texts has an empty one for each of them."""
+    known = pc.list_flatten(lists)
+    if name != "text":
+        return known
+    is_there = np.repeat(lists.is_valid().to_numpy(), lengths)
+    places = pa.array(np.maximum(np.cumsum(is_there) - 1, 0), mask=~is_there)
+    return known.take(places).fill_null("")
+
+
+def _or_null(texts: pa.ListArray | None, lengths: np.ndarray) -> pa.Array:
+    """Null for every row without a text, so that rows are the same however they came to be."""
+    if texts is None or not len(texts):
+        return pa.nulls(len(lengths), pa.list_(pa.string()))
+    words = texts.flatten()
+    has_text = pc.not_equal(words, "").to_numpy(zero_copy_only=False)
+    is_there = np.add.reduceat(has_text, np.cumsum(lengths) - lengths, dtype=np.int64) > 0
+    ends = np.cumsum(np.where(is_there, lengths, 0)).astype(np.int32)
+    kept = words.filter(pa.array(np.repeat(is_there, lengths)))
+    offsets = pa.array(np.append(0, ends), mask=np.append(~is_there, False))
+    return pa.ListArray.from_arrays(offsets, kept)
+
+
+def _both(name: str, known: pa.ChunkedArray, values: pa.ChunkedArray) -> pa.Array:
     """(N,) a column of the earlier events and of the new ones."""
     if name in _UNKNOWN:
         values = values.fill_null(_UNKNOWN[name])
-    known = pc.list_flatten(lists)
     if FIELDS[name] in CODED:
         chunks = [_coded(chunk) for chunk in (*known.chunks, *values.chunks)]
         both = pa.chunked_array(chunks, pa.dictionary(pa.int32(), pa.string()))
@@ -160,7 +194,7 @@ def _take(column: pa.Array, rows: np.ndarray) -> pa.Array:
 
 def _words(columns: dict[str, pa.Array], rows: np.ndarray) -> pa.Table:
     """What orders events of one user and instant."""
-    names = [name for name in FIELDS if name != "event_time"]
+    names = [name for name in columns if name != "event_time"]
     taken = {name: columns[name].take(pa.array(rows)) for name in names}
     return pa.table(
         {

@@ -14,6 +14,7 @@ from pyarrow.fs import FileSystem
 
 from contracts.tables import SEQUENCES
 from jobs.histories.fold_sequences import CODED
+from jobs.lake.column_types import arrow_schema, with_columns
 from jobs.lake.files import RowGroup
 
 EVENTS_PER_BUCKET = 1_250_000  # what one task holds: some 200 bytes each
@@ -68,4 +69,5 @@ def read_bucket(path: str, filesystem: FileSystem, columns: list[str] | None = N
     """A bucket's rows, with the words that repeat as their file has them: as codes."""
     coded = [f"{name}.list.element" for name in CODED]
     with pq.ParquetFile(path, filesystem=filesystem, read_dictionary=coded) as file:
-        return file.read(columns or ROW_COLUMNS, use_threads=False)
+        rows = file.read(columns or ROW_COLUMNS, use_threads=False)
+    return with_columns(rows, arrow_schema(SEQUENCES, columns or ROW_COLUMNS))

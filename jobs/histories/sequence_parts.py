@@ -14,7 +14,7 @@ from pyarrow.fs import FileSystem
 from contracts.tables import SEQUENCES
 from jobs.histories.fold_sequences import fold_sequences, no_events
 from jobs.histories.sequence_buckets import read_bucket
-from jobs.lake.column_types import arrow_schema
+from jobs.lake.column_types import arrow_schema, with_columns
 from jobs.lake.files import RowGroup
 
 
@@ -28,9 +28,11 @@ class Whole:
         self, filesystem: FileSystem, num_users: int, columns: list[str]
     ) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(self.group.path, filesystem=filesystem) as file:
-            yield from file.iter_batches(
+            schema = arrow_schema(SEQUENCES, columns)
+            for batch in file.iter_batches(
                 num_users, row_groups=[self.group.number], columns=columns, use_threads=False
-            )
+            ):
+                yield with_columns(batch, schema)
 
 
 @dataclass(frozen=True)

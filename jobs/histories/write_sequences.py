@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from pyarrow.fs import FileSystem
 from pyspark.sql import DataFrame, SparkSession
 
-from contracts.tables import SEQUENCES
+from contracts.tables import EVENTS, SEQUENCES
 from jobs.histories.fold_sequences import COLUMNS, fold_sequences, no_events, no_rows
 from jobs.histories.sequence_buckets import ROW_COLUMNS, Plan, label_of, read_bucket
 from jobs.histories.user_blocks import Source, deal_by_user, gather
-from jobs.lake.column_types import arrow_schema, spark_schema
+from jobs.lake.column_types import arrow_schema, spark_schema, with_columns
 from jobs.lake.files import RowGroup
 from jobs.lake.writer import FileWriter
 
@@ -111,8 +111,9 @@ def _folded(
     if (found := gather(batches)) is None:
         return
     bucket, dealt = found
-    events = [table for table in dealt if "event_id" in table.column_names]
-    rows = [table for table in dealt if "event_ids" in table.column_names]
+    of_event, of_row = arrow_schema(EVENTS, COLUMNS), arrow_schema(SEQUENCES, ROW_COLUMNS)
+    events = [with_columns(table, of_event) for table in dealt if "event_id" in table.column_names]
+    rows = [with_columns(table, of_row) for table in dealt if "event_ids" in table.column_names]
     if request.since is None:
         rows += [read_bucket(path, filesystem) for path in plan.files.get(bucket, [])]
     folded = fold_sequences(

@@ -53,6 +53,7 @@ def map_events(parsed: DataFrame, log: Log, *, zone: str, first_bit: int = 0) ->
         "quantity",
         amount.alias("amount"),
         _optional(text, log.session_hint).alias("session_hint"),
+        F.nullif(F.trim(_optional(text, log.text)), F.lit("")).alias("text"),
         _properties(log).alias("properties"),
     )
 

@@ -4,6 +4,8 @@ Every Iceberg field is optional, because Spark does not carry "never null" throu
 `jobs/lake/lake.py` counts the nulls of the columns that may hold none before it commits.
 """
 
+from typing import TypeVar
+
 import pyarrow as pa
 import pyspark.sql.types as spark_types
 from pyiceberg.partitioning import PartitionField, PartitionSpec
@@ -27,6 +29,8 @@ from pyiceberg.types import (
 from pyspark.sql.types import StructField, StructType
 
 from contracts.tables import Table
+
+AnyRows = TypeVar("AnyRows", pa.Table, pa.RecordBatch)
 
 _SPARK: dict[str, spark_types.DataType] = {
     "string": spark_types.StringType(),
@@ -110,6 +114,14 @@ def iceberg_schema(table: Table) -> Schema:
             kind = _ICEBERG[column.type]
         fields.append(NestedField(field_id, column.name, kind, required=False, doc=column.meaning))
     return Schema(*fields)
+
+
+def with_columns(rows: AnyRows, schema: pa.Schema) -> AnyRows:
+    """Rows of a file with the columns of today: from before a column was there they have none."""
+    for field in schema:
+        if field.name not in rows.schema.names:
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return rows.select(schema.names)
 
 
 def follow_contract(found: IcebergTable, table: Table) -> IcebergTable:

@@ -28,7 +28,13 @@ from contracts.errors import BusyError, MissingPartitionError, MissingSnapshotEr
 from contracts.tables import Table
 from contracts.windows import Window
 from jobs.lake.catalog import NAMESPACE, open_catalog
-from jobs.lake.column_types import arrow_schema, follow_contract, iceberg_schema, partition_spec
+from jobs.lake.column_types import (
+    arrow_schema,
+    follow_contract,
+    iceberg_schema,
+    partition_spec,
+    with_columns,
+)
 from jobs.lake.commits import Commit, Staged, audit, read_commit, summary_of
 from jobs.lake.files import (
     RowGroup,
@@ -109,7 +115,7 @@ class Lake:
         groups = self.row_groups(table, window=window, snapshot_id=snapshot_id)
         for path in dict.fromkeys(group.path for group in groups):
             with self.filesystem().open_input_file(path) as file:
-                yield pq.ParquetFile(file).read(schema.names).select(schema.names).cast(schema)
+                yield with_columns(pq.ParquetFile(file).read(schema.names), schema).cast(schema)
 
     def earliest(
         self, table: Table, column: str, *, window: Window, snapshot_id: int

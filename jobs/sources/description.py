@@ -49,6 +49,7 @@ def describe_log(log: Log, attributes: ItemAttributes | None = None) -> dict[str
         "quantity": NOTHING if log.quantity is None else describe_number(log.quantity),
         "amount": amount if log.amount is None else describe_number(log.amount),
         "session_hint": log.session_hint or NOTHING,
+        "text": log.text or NOTHING,
         "properties": ", ".join(properties) or NOTHING,
     }
 

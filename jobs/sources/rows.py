@@ -60,6 +60,7 @@ class Log(Rows):
     quantity: Number | None = None
     amount: Number | None = None  # of the line; from price and quantity where not mapped
     session_hint: ColumnName | None = None
+    text: ColumnName | None = None  # words that a model may read: a search, a review
     properties: tuple[ColumnName, ...] = ()  # kept as they are
 
     @property
@@ -77,7 +78,7 @@ class Log(Rows):
         numbers = (self.price, self.quantity, self.amount)
         names.append(self.category)
         names += [None if number is None else column_of(number) for number in numbers]
-        return [*names, self.session_hint, *self.properties]
+        return [*names, self.session_hint, self.text, *self.properties]
 
 
 class RowsBeside(Rows):

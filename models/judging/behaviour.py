@@ -31,6 +31,7 @@ LISTS = (
     "categories",
     "quantities",
     "amounts",
+    "texts",
     "session_starts",
 )
 
@@ -43,7 +44,7 @@ def check_behaviour(
     """Run every behavioural test on a few users. The sequences must reach beyond the cutoff."""
     moment = instant(cutoff, zone)
     table = sequences.take(_spread_of_users(sequences))
-    rows = table.to_pylist()
+    rows = [_spelled(row) for row in table.to_pylist()]
 
     def ask(asked: Sequence[Row]) -> Predictions:
         return predictor.predict(
@@ -84,6 +85,11 @@ def _spread_of_users(sequences: pa.Table) -> list[int]:
     order = np.argsort(sequences.column("lifetime_events").to_numpy(), kind="stable")
     places = np.linspace(0, len(order) - 1, min(NUM_USERS, len(order))).round().astype(int)
     return [int(order[place]) for place in np.unique(places)]
+
+
+def _spelled(row: Row) -> Row:
+    """The row with a text for each event, empty where there is none."""
+    return {**row, "texts": row["texts"] or [""] * len(row["event_times"])}
 
 
 def _kept(row: Row, keep: Callable[[datetime], bool]) -> Row:
@@ -136,7 +142,7 @@ def _told_backwards(row: Row, moment: datetime) -> Row:
     """
     past = [n for n, time in enumerate(row["event_times"]) if time < moment]
     changed = {}
-    for name in ("item_ids", "categories"):
+    for name in ("item_ids", "categories", "texts"):
         values = list(row[name])
         for n, other in zip(past, reversed(past), strict=True):
             values[n] = row[name][other]

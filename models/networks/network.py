@@ -67,6 +67,10 @@ class Network(nn.Module):
         self.event_type_head = (
             TiedHead(dim, len(vocabulary.event_types)) if vocabulary.has_event_types else None
         )
+        self.texts: nn.Embedding | None = None
+        if vocabulary.text_buckets:
+            self.texts = nn.Embedding(vocabulary.text_buckets, dim)
+            nn.init.normal_(self.texts.weight, std=dim**-0.5)
         categories = torch.tensor([0, *vocabulary.item_categories])
         self.register_buffer("item_categories", categories)  # (V,)
         self.register_buffer("feature_mean", torch.zeros(NUM_FEATURES))
@@ -112,6 +116,9 @@ class Network(nn.Module):
             F.embedding_bag(ids, table.weight, batch.event_offsets, mode="mean")
             for table, ids in tables
         ]
+        if self.texts is not None:
+            words = (batch.event_ngrams, self.texts.weight, batch.ngram_offsets)
+            pooled.append(F.embedding_bag(*words, mode="mean"))
         features: Tensor = self.instant(batch.instant_features)
         return torch.stack(pooled).sum(dim=0) + features
 

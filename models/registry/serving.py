@@ -20,6 +20,7 @@ from models.registry.exclusion import Exclusion
 from models.registry.predict import Predictor
 
 COLUMNS = ("user_id", "item_id", "event_type", "event_time", "category", "amount", "quantity")
+TEXT = "text"  # may be left out, as it is by most logs
 MAX_TOP_K = 1000
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -108,6 +109,7 @@ def sequences(
             "categories": lists("category", pa.string()),
             "quantities": lists("quantity", pa.float64()),
             "amounts": lists("amount", pa.float64()),
+            "texts": lists(TEXT, pa.string()),
             "session_starts": lists("session_start", pa.bool_()),
             **whole,
         }
@@ -125,6 +127,7 @@ def _ordered(events: pd.DataFrame) -> pd.DataFrame:
             mapping="the request",
         )
     frame = events.loc[:, list(COLUMNS)].copy()
+    frame[TEXT] = events[TEXT].fillna("").astype(str) if TEXT in events.columns else ""
     for name in ("user_id", "item_id"):
         frame[name] = frame[name].astype(str)
     frame["category"] = frame["category"].fillna("").astype(str)
@@ -160,7 +163,10 @@ def signature() -> Any:
     numbers = ("amount", "quantity")
     return ModelSignature(
         inputs=Schema(
-            [ColSpec("double" if name in numbers else "string", name) for name in COLUMNS]
+            [
+                *(ColSpec("double" if name in numbers else "string", name) for name in COLUMNS),
+                ColSpec("string", TEXT, required=False),
+            ]
         ),
         outputs=Schema(
             [

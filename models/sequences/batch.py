@@ -3,8 +3,8 @@
 One token per instant: the events of one instant (a basket's lines) have no order, so they are
 pooled. As-of query tokens stand between the instants before their moment and the rest.
 
-B users, T tokens of the longest, I instants, E events, Q queries, R of which rank items, C copy
-candidates.
+B users, T tokens of the longest, I instants, E events, G n-grams of their texts, Q queries, R of
+which rank items, C copy candidates.
 A slot is ``user in batch x T + position``.
 """
 
@@ -30,7 +30,7 @@ from models.sequences.vocabulary import EncodedEvents, Encoder
 
 NUM_INSTANT_FEATURES = 8
 QUERY_FEATURES = (*FEATURE_NAMES, *RHYTHM_NAMES)
-EVENT_FEATURES = ("item", "category", "event_type", "amount", "quantity")
+EVENT_FEATURES = ("item", "category", "event_type", "amount", "quantity", "text")
 FEATURES = (*EVENT_FEATURES, *QUERY_FEATURES)  # that a network has to have been trained with
 HISTORY_DAYS = max(features.HISTORY_DAYS, rhythm.NUM_DAYS)  # of whole history that they need
 
@@ -45,6 +45,8 @@ class SequenceBatch:
     event_amounts: Tensor  # (E,)
     event_quantities: Tensor  # (E,)
     event_offsets: Tensor  # (I,) first event of each instant
+    event_ngrams: Tensor  # (G,)
+    ngram_offsets: Tensor  # (I,) first n-gram of each instant
     instant_slots: Tensor  # (I,)
     instant_features: Tensor  # (I, NUM_INSTANT_FEATURES)
     query_slots: Tensor  # (Q,)
@@ -162,6 +164,8 @@ class BatchBuilder:
         first = self.instants.starts[instants]
         counts = self.instants.num_events[instants]
         events, _ = ranges(first, first + counts)
+        offsets = np.cumsum(counts) - counts
+        ngrams, ngram_offsets = self._ngrams(events, offsets)
         batch = SequenceBatch(
             is_query=torch.from_numpy(is_query),
             lengths=torch.from_numpy(lengths),
@@ -170,7 +174,9 @@ class BatchBuilder:
             event_types=torch.from_numpy(self.events.event_types[events]),
             event_amounts=torch.from_numpy(self.events.amounts[events]),
             event_quantities=torch.from_numpy(self.events.quantities[events]),
-            event_offsets=torch.from_numpy(np.cumsum(counts) - counts),
+            event_offsets=torch.from_numpy(offsets),
+            event_ngrams=torch.from_numpy(ngrams),
+            ngram_offsets=torch.from_numpy(ngram_offsets),
             instant_slots=torch.from_numpy(instant_slots),
             instant_features=torch.from_numpy(self.instant_features[instants]),
             query_slots=torch.from_numpy(query_slots),
@@ -182,6 +188,17 @@ class BatchBuilder:
             copy_features=torch.from_numpy(copies.features),
         )
         return batch, Layout(instants, instant_slots, events, counts)
+
+    def _ngrams(self, events: Ints, offsets: Ints) -> tuple[Ints, Ints]:
+        """(E,), (I,) -> (G,), (I,)"""
+        texts = self.events.texts
+        if not len(texts.ngrams):
+            return texts.ngrams, np.zeros(len(offsets), dtype=np.int64)
+        codes = self.events.text_codes[events]
+        first, end = texts.starts[codes], texts.starts[codes + 1]
+        places, _ = ranges(first, end)
+        before = np.append(0, np.cumsum(end - first))  # (E + 1,) n-grams of the events before
+        return texts.ngrams[places], before[offsets]
 
 
 def ranges(starts: Ints, ends: Ints) -> tuple[Ints, Ints]:

@@ -20,6 +20,7 @@ class Census:
     item_categories: dict[str, tuple[int, str]] = field(default_factory=dict)  # the latest, when
     categories: set[str] = field(default_factory=set)
     event_types: set[str] = field(default_factory=set)
+    has_text: bool = False
     first_time: int = NEVER  # of any event, microseconds
 
     @classmethod
@@ -42,6 +43,8 @@ class Census:
             self.item_categories[item] = max(latest, self.item_categories.get(item, latest))
         self.categories |= _named(histories.categories, histories.category_codes) - {""}
         self.event_types |= _named(histories.event_types, histories.event_type_codes)
+        said = np.asarray(histories.texts != "", dtype=bool)
+        self.has_text |= bool(said[histories.text_codes].any())
         self.first_time = min(self.first_time, int(histories.times.min()))
 
 

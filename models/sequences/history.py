@@ -26,6 +26,7 @@ COLUMNS = (
     "categories",
     "quantities",
     "amounts",
+    "texts",
     "session_starts",
     "lifetime_events",
     "lifetime_spend",
@@ -54,6 +55,8 @@ class Histories:
     item_ids: NDArray[np.object_]
     event_types: NDArray[np.object_]
     categories: NDArray[np.object_]
+    text_codes: Ints  # (E,) into texts
+    texts: NDArray[np.object_]  # "" where an event has none
     lifetime_events: Ints  # (N,) events ever, stored or not
     lifetime_spend: Floats  # (N,) sum of the amounts that are not negative, ever
     first_times: Ints  # (N,) the first event ever, microseconds; meaningless without history
@@ -94,6 +97,7 @@ class Histories:
         item_codes, item_ids = _encoded(_lists(sequences, "item_ids"))
         event_type_codes, event_types = _encoded(_lists(sequences, "event_types"))
         category_codes, categories = _encoded(_lists(sequences, "categories"))
+        text_codes, texts = _texts(_lists(sequences, "texts"), np.diff(offsets))
         return cls(
             user_ids=np.asarray(sequences.column("user_id").to_pylist(), dtype=object),
             offsets=offsets,
@@ -107,6 +111,8 @@ class Histories:
             item_ids=item_ids,
             event_types=event_types,
             categories=categories,
+            text_codes=text_codes,
+            texts=texts,
             lifetime_events=np.asarray(_array(sequences, "lifetime_events"), dtype=np.int64),
             lifetime_spend=np.asarray(_array(sequences, "lifetime_spend"), dtype=np.float64),
             first_times=_microseconds(_array(sequences, "first_event_time")),
@@ -130,7 +136,7 @@ class Histories:
         )
 
     def _only(self, events: Ints | Bools) -> "Histories":
-        names = ("times", "item_codes", "event_type_codes", "category_codes")
+        names = ("times", "item_codes", "event_type_codes", "category_codes", "text_codes")
         more = ("quantities", "amounts", "session_starts")
         columns: dict[str, Any] = {name: getattr(self, name)[events] for name in names + more}
         return replace(self, **columns)
@@ -163,6 +169,15 @@ def _encoded(lists: pa.ListArray) -> tuple[Ints, NDArray[np.object_]]:
     encoded = lists.flatten().cast(pa.string()).fill_null("").dictionary_encode()
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return codes, np.asarray(encoded.dictionary.to_pylist(), dtype=object)
+
+
+def _texts(lists: pa.ListArray, lengths: Ints) -> tuple[Ints, NDArray[np.object_]]:
+    """Codes and texts, of which the first is none: a user's row without any is null."""
+    is_there = np.repeat(lists.is_valid().to_numpy(zero_copy_only=False), lengths)
+    codes = np.zeros(len(is_there), dtype=np.int64)
+    found, texts = _encoded(lists)
+    codes[is_there] = found + 1
+    return codes, np.asarray(["", *texts], dtype=object)
 
 
 def _microseconds(values: pa.Array) -> Ints:

@@ -6,12 +6,14 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.sequences.census import Census
 from models.sequences.history import Floats, Histories, Ints
+from models.sequences.ngrams import Texts
 
 FILE = "item_index.json"
 NUM_BUCKETS = 16
@@ -25,6 +27,7 @@ class Vocabulary:
     event_types: tuple[str, ...]
     amount_edges: tuple[float, ...]  # ascending; a bucket lies below each and above the last
     quantity_edges: tuple[float, ...]  # the same
+    text_buckets: int  # that n-grams of texts are hashed into; 0 where no event has a text
 
     @property
     def num_items(self) -> int:
@@ -36,18 +39,27 @@ class Vocabulary:
         return len(self.event_types) > 1
 
     @classmethod
-    def of(cls, histories: Histories, *, min_item_count: int) -> "Vocabulary":
-        """Of a log that is all in memory."""
+    def of(
+        cls, histories: Histories, *, min_item_count: int, text_buckets: int = 0
+    ) -> "Vocabulary":
+        """Of a log that is all in memory; without buckets, of a training that reads no texts."""
         return cls.counted(
             Census.of(histories),
             amounts=histories.amounts,
             quantities=histories.quantities,
             min_item_count=min_item_count,
+            text_buckets=text_buckets,
         )
 
     @classmethod
     def counted(
-        cls, census: Census, *, amounts: Floats, quantities: Floats, min_item_count: int
+        cls,
+        census: Census,
+        *,
+        amounts: Floats,
+        quantities: Floats,
+        min_item_count: int,
+        text_buckets: int,
     ) -> "Vocabulary":
         """Items with at least ``min_item_count`` events, the commonest first; ties by id.
 
@@ -65,6 +77,7 @@ class Vocabulary:
             event_types=tuple(sorted(census.event_types)),
             amount_edges=_edges(amounts),
             quantity_edges=_edges(quantities),
+            text_buckets=text_buckets if census.has_text else 0,
         )
 
     def grown(self, found: "Vocabulary") -> "Vocabulary":
@@ -89,6 +102,7 @@ class Vocabulary:
             event_types=_appended(self.event_types, found.event_types),
             amount_edges=self.amount_edges,
             quantity_edges=self.quantity_edges,
+            text_buckets=self.text_buckets or found.text_buckets,
         )
 
     def counts(self, census: Census) -> Ints:
@@ -101,8 +115,12 @@ class Vocabulary:
 
     @classmethod
     def load(cls, directory: Path) -> "Vocabulary":
-        values = json.loads((directory / FILE).read_text())
-        return cls(**{name: tuple(value) for name, value in values.items()})
+        found = json.loads((directory / FILE).read_text())
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in found.items()
+        }
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -114,6 +132,8 @@ class EncodedEvents:
     event_types: Ints
     amounts: Ints
     quantities: Ints
+    text_codes: Ints  # into texts
+    texts: Texts
 
 
 class Encoder:
@@ -125,6 +145,7 @@ class Encoder:
         self.event_types = _index(vocabulary.event_types)
         self.amount_edges = np.asarray(vocabulary.amount_edges)
         self.quantity_edges = np.asarray(vocabulary.quantity_edges)
+        self.text_buckets = vocabulary.text_buckets
 
     def encode(self, histories: Histories) -> EncodedEvents:
         return EncodedEvents(
@@ -135,6 +156,8 @@ class Encoder:
             ],
             amounts=_buckets(self.amount_edges, histories.amounts),
             quantities=_buckets(self.quantity_edges, histories.quantities),
+            text_codes=histories.text_codes,
+            texts=Texts.of(histories.texts, self.text_buckets),
         )
 
 

@@ -84,6 +84,7 @@ def deal(
         amounts=counted.amounts,
         quantities=counted.quantities,
         min_item_count=config.min_item_count,
+        text_buckets=config.text_buckets,
     )
     vocabulary = known.grown(found) if known else found
     vocabulary.save(partial)

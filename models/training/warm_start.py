@@ -17,7 +17,8 @@ from models.networks.network import Network
 from models.sequences.vocabulary import Vocabulary
 
 BIAS = "item_head.bias"
-EVENT_TYPE_HEAD = "event_type_head."  # begins afresh where the version's log had but one type
+# What begins afresh where the version's log had but one event type, or no texts.
+AS_NEEDED = ("event_type_head.", "texts.")
 OF_THE_DATA = ("item_categories", "item_popularity")  # said anew by every training's own data
 
 
@@ -72,7 +73,7 @@ def of_their_categories(vectors: Tensor, known: Tensor, wanted: Tensor) -> Tenso
 
 def _is_learnt_on(name: str, start: Start) -> bool:
     """Does the weight go on from the version's?"""
-    if name.startswith(EVENT_TYPE_HEAD):
+    if name.startswith(AS_NEEDED):
         return name in start.state
     return name not in OF_THE_DATA
 

@@ -21,15 +21,17 @@ START = datetime(2017, 1, 1, tzinfo=UTC)
 DDL = (
     "event_id string, user_id string, item_id string, event_type string, event_time timestamp, "
     "category string, price double, quantity double, amount double, session_hint string, "
-    "properties map<string,string>, ingest_date date"
+    "text string, properties map<string,string>, ingest_date date"
 )
 
 
-def event(user, event_id, minute, *, amount=1.0, quantity=1.0, category="c", ingest=None):
+def event(
+    user, event_id, minute, *, amount=1.0, quantity=1.0, category="c", text=None, ingest=None
+):
     time = START + timedelta(minutes=minute)
     day = ingest or time.date()
-    item = f"item {event_id}"
-    return event_id, user, item, "purchase", time, category, None, quantity, amount, None, {}, day
+    about = f"item {event_id}", "purchase", time, category, None, quantity, amount
+    return event_id, user, *about, None, text, {}, day
 
 
 def frame(spark, *events):
@@ -58,12 +60,13 @@ def test_a_night_builds_on_the_one_before_until_its_past_changes(spark, settings
     """A late event is a new fact and costs nothing; a day ingested again means a rebuild."""
     lake = open_lake(settings)
     fourth, fifth, sixth = (date(2017, 1, day) for day in (4, 5, 6))
-    early, late = event("u", "a", 10), event("u", "late", 5, ingest=fourth)
+    early, late = event("u", "a", 10), event("u", "late", 5, text="red shoes", ingest=fourth)
     ingest(lake, spark, early, days=(date(2017, 1, 1), fourth))
     _, first = run(settings, capsys, fourth)
     ingest(lake, spark, late, event("v", "b", 4400, ingest=fourth), days=(fourth, fifth))
     _, second = run(settings, capsys, fifth)
     folded = content(spark, lake, fifth)
+    texts = dict(sequences_as_of(lake, fifth).read(spark).select("user_id", "texts").collect())
     _, full = run(settings, capsys, fifth, "--full")
     rebuilt = content(spark, lake, fifth)
     ingest(lake, spark, event("u", "z", 10), days=(date(2017, 1, 1), fourth))
@@ -82,6 +85,7 @@ def test_a_night_builds_on_the_one_before_until_its_past_changes(spark, settings
     ]
     assert folded == rebuilt == (2, full["tables"]["sequences"]["content_hash"])
     assert users == {"u": ["late", "z"], "v": ["b"]}
+    assert texts == {"u": ["red shoes", ""], "v": None}
 
 
 def test_a_night_writes_rows_of_its_own_events_alone(spark, settings, capsys):

@@ -24,14 +24,14 @@ OPTIONS = {
 DDL = (
     "event_id string, user_id string, item_id string, event_type string, event_time timestamp, "
     "category string, price double, quantity double, amount double, session_hint string, "
-    "properties map<string,string>, ingest_date date"
+    "text string, properties map<string,string>, ingest_date date"
 )
 
 
 def sale(item, hours=0, *, quantity=1.0, amount=1.0, category="SOUP", kind="purchase"):
     time = NOON + timedelta(hours=hours)
     name = f"{item} {hours} {quantity}"
-    return name, "u", item, kind, time, category, None, quantity, amount, None, {}, CUTOFF
+    return name, "u", item, kind, time, category, None, quantity, amount, None, None, {}, CUTOFF
 
 
 def series(spark, *events, **changes):

@@ -20,7 +20,7 @@ ZONE = "America/New_York"
 WHOLE = (
     "user_id string, event_time timestamp, event_id string, session_hint string, item_id string, "
     "event_type string, amount double, ingest_date date, category string, price double, "
-    "quantity double, properties map<string,string>"
+    "quantity double, text string, properties map<string,string>"
 )
 DAYS = [date(2017, 7, 4) + timedelta(days=n) for n in range(5)]
 LATE_DAYS = 2
@@ -61,7 +61,7 @@ def of(user, day, minute, came, **changes):
 
 
 def ingest(spark, lake, log, window):
-    events = [(*event, None, None, None, {}) for event in log]
+    events = [(*event, None, None, None, None, {}) for event in log]
     run_key = f"i-{window.start}-{window.end}"
     frame = spark.createDataFrame(events, WHOLE)
     lake.replace(frame, EVENTS, window=window, run_key=run_key, reads={})

@@ -28,7 +28,7 @@ DEPLOY = "org.apache.spark.deploy"
 DDL = (
     "event_id string, user_id string, item_id string, event_type string, event_time timestamp, "
     "category string, price double, quantity double, amount double, session_hint string, "
-    "properties map<string,string>, ingest_date date"
+    "text string, properties map<string,string>, ingest_date date"
 )
 
 
@@ -51,6 +51,7 @@ def put_events(spark, settings: Settings) -> None:
                 None,
                 1.0,
                 n / 7,
+                None,
                 None,
                 {},
                 time.date(),

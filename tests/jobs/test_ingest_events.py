@@ -34,11 +34,25 @@ def test_a_line_becomes_the_event_that_the_mapping_says(shop, capsys):
         "quantity": 2.0,
         "amount": 3.0,
         "session_hint": "31198570044",
+        "text": None,
         "properties": [("shop", "7")],
         "ingest_date": DAY,
     }
     assert (bread["quantity"], bread["amount"], bread["price"]) == (0.0, 3.0, None)
     assert (bread["category"], bread["properties"]) == (None, [])
+
+
+def test_the_words_of_an_event_are_kept_without_the_blanks_around_them(shop, capsys, monkeypatch):
+    """What says nothing is no text: a line of blanks is as one without."""
+    use(shop, {**SHOP, "text": "search"}, monkeypatch)
+    said = {"soup": "  Tomato soup ", "bread": "   ", "milk": ..., "eggs": "Eier\u00a0bio"}
+    drop(shop, *(line(item=item, search=text) for item, text in said.items()))
+
+    code, _ = ingest(shop, capsys)
+    found = {event["item_id"]: event["text"] for event in events(shop).values()}
+
+    assert code == 0
+    assert found == {"soup": "Tomato soup", "bread": None, "milk": None, "eggs": "Eier\u00a0bio"}
 
 
 BAD = {

@@ -231,7 +231,7 @@ def lake(settings, spark) -> Lake:
     held = version / DATA / "model"
     held.mkdir(parents=True)
     (held / "manifest.json").write_text("{}")
-    Vocabulary(tuple(CATALOGUE), (0,) * 4, (), (), (), ()).save(held)
+    Vocabulary(tuple(CATALOGUE), (0,) * 4, (), (), (), (), 0).save(held)
     registry.client.create_model_version(registry.model, version.as_uri(), run_id, tags=tags)
     return lake
 

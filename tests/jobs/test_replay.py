@@ -24,7 +24,7 @@ LAST, CUTOFF, NEXT = date(2017, 1, 9), date(2017, 1, 10), date(2017, 1, 11)
 DDL = (
     "event_id string, user_id string, item_id string, event_type string, event_time timestamp, "
     "category string, price double, quantity double, amount double, session_hint string, "
-    "properties map<string,string>, ingest_date date"
+    "text string, properties map<string,string>, ingest_date date"
 )
 
 
@@ -39,7 +39,21 @@ def ingest(spark, lake: Lake, start: date, end: date, *, salt: int = 0) -> None:
             name, item = f"{day}-{n}-{salt}", f"item {(n + salt) % 4}"
             paid = (n + 1) / 7
             rows.append(
-                (name, f"u{n % 5}", item, "purchase", time, "c", None, 1.0, paid, None, {}, day)
+                (
+                    name,
+                    f"u{n % 5}",
+                    item,
+                    "purchase",
+                    time,
+                    "c",
+                    None,
+                    1.0,
+                    paid,
+                    None,
+                    None,
+                    {},
+                    day,
+                )
             )
     frame = spark.createDataFrame(rows, DDL)
     key = f"ingest-{start}-{salt}"

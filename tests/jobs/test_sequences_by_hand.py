@@ -20,6 +20,7 @@ from .reference import Event, latest
 START = date(2017, 1, 1)
 DAYS = 90  # longer than any gap or history: some users are never heard of again
 OPTIONS = {"max_events": 3, "gap_minutes": 30}
+TEXTS = {0.1: "red shoes", 19.99: "a review"}  # of the amounts that come with words
 HANDFUL = [0, 0, 0, 1, 2, 40]  # days late
 
 
@@ -60,7 +61,8 @@ def test_night_by_night_equals_all_at_once(logs, nights):
     cutoffs = [START + timedelta(days=n) for n in sorted(nights | {DAYS})]
     schema = arrow_schema(EVENTS, [*COLUMNS, "ingest_date"])
     unsaid = {"category": "c", "quantity": 1.0}
-    events = pa.Table.from_pylist([event._asdict() | unsaid for event in log], schema=schema)
+    said = [event._asdict() | unsaid | {"text": TEXTS.get(event.amount)} for event in log]
+    events = pa.Table.from_pylist(said, schema=schema)
     chained = night_by_night(events, cutoffs, **OPTIONS)
     nights = nights_apart(events, cutoffs, **OPTIONS)
     first, *others = nights

@@ -261,7 +261,7 @@ def change(settings: Settings, **values) -> Path:
 HEADS = {"kind": "transformer", "max_length": 16, "num_layers": 1, "dropout": 0.0}
 SECTIONS = "batch_size, churn_loss, encoder, epochs, learning_rate, loss_weights, max_minutes, "
 SECTIONS += "min_item_count, next_item_loss, num_queries, num_ranked_queries, purchase_loss, seed, "
-SECTIONS += "shard_events, validation_users, warmup_days, weight_decay"
+SECTIONS += "shard_events, text_buckets, validation_users, warmup_days, weight_decay"
 BAD = {
     "an unknown key": (
         {"epoch": 3},

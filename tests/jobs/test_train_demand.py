@@ -44,7 +44,7 @@ def sales():
             units = float(rng.poisson((2 + item) * (1.4 if day.weekday() < 5 else 0.5)))
             time = datetime(day.year, day.month, day.day, 16, tzinfo=UTC)
             name, category = f"i{item:02}", ("BREAD", "MILK")[item % 2]
-            sold = ("purchase", time, category, None, units, units, None, {}, day)
+            sold = ("purchase", time, category, None, units, units, None, None, {}, day)
             rows += [(f"{name} {n}", "u", name, *sold)] if units else []
     return rows
 

@@ -85,6 +85,7 @@ def make_sequences(events: list[Event], *, max_events: int = 2048) -> pa.Table:
                 "categories": [event[2].upper().rstrip("0123456789") for event in kept],
                 "quantities": [1.0] * len(kept),
                 "amounts": [event[3] for event in kept],
+                "texts": None,
                 "session_starts": [
                     n == 0 or times[n] - times[n - 1] > gap for n in range(len(kept))
                 ],
@@ -106,6 +107,7 @@ SCHEMA = pa.schema(
         ("categories", pa.list_(pa.string())),
         ("quantities", pa.list_(pa.float64())),
         ("amounts", pa.list_(pa.float64())),
+        ("texts", pa.list_(pa.string())),
         ("session_starts", pa.list_(pa.bool_())),
         ("lifetime_events", pa.int64()),
         ("lifetime_spend", pa.float64()),
@@ -159,6 +161,7 @@ def artifact(tmp_path: Path, train_config: TrainConfig, horizons: LabelHorizons)
         event_types=("purchase", "return"),
         amount_edges=(1e-9, 1.0, 2.0, 4.0),
         quantity_edges=(1e-9, 2.0),
+        text_buckets=64,
     )
     network = Network(train_config.encoder, vocabulary)
     manifest = Manifest(

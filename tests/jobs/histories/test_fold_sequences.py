@@ -7,16 +7,16 @@ import pytest
 
 from contracts.tables import EVENTS, SEQUENCES
 from jobs.histories.fold_sequences import COLUMNS, fold_sequences, no_events, no_rows
-from jobs.lake.column_types import arrow_schema
+from jobs.lake.column_types import arrow_schema, with_columns
 
 CUTOFF = date(2017, 1, 10)
 START = datetime(2017, 1, 1, tzinfo=UTC)
 OPTIONS = {"cutoff": CUTOFF, "max_events": 3, "gap_minutes": 30}
 
 
-def event(user, event_id, minute, *, item=None, amount=1.0, quantity=1.0, category="c"):
-    time = START + timedelta(minutes=minute)
-    return user, time, event_id, item or f"item {event_id}", "view", category, quantity, amount
+def event(user, event_id, minute, *, item=None, amount=1.0, quantity=1.0, category="c", text=None):
+    time, item = START + timedelta(minutes=minute), item or f"item {event_id}"
+    return user, time, event_id, item, "view", category, quantity, amount, text
 
 
 def arrow(*events):
@@ -79,6 +79,26 @@ def test_what_is_unknown_is_empty_or_zero():
 
     assert (found["amounts"], found["quantities"], found["categories"]) == ([0.0], [0.0], [""])
     assert found["lifetime_spend"] == 0.0
+
+
+def test_texts_stay_with_their_events_and_a_row_without_any_has_none():
+    """Whether the words came first, later or never; and once they are cut off they are gone."""
+    silent, said = event("u", "e1", 1), event("u", "e2", 2, text="red shoes")
+    later = event("u", "e3", 3), event("u", "e4", 4)
+
+    assert build(silent, said)["u"]["texts"] == ["", "red shoes"]
+    assert build(said, onto=fold(silent, event("v", "e", 1)))["u"]["texts"] == ["", "red shoes"]
+    assert build(said, onto=fold(silent, event("v", "e", 1)))["v"]["texts"] is None
+    assert build(*later, onto=fold(silent, said))["u"]["texts"] == ["red shoes", "", ""]
+    assert build(event("u", "e5", 5), onto=fold(said, *later))["u"]["texts"] is None
+
+
+def test_rows_of_before_there_were_texts_are_folded_as_rows_without_any():
+    """A lake's files keep the columns that they had."""
+    before = fold(event("u", "e1", 1)).drop_columns("texts")
+    today = with_columns(before, arrow_schema(SEQUENCES))
+
+    assert build(event("u", "e2", 2, text="x"), onto=today)["u"]["texts"] == ["", "x"]
 
 
 def test_users_of_whom_nothing_is_new_keep_their_rows():

@@ -22,7 +22,7 @@ def events(*named):
     """One a minute, of the users that are named."""
     start = datetime(2017, 1, 1, tzinfo=UTC)
     rows = [
-        (user, start + timedelta(minutes=minute), f"e{minute}", "item", "view", "c", 1.0, 0.1)
+        (user, start + timedelta(minutes=minute), f"e{minute}", "item", "view", "c", 1.0, 0.1, None)
         for user, minute in named
     ]
     named_rows = [dict(zip(COLUMNS, row, strict=True)) for row in rows]

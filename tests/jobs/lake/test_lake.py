@@ -248,7 +248,7 @@ def test_the_windows_replaced_since_a_snapshot_are_known(spark, lake):
 def test_maps_lists_and_instants_come_back_as_they_went(spark, lake):
     """Microseconds, UTC, and a map with a missing key."""
     moment = datetime(2017, 1, 4, 5, 6, 7, 8, tzinfo=UTC)
-    values = [("e", "u", "i", "view", moment, None, 1.5, None, None, None, {"k": "v"}, DAY)]
+    values = [("e", "u", "i", "view", moment, None, 1.5, None, None, None, None, {"k": "v"}, DAY)]
     frame = spark.createDataFrame(values, spark.createDataFrame([], _ddl()).schema)
     lake.replace(frame, EVENTS, window=one_day(DAY), run_key="e", reads={})
     row = lake.read_arrow(EVENTS).to_pylist()[0]
@@ -270,7 +270,7 @@ def test_a_value_in_another_column_is_another_row(spark, lake):
     schema = spark.createDataFrame([], _ddl()).schema
     hashes = []
     for n, (category, hint) in enumerate([("x", None), (None, "x")]):
-        values = [("e", "u", "i", "view", moment, category, None, None, None, hint, {}, DAY)]
+        values = [("e", "u", "i", "view", moment, category, None, None, None, hint, None, {}, DAY)]
         frame = spark.createDataFrame(values, schema)
         hashes.append(lake.stage(frame, EVENTS, window=one_day(DAY), run_key=f"h{n}").content_hash)
 

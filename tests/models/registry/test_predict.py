@@ -99,6 +99,22 @@ def test_how_many_were_bought_is_read(artifact, sequences):
     assert np.abs(numbers(dozen) - numbers(one)).max(axis=1).min() > 1e-3
 
 
+def test_the_words_of_an_event_are_read_and_those_of_the_future_are_not(artifact, sequences):
+    """A search before the cutoff changes an answer; one at the cutoff has not been made yet."""
+    predictor = Predictor.load(artifact)
+    rows = sequences([*EVENTS[:1], ("u", "2017-03-10T00:00:00", "apple", 1.0)])
+
+    def ask(*texts):
+        said = rows.set_column(rows.schema.get_field_index("texts"), "texts", [[[*texts]]])
+        return numbers(predictor.predict(said, cutoff=CUTOFF, top_k=3))
+
+    silent = numbers(predictor.predict(rows, cutoff=CUTOFF, top_k=3))
+
+    np.testing.assert_array_equal(ask("", ""), silent)
+    np.testing.assert_array_equal(ask("", "red shoes"), silent)
+    assert np.abs(ask("red shoes", "") - silent).max() > 1e-3
+
+
 def test_a_users_answer_does_not_depend_on_the_other_users(artifact, sequences):
     """Alone, or in another order and longer company: the same to 1e-5."""
     predictor = Predictor.load(artifact)

@@ -61,6 +61,15 @@ def test_users_keep_apart_in_whatever_order_their_events_come():
     assert found[0]["item_ids"] == ["item1", "item0"]
 
 
+def test_a_request_may_say_the_words_of_an_event():
+    """Most logs have none, so nobody has to send an empty column."""
+    frame = events("2017-03-01T10:00:00Z", "2017-03-02T10:00:00Z")
+    with_words = frame.assign(text=["red shoes", None])
+
+    assert rows(frame)[0]["texts"] == ["", ""]
+    assert rows(with_words)[0]["texts"] == ["red shoes", ""]
+
+
 def test_no_events_are_no_rows():
     """An empty request is answered with nothing."""
     assert rows(events()) == []

@@ -47,7 +47,7 @@ def test_an_item_is_of_the_category_that_it_had_last(rows):
     """By time, not by who is counted last."""
     for census in (counted(rows), counted(rows[2:], rows[:2])):
         vocabulary = Vocabulary.counted(
-            census, amounts=np.ones(1), quantities=np.ones(1), min_item_count=1
+            census, amounts=np.ones(1), quantities=np.ones(1), min_item_count=1, text_buckets=0
         )
 
         assert vocabulary.categories[vocabulary.item_categories[0] - 1] == "PEAR"

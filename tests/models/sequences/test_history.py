@@ -2,6 +2,8 @@
 
 from datetime import date
 
+import pyarrow as pa
+
 from contracts.windows import instant
 from models.sequences.history import Histories
 
@@ -35,6 +37,26 @@ def test_lifetime_totals_of_a_cut_row_lose_only_what_came_later(sequences, zone)
     assert before.lifetime_events.tolist() == [8]
     assert before.lifetime_spend.tolist() == [8.0]
     assert not before.is_whole[0]
+
+
+def test_words_stay_with_their_events_when_others_are_cut_off(sequences, zone):
+    """Of a user before them in the rows too; a row without any text is one of empty texts."""
+    rows = sequences(
+        [
+            ("u", "2017-03-01T10:00:00", "apple", 2.0),
+            ("u", "2017-03-05T10:00:00", "bread", 3.0),
+            ("v", "2017-03-01T10:00:00", "apple", 1.0),
+            ("w", "2017-03-01T10:00:00", "apple", 1.0),
+        ]
+    )
+    place = rows.schema.get_field_index("texts")
+    texts = pa.array([["", "late"], None, ["red shoes"]], pa.list_(pa.string()))
+    histories = Histories.from_arrow(rows.set_column(place, rows.schema.field(place), texts))
+
+    before = histories.before(instant(date(2017, 3, 2), zone))
+
+    assert histories.texts[histories.text_codes].tolist() == ["", "late", "", "red shoes"]
+    assert before.texts[before.text_codes].tolist() == ["", "", "red shoes"]
 
 
 def test_a_record_batch_reads_as_the_table(sequences):

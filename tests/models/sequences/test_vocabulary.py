@@ -15,6 +15,7 @@ OLD = Vocabulary(
     event_types=("purchase",),
     amount_edges=(1e-9, 2.0),
     quantity_edges=(1e-9, 2.0),
+    text_buckets=0,
 )
 
 

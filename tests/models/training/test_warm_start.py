@@ -26,6 +26,7 @@ OLD = Vocabulary(
     event_types=("purchase",),
     amount_edges=(1e-9, 2.0),
     quantity_edges=(1e-9, 2.0),
+    text_buckets=0,
 )
 GROWN = replace(
     OLD,
@@ -120,6 +121,21 @@ def test_a_head_that_the_version_had_no_need_of_begins_afresh():
     assert torch.equal(two["event_type_head.project.weight"], drawn)
     assert torch.equal(three["event_type_head.project.weight"], drawn)
     assert three["event_type_head.bias"].tolist() == [0.0, 1.0, 2.0, 1.5]
+
+
+def test_texts_begin_afresh_where_the_version_had_none():
+    """A mapping that names a text today has words that no version knows; its table is kept then."""
+    grown = OLD.grown(replace(OLD, text_buckets=8))
+    network = Network(ENCODERS["gru"], grown)
+    drawn = network.state_dict()["texts.weight"].clone()
+
+    start_from(network, Start("shop/1", OLD, old_state()))
+    with_words = {name: value + 1.0 for name, value in network.state_dict().items()}
+    again = Network(ENCODERS["gru"], grown.grown(OLD))
+    start_from(again, Start("shop/2", grown, with_words))
+
+    assert torch.equal(network.state_dict()["texts.weight"], drawn)
+    assert torch.equal(again.state_dict()["texts.weight"], drawn + 1.0)
 
 
 def test_an_item_that_was_never_trained_on_is_ranked_as_its_category(tmp_path, sequences):
