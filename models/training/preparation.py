@@ -55,18 +55,22 @@ def _start_at(head: TiedHead, counts: Ints) -> Floats:
 
 
 def begin_with_items(network: Network) -> None:
-    """Where items are all that is known: they begin small, and what stands beside them at nothing.
+    """Where items are all that is known: they begin small, and nothing else is read or turned.
 
-    Category, event type, amount, quantity and gap are then the same for every instant, and at
-    random they drown it. Items' vectors both are read and rank: long ones begin with opinions that
-    have to be unlearnt first. docs/decisions/0026-what-a-ranking-begins-from.md
+    Category, event type, amount, quantity and gap are the same for every instant then: at random
+    they drown the items, and what they learn holds for no item. An item's vector both is read and
+    ranks: a long one begins with opinions that have to be unlearnt, and a projection between state
+    and ranking is one more thing to learn by heart. docs/decisions/0026 has the measurement.
     """
-    silenced = [table.weight for table in network.surroundings()]
-    for parameter in (*silenced, network.instant.weight, network.instant.bias):
+    silenced = [*(table.weight for table in network.surroundings()), *network.instant.parameters()]
+    for parameter in silenced:
         torch.nn.init.zeros_(parameter)
     torch.nn.init.normal_(network.items.weight, std=SMALL)
-    torch.nn.init.eye_(network.item_head.project.weight)
-    torch.nn.init.zeros_(network.item_head.project.bias)
+    project = network.item_head.project
+    torch.nn.init.eye_(project.weight)
+    torch.nn.init.zeros_(project.bias)
+    for parameter in (*silenced, *project.parameters()):
+        parameter.requires_grad_(False)
 
 
 def _standardise(mean: torch.Tensor, std: torch.Tensor, values: np.ndarray) -> None:  # type: ignore[type-arg]

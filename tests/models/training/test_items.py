@@ -133,14 +133,16 @@ def test_what_follows_what_is_learnt(config):
     assert held_out_metrics(fitted.network, held_out)["ndcg"] == fitted.metrics["val/ndcg"]
 
 
-def test_at_first_a_token_is_its_item(config):
-    """What is the same beside every item would only drown it, so a training begins without."""
+def test_a_token_is_its_item_and_a_state_its_question(config):
+    """What is the same beside every item would only drown it: it is nothing, and stays so."""
     data, vocabulary = of(["abcd", "bd"], config)
     held_out = HeldOut(data.builder.histories, vocabulary, codes(vocabulary, "da"), config=config)
-    config = config.model_copy(update={"epochs": 1, "learning_rate": 1e-9})
+    config = config.model_copy(update={"epochs": 2})
 
     fitted = fit_items(data, held_out, vocabulary, config=config, on_epoch=lambda *_: None)
 
+    states = torch.randn(3, config.encoder.dim)
+    torch.testing.assert_close(fitted.network.wanted_items(states), states)
     sequences = data.batch_of(data.users, np.random.default_rng(0)).sequences
     items = fitted.network.items.weight[sequences.event_items]
     torch.testing.assert_close(fitted.network.embed_instants(sequences), items)
@@ -227,7 +229,7 @@ def test_the_weights_of_the_best_epoch_are_kept(config):
         data,
         held_out,
         vocabulary,
-        config=config.model_copy(update={"epochs": 8, "learning_rate": 0.1}),
+        config=config.model_copy(update={"epochs": 10, "learning_rate": 0.1}),
         on_epoch=lambda epoch, metrics: said.append(metrics["val/ndcg"]),
     )
 
