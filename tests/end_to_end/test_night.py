@@ -182,8 +182,11 @@ def test_the_same_night_again_leaves_the_same_rows(deployment):
 def test_a_weekly_training_waits_for_a_person_and_then_for_the_rule(deployment, running):
     """Who agrees to a promotion does not overrule the gate: the weak candidate stays out."""
     api = running.api()
+    skipped = set[str]()
 
     def agree(task: str, state: str, _: float) -> None:
+        if state == "skipped":
+            skipped.add(task)
         if (task, state) == ("approve", "awaiting_input"):
             time.sleep(5)  # as a person would: Airflow fails a task answered while it still pauses
             api.answer("train_weekly", run_id, task, "Approve")
@@ -193,7 +196,8 @@ def test_a_weekly_training_waits_for_a_person_and_then_for_the_rule(deployment, 
     run = watch(api, "train_weekly", run_id, say=agree, patience_seconds=600)
 
     tasks = {"choose", "train[0]", "evaluate", "ask", "approve", "promote", "train_demand"}
-    assert {*run.seconds} == tasks
+    assert {*run.seconds} == {*tasks, "has_plan", "build_promotions"}
+    assert skipped == {"build_promotions"}  # and demand was trained all the same
     assert [*run.reasons] == ["promote"]
     assert "PromotionRefusedError" in run.reasons["promote"]
     assert registry_of(deployment).resolve("champion").version == "1"
