@@ -22,9 +22,8 @@ import adbc_driver_duckdb.dbapi
 import adbc_driver_postgresql.dbapi
 import duckdb
 import pyarrow as pa
-from rich.console import Console
-from rich.table import Table as RichTable
 
+from benchmarks.table import Row, ratio_row, show
 from contracts.tables import (
     DEMAND,
     DEMAND_BY_CATEGORY,
@@ -48,7 +47,6 @@ SIZES = {"small": 500_000, "full": 5_000_000}
 RECOMMENDED, NUM_ITEMS = 10, 100_000
 DAY = date(2017, 11, 28)
 NOON = datetime(2017, 11, 28, 12, tzinfo=UTC)
-Row = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -204,24 +202,7 @@ def _ingest(connect: Callable[..., Any], place: str, rows: pa.Table) -> None:
 
 
 def row(case: str, measure: str, ours: float, against: float) -> Row:
-    return {
-        "benchmark": "publish",
-        "case": case,
-        "measure": measure,
-        "unit": "s",
-        "nightshift": round(ours, 2),
-        "against": round(against, 2),
-        "against_name": "the bare load",
-        "ratio": round(ours / against, 2),
-    }
-
-
-def show(rows: Sequence[Row]) -> None:
-    table = RichTable("case", "measure", "Nightshift", "the bare load", "ratio")
-    for each in rows:
-        ours, against = (f"{each[key]} {each['unit']}" for key in ("nightshift", "against"))
-        table.add_row(each["case"], each["measure"], ours, against, str(each["ratio"]))
-    Console(width=120).print(table)
+    return ratio_row("publish", case, measure, "s", ours, against, "the bare load")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ import torch
 
 from benchmarks.item_sequences import LeaveOneOut, leave_one_out
 from benchmarks.sequence_files import read_sequences
-from benchmarks.table import Row, show
+from benchmarks.table import Row, ratio_row, show
 from models.config import NextItemConfig, load_next_item_config
 from models.sequences.history import Ints
 from models.sequences.vocabulary import Vocabulary
@@ -36,6 +37,9 @@ PUBLISHED = {
     "beauty-s3rec": {"ndcg": 0.0531, "hit_rate": 0.0928},  # blondered/transformer_benchmark
 }
 NAMES = {"ndcg": "NDCG@10", "hit_rate": "HR@10"}
+
+
+row = partial(ratio_row, "ranking", name="best published", digits=4, ratio_digits=3)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -115,22 +119,7 @@ def rows_of(name: str, found: Sequence[Mapping[str, float]]) -> list[Row]:
             row(case, f"test {measure}, seen items too", "", statistics.mean(values), published)
         )
     minutes = statistics.mean(each["minutes"] for each in found)
-    return [*rows, row(case, "training", "min", minutes, 10.0, "ten minutes")]
-
-
-def row(
-    case: str, measure: str, unit: str, ours: float, against: float, name: str = "best published"
-) -> Row:
-    return {
-        "benchmark": "ranking",
-        "case": case,
-        "measure": measure,
-        "unit": unit,
-        "nightshift": round(ours, 4),
-        "against": against,
-        "against_name": name,
-        "ratio": round(ours / against, 3),
-    }
+    return [*rows, row(case, "training", "min", minutes, 10.0, name="ten minutes")]
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.measure import Side, run_side
-from benchmarks.table import Row, show
+from benchmarks.table import Row, ratio_row, show
 
 PEERS = Path(__file__).resolve().parents[1] / ".venv-peers" / "bin" / "python"
 GENERATED = {"small": 20_000, "full": 1_000_000}
@@ -103,16 +103,7 @@ def peak(sides: Sequence[Side]) -> float:
 
 def row(case: str, measure: str, unit: str, ours: float, against: float, name: str) -> Row:
     digits = 2 if unit == "GiB" else 0
-    return {
-        "benchmark": "scoring",
-        "case": case,
-        "measure": measure,
-        "unit": unit,
-        "nightshift": round(ours, digits),
-        "against": round(against, digits),
-        "against_name": name,
-        "ratio": round(ours / against, 2),
-    }
+    return ratio_row("scoring", case, measure, unit, ours, against, name, digits=digits)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Train a demand forecaster as of a cutoff, judge it, and make it champion where the rule holds.
 
-reads   series    partition cutoff=YYYY-MM-DD: which items are forecast
-        events    of the `demand.history_days` before it, at the snapshot that made the series
+reads   series      partition cutoff=YYYY-MM-DD: which items are forecast
+        events      of the `demand.history_days` before it, at the snapshot that made the series
         promotions  of these days and of those ahead, where the lake has a plan
-writes  registry  a run with its metrics, a version, and, last, the alias `champion`
+writes  registry    a run with its metrics, a version, and, last, the alias `champion`
 
     spark-submit jobs/train_demand.py --cutoff 2017-11-28
 

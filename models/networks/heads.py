@@ -1,7 +1,7 @@
 """From the state of a query to what the business asks: logits, a log mean, item scores.
 
-Q queries, D dim, F features, V words (items of the
-catalogue, event types) and the unknown one, C copy candidates.
+Q queries, D dim, F features, V words (items of the catalogue, event types) and the unknown one,
+C copy candidates.
 """
 
 import torch

@@ -55,7 +55,6 @@ class ItemData:
         )
         lengths = np.diff(self.builder.instants.offsets)
         self.users = np.flatnonzero(lengths >= 2)
-        self.most = config.encoder.max_length + 1  # instants that a batch reads or asks of a user
         asked = np.minimum(lengths[self.users] - 1, config.encoder.max_length).sum()
         self.asked_per_user = float(asked) / max(len(self.users), 1)  # instants with a next one
 
@@ -84,7 +83,8 @@ class ItemData:
         """(B,) -> (B,) the instant that each user's ends before, this time."""
         offsets = self.builder.instants.offsets
         latest = offsets[users + 1]
-        anywhere = rng.integers(np.minimum(offsets[users] + self.most, latest), latest + 1)
+        earliest = offsets[users] + self.config.encoder.max_length + 1  # read, and one more asked
+        anywhere = rng.integers(np.minimum(earliest, latest), latest + 1)
         ends: Ints = np.where(rng.random(len(users)) < EARLIER_SHARE, anywhere, latest)
         return ends
 
