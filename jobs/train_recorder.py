@@ -11,6 +11,7 @@ from pathlib import Path
 
 from contracts.errors import TrainingStoppedError
 from jobs.running.code_version import code_version
+from jobs.running.lines import say_line
 from jobs.running.progress import Progress, Reporter, time_left
 from jobs.running.settings import Settings
 from models.config import LabelHorizons, TrainConfig
@@ -67,7 +68,7 @@ class Recorder:
         self.registry.end_run(self.run_id)
 
     def say(self, what: str) -> None:
-        print(f"train: {what}", file=sys.stderr, flush=True)
+        say_line(f"train: {what}", sys.stderr)
 
     def on_step(self, step: Step) -> None:
         speed = f"{step.events_per_second:,.0f} events/s"
@@ -86,13 +87,13 @@ class Recorder:
         if epoch == BEFORE_THE_FIRST:
             first = {name.replace("val/", "start/"): value for name, value in metrics.items()}
             self.registry.log_metrics(self.run_id, first)
-            print(f"{begin}train: as it starts: {values}", file=sys.stderr, flush=True)
+            say_line(f"{begin}train: as it starts: {values}", sys.stderr)
             return
         if epoch not in self.logged:  # an epoch that ended just before a kill is validated again
             self.registry.log_metrics(self.run_id, metrics, step=epoch)
         said = f"train: epoch {epoch + 1}/{self.config.epochs}: {values}"
         speed = metrics.get("train/events_per_second", 0.0)
-        print(f"{begin}{said}, {speed:,.0f} events/s", file=sys.stderr, flush=True)
+        say_line(f"{begin}{said}, {speed:,.0f} events/s", sys.stderr)
 
     def register(
         self,

@@ -18,6 +18,7 @@ import structlog
 
 from contracts.errors import CutoffError, NightshiftError
 from contracts.windows import Window, parse_cutoff, refuse_future
+from jobs.running.lines import say_line
 from jobs.running.settings import Settings, load_settings
 from jobs.running.summaries import keep_summary
 
@@ -66,7 +67,7 @@ def run(
         keep_summary(settings.home, options.cutoff, summary)
     _logger().info(job, **_flat({**summary, "job": None}))
     if options.json:
-        print(json.dumps(summary, default=str), flush=True)
+        say_line(json.dumps(summary, default=str), sys.stdout)
     return 0
 
 
@@ -99,11 +100,11 @@ def say_error(job: str, error: NightshiftError, *, as_json: bool) -> int:
     if as_json:
         said: Summary = {"job": job, "error": type(error).__name__, "message": str(error)}
         said |= {"exit_code": error.exit_code, **error.details}
-        print(json.dumps(said, default=str), flush=True)
-    print(f"{job}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        say_line(json.dumps(said, default=str), sys.stdout)
+    say_line(f"{job}: {type(error).__name__}: {error}", sys.stderr)
     if error.__cause__ is not None:
         cause = traceback.format_exception_only(error.__cause__)
-        print(f"{job}: because: {''.join(cause).strip()}", file=sys.stderr, flush=True)
+        say_line(f"{job}: because: {''.join(cause).strip()}", sys.stderr)
     return error.exit_code
 
 

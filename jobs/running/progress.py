@@ -9,6 +9,8 @@ import sys
 import time
 from dataclasses import dataclass
 
+from jobs.running.lines import say_line
+
 ASKED = "NIGHTSHIFT_PROGRESS"
 MARK = "progress"
 PAUSE_SECONDS = 0.5  # between two lines
@@ -46,7 +48,7 @@ class Reporter:
         now = time.monotonic()
         if self.is_asked and (is_last or now - self.said_at >= PAUSE_SECONDS):
             self.said_at = now
-            print(progress.line(), file=sys.stderr, flush=True)
+            say_line(progress.line(), sys.stderr)
 
 
 def time_left(seconds: float) -> str:

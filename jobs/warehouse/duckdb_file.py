@@ -21,7 +21,7 @@ import pyarrow as pa
 from adbc_driver_duckdb import dbapi
 
 from contracts.errors import AuditError, BusyError, UnreachableError
-from contracts.tables import MODELS, NIGHTLY, PUBLISH_LEDGER, WAREHOUSE
+from contracts.tables import MODELS, NIGHTLY, PUBLISH_LEDGER, WAREHOUSE, Table
 from jobs.warehouse import sql as sql
 from jobs.warehouse.connection import (
     absent,
@@ -34,7 +34,7 @@ from jobs.warehouse.connection import (
     rows_of,
     upsert,
 )
-from jobs.warehouse.fingerprint import Fingerprint, fingerprint_query
+from jobs.warehouse.fingerprint import Fingerprint, fingerprint_query, holding
 from jobs.warehouse.publication import (
     KEPT,
     Check,
@@ -106,19 +106,14 @@ class DuckDBFile:
         if published := published_by(connection, publication.run_key):
             return published
         with ThreadPoolExecutor(1) as auditor:
-            approving = auditor.submit(approve, publication.nightly, check)
+            approving = auditor.submit(approve, publication, check)
             for table, rows in publication.nightly.items():
                 name = sql.quoted(table.name)
                 execute(connection, f"DELETE FROM {name} WHERE cutoff = $1", publication.cutoff)
                 append(connection, table.name, rows)
             approval = approving.result()
-        this_night = f"WHERE cutoff = {sql.day(publication.cutoff)}"
         for table in publication.nightly:
-            source = f"{sql.quoted(table.name)} {this_night}"
-            (found,) = rows_of(
-                connection, fingerprint_query(table.column_names, source)
-            ).to_pylist()
-            check_staged(table, Fingerprint(**found), approval)
+            check_staged(table, _staged(connection, table, publication), approval)
         upsert(connection, MODELS, publication.models)
         append(connection, PUBLISH_LEDGER.name, ledger_rows(publication, approval.published))
         self._retain(connection, publication.cutoff)
@@ -230,6 +225,15 @@ class DuckDBFile:
 
     def _copies(self) -> list[Path]:
         return sorted(self.file.parent.glob(f"{self.file.name}.*.run*"))
+
+
+def _staged(connection: Any, table: Table, publication: Publication) -> Fingerprint:
+    """What the copy holds of the night; a row with another of its fixed values is none of it."""
+    fixed = {"cutoff": publication.cutoff, **publication.fixed[table]}
+    source = f"{sql.quoted(table.name)} WHERE {holding(fixed)}"
+    query = fingerprint_query(publication.varying(table), source)
+    (found,) = rows_of(connection, query, *fixed.values()).to_pylist()
+    return Fingerprint(**found)
 
 
 def _refused(connection: Any, publication: Publication, reason: str) -> dict[str, Published]:

@@ -2,13 +2,17 @@
 
 DuckDB's own hash of a row, summed over the rows. Another version of DuckDB may hash differently, so
 it is never kept: the ledger holds `jobs/lake/content_hash.py`'s, which is the same everywhere.
+
+Some columns hold one value in every row, as a night's cutoff and its version's name do. A database
+need not send them back: it counts the rows that hold them, and the others are hashed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs.warehouse.sql import quoted
 
@@ -20,6 +24,31 @@ class Fingerprint:
 
     def __str__(self) -> str:
         return f"{self.total}-{self.num_rows}"
+
+
+def fixed_values(rows: pa.Table) -> dict[str, object]:
+    """The columns that hold one value in every row, and the value; always fewer than all columns.
+
+    Floats are left out: SQL takes 0 and -0 for equal.
+    """
+    names = [name for name in rows.column_names if _is_fixed(rows[name])]
+    if len(names) == rows.num_columns:
+        names.pop()
+    return {name: rows[name][0].as_py() for name in names}
+
+
+def _is_fixed(cells: pa.ChunkedArray) -> bool:
+    if not len(cells) or cells.null_count or pa.types.is_floating(cells.type):
+        return False
+    if cells[0] != cells[len(cells) - 1]:
+        return False
+    return bool(pc.all(pc.equal(cells, cells[0])).as_py())
+
+
+def holding(fixed: Mapping[str, object]) -> str:
+    """SQL's condition for the rows that hold the values, which are to be bound in their order."""
+    held = [f"{quoted(name)} = ${place}" for place, name in enumerate(fixed, start=1)]
+    return " AND ".join(held) or "TRUE"
 
 
 def fingerprint_query(columns: Sequence[str], source: str) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from jobs.warehouse.connection import (
     upsert,
     without_password,
 )
-from jobs.warehouse.fingerprint import Fingerprint, fingerprint
+from jobs.warehouse.fingerprint import Fingerprint, fingerprint, holding
 from jobs.warehouse.publication import (
     KEPT,
     Check,
@@ -101,21 +102,27 @@ class PostgresServer:
     def _write(
         self, connection: Any, publication: Publication, check: Check
     ) -> dict[str, Published]:
-        """Stage and read back while the audit runs; compare, attach, enter in the ledger."""
+        """Stage; read back while the audit runs; compare, attach, enter in the ledger.
+
+        Bulk ingest keeps two cores busy, the driver's and the server's; reading back leaves one.
+        """
         cutoff = publication.cutoff
         partitions = {
             table: postgres_sql.partition_name(table, cutoff) for table in publication.nightly
         }
         there = {name for table in partitions for name in _partitions(connection, table)}
+        for table, name in partitions.items():
+            if name in there:
+                execute(connection, f"DELETE FROM {sql.quoted(name)}")
+            else:
+                execute(connection, postgres_sql.create_partition(table, name))
+            append(connection, name, publication.nightly[table])
         with ThreadPoolExecutor(1) as auditor:
-            approving = auditor.submit(approve, publication.nightly, check)
-            for table, name in partitions.items():
-                if name in there:
-                    execute(connection, f"DELETE FROM {sql.quoted(name)}")
-                else:
-                    execute(connection, postgres_sql.create_partition(table, name))
-                append(connection, name, publication.nightly[table])
-            staged = {table: _staged(connection, table, name) for table, name in partitions.items()}
+            approving = auditor.submit(approve, publication, check)
+            staged = {
+                table: _staged(connection, name, table, publication)
+                for table, name in partitions.items()
+            }
             approval = approving.result()
         for table, name in partitions.items():
             check_staged(table, staged[table], approval)
@@ -238,11 +245,15 @@ class PostgresServer:
         )
 
 
-def _staged(connection: Any, table: Table, name: str) -> Fingerprint:
-    """What the server holds, read back from it."""
+def _staged(connection: Any, name: str, table: Table, publication: Publication) -> Fingerprint:
+    """What the server holds: the rows with the night's fixed values counted, the rest read back."""
+    fixed, varying = publication.fixed[table], publication.varying(table)
+    counted = f"SELECT count(*) AS num_rows FROM {sql.quoted(name)} WHERE {holding(fixed)}"
+    num_rows = rows_of(connection, counted, *fixed.values())["num_rows"][0].as_py()
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {sql.columns_of(table)} FROM {sql.quoted(name)}")
-        return fingerprint(cursor.fetch_record_batch(), table.column_names)
+        cursor.execute(f"SELECT {', '.join(map(sql.quoted, varying))} FROM {sql.quoted(name)}")
+        found = fingerprint(cursor.fetch_record_batch(), varying)
+    return replace(found, num_rows=num_rows)
 
 
 def _partitions(connection: Any, table: Table) -> list[str]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -12,7 +13,7 @@ from contracts.tables import PUBLISH_LEDGER, PUBLISHED, REFUSED, Table
 from jobs.lake.column_types import arrow_schema
 from jobs.lake.content_hash import content_hash, hashed_columns
 from jobs.warehouse.drift import distributions
-from jobs.warehouse.fingerprint import Fingerprint, fingerprint
+from jobs.warehouse.fingerprint import Fingerprint, fingerprint, fixed_values
 
 KEPT = "Nothing was published and the tables of the night before still answer. "
 
@@ -31,6 +32,15 @@ class Publication:
     snapshot_ids: Mapping[str, int]  # lake table → snapshot read
     published_at: datetime
 
+    @cached_property
+    def fixed(self) -> Mapping[Table, Mapping[str, object]]:
+        """Of each table, the columns that hold one value in every row, and the value."""
+        return {table: fixed_values(rows) for table, rows in self.nightly.items()}
+
+    def varying(self, table: Table) -> list[str]:
+        """The other columns: what has to be read back to know a staged row again."""
+        return [name for name in table.column_names if name not in self.fixed[table]]
+
 
 @dataclass(frozen=True)
 class Published:
@@ -46,16 +56,17 @@ class Approval:
     """That a night's rows passed the audit, and how to know them again once they are staged."""
 
     published: dict[str, Published]
-    fingerprints: dict[str, Fingerprint]
+    fingerprints: dict[str, Fingerprint]  # of the columns that vary
 
 
-def approve(nightly: Staged, check: Check) -> Approval:
+def approve(publication: Publication, check: Check) -> Approval:
     """Audit the rows and take their hashes. Raises what ``check`` raises."""
-    check(nightly)
+    check(publication.nightly)
     return Approval(
-        published=said_of(nightly),
+        published=said_of(publication.nightly),
         fingerprints={
-            table.name: fingerprint(rows, table.column_names) for table, rows in nightly.items()
+            table.name: fingerprint(rows, publication.varying(table))
+            for table, rows in publication.nightly.items()
         },
     )
 

@@ -5,7 +5,6 @@ are quoted; values are bound, but for those of definitions, which no engine bind
 """
 
 from collections.abc import Iterable
-from datetime import date
 
 from contracts.tables import NIGHTLY, PUBLISH_LEDGER, PUBLISHED, Column, Table
 
@@ -31,10 +30,6 @@ def quoted(name: str) -> str:
 
 def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def day(cutoff: date) -> str:
-    return f"DATE {literal(cutoff.isoformat())}"
 
 
 def columns_of(table: Table) -> str:

@@ -17,6 +17,7 @@ from jobs.warehouse.warehouse import Warehouse
 from tests.jobs.conftest import DATABASES
 
 from .one_night import (
+    NOON,
     TUESDAY,
     WEDNESDAY,
     accept,
@@ -183,6 +184,42 @@ def test_rows_that_change_on_their_way_are_never_published(warehouse, monkeypatc
     monkeypatch.undo()
 
     assert shares(warehouse, "user_scores") == [0.1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("user_id", "eve"),
+        ("churn_probability_28d", 0.25),
+        ("scored_at", NOON.replace(hour=13)),
+        ("model_version", "2"),
+    ],
+)
+@pytest.mark.parametrize("of", ["one row", "every row"])
+def test_a_value_that_changes_on_its_way_is_never_published(
+    warehouse, monkeypatch, name, value, of
+):
+    """Whether it differs from row to row or is the night's own, and is never read back."""
+    import jobs.warehouse.duckdb_file
+    import jobs.warehouse.postgres
+    from jobs.warehouse.connection import append
+
+    def altering(connection: object, target: str, rows: pa.Table) -> None:
+        if "user_scores" in target:
+            cells = rows[name].to_pylist()
+            cells[: 1 if of == "one row" else len(cells)] = [value]
+            cells += [value] * (len(rows) - len(cells))
+            place = rows.column_names.index(name)
+            rows = rows.set_column(place, name, pa.array(cells, rows[name].type))
+        append(connection, target, rows)
+
+    for place in (jobs.warehouse.duckdb_file, jobs.warehouse.postgres):
+        monkeypatch.setattr(place, "append", altering)
+    with pytest.raises(AuditError, match=r"^user_scores, staged: found rows .*, expected those"):
+        publish(warehouse, WEDNESDAY, "run-1", 0.2)
+    monkeypatch.undo()
+
+    assert shares(warehouse, "user_scores") == []
 
 
 def test_a_run_that_is_in_the_ledger_publishes_nothing_again(warehouse):

@@ -110,7 +110,7 @@ def train(
     """Save after every step, and say so; a warm one goes on from weights drawn at random."""
 
     def on_step(step: Step) -> None:
-        print(f"step {step.done} of {step.total}", flush=True)
+        say(f"step {step.done} of {step.total}")
         time.sleep(seconds_a_step)
 
     data = prepared(folder / "data", config)
@@ -122,12 +122,18 @@ def train(
         config=config,
         folder=folder,
         checkpoint_seconds=1e-9,
-        on_epoch=lambda epoch, metrics: print("epoch", epoch, json.dumps(metrics), flush=True),
+        on_epoch=lambda epoch, metrics: say(f"epoch {epoch} {json.dumps(metrics)}"),
         on_step=on_step,
-        say=lambda what: print(what, flush=True),
+        say=say,
         stop=stop,
         start=start,
     )
+
+
+def say(line: str) -> None:
+    """In one write: under torchrun, the line of another process would come before its end."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def break_at(kind: str, *, step: int, rank: int) -> None:
@@ -148,7 +154,7 @@ def break_at(kind: str, *, step: int, rank: int) -> None:
 def result_of(fitted: Fitted, folder: Path) -> dict[str, object]:
     """What must not depend on kills: the best epoch, and the very last step."""
     shapes = {name: value.shape for name, value in fitted.state.items()}
-    last = Checkpoints(folder, print).newest(shapes)
+    last = Checkpoints(folder, say).newest(shapes)
     assert last is not None
     metrics = {name: value for name, value in fitted.metrics.items() if "per_second" not in name}
     return {
@@ -196,7 +202,7 @@ def main() -> int:
             )
         except NightshiftError as error:
             rank = os.environ.get("RANK", "0")
-            print(f"rank {rank}: {type(error).__name__}: {error}", flush=True)
+            say(f"rank {rank}: {type(error).__name__}: {error}")
             return error.exit_code
     if fitted is not None:
         options.result.write_text(json.dumps(result_of(fitted, options.folder)))
