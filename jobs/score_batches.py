@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 # Events are known by their items and times; their ids would only be read for nothing.
 INPUT_COLUMNS = [name for name in ROW_COLUMNS if name != "event_ids"]
-BATCH_USERS = 512  # some 20 MB at 600 events a user
+BATCH_USERS = 1024  # some 40 MB at 600 events a user
 
 PROBABILITY_DECIMALS = 6  # so that a second run, summing in another order, says the same
 SPEND_DECIMALS = 2

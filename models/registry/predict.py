@@ -25,7 +25,7 @@ from models.sequences.batch import BatchBuilder, SequenceBatch, ranges
 from models.sequences.history import Floats, Histories, Ints
 from models.sequences.vocabulary import Encoder
 
-MAX_USERS = 128  # of a batch
+MAX_USERS = 256  # of a batch
 MAX_TOKENS = 4096  # of a batch, padding included: its states stay in a core's cache
 
 
