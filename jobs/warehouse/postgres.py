@@ -84,7 +84,8 @@ class PostgresServer:
                 with suppress(adbc_driver_manager.Error):
                     connection.close()  # it holds the lock that tells us when its end has come
                 return self._settled(publication.run_key, error)
-            self._retain(connection, publication)
+            with suppress(adbc_driver_manager.Error):  # published is published
+                self._retain(connection, publication)
         return published
 
     def query(self, statement: str, *values: object) -> pa.Table:
@@ -174,9 +175,8 @@ class PostgresServer:
                     execute(connection, f"SET LOCAL lock_timeout = '{DROP_SECONDS}s'")
                     execute(connection, f"DROP TABLE {sql.quoted(nights[cutoff])}")
                     connection.commit()
-                except adbc_driver_manager.Error:  # published is published, whatever is in the way
-                    with suppress(adbc_driver_manager.Error):
-                        connection.rollback()
+                except adbc_driver_manager.Error:
+                    connection.rollback()
 
     def _set_up(self, connection: Any) -> None:
         """Make tables, views, comments and grants, where they are not as they should be."""

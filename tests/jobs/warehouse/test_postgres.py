@@ -125,6 +125,27 @@ def test_an_old_night_that_is_being_read_stays_until_the_next_run(postgres_uri, 
     assert shares(warehouse, "user_scores") == [0.3]
 
 
+def test_a_link_lost_after_the_commit_leaves_the_night_published(postgres_uri, reader, monkeypatch):
+    """What is left to do by then is to drop old nights: the next run does it."""
+    warehouse = open_at(postgres_uri, keep_nights=1)
+    publish(warehouse, TUESDAY, "run-1", 0.1)
+    retain = PostgresServer._retain
+
+    def cut_off(*arguments: object) -> None:
+        ours = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+        assert asked(reader, f"{ours} WHERE application_name = 'run-2'") == [(True,)]
+        retain(*arguments)
+
+    monkeypatch.setattr(PostgresServer, "_retain", cut_off)
+    published = publish(warehouse, WEDNESDAY, "run-2", 0.2)
+
+    assert {*published} == {table.name for table in NIGHTLY}
+    assert asked(reader, "SELECT count(*) FROM publish_ledger WHERE run_key = 'run-2'") == [
+        (len(NIGHTLY),)
+    ]
+    assert shares(warehouse) == [0.2]
+
+
 def test_the_reader_role_may_read_and_nothing_else(warehouse, reader):
     """Every table and view answers; no row can be changed, no partition taken away."""
     publish(warehouse, TUESDAY)
