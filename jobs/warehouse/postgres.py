@@ -46,7 +46,8 @@ from jobs.warehouse.publication import (
 
 ANSWER_SECONDS = 90.0  # how long a commit's outcome is asked for when its answer was lost
 LOCK_SECONDS = 10  # the longest wait for a reader, where a definition changes
-DROP_SECONDS = 2  # the longest wait for a reader, where an old night is dropped
+# The longest wait for a reader, where an old night is dropped: new readers queue behind it.
+DROP_MILLISECONDS = 50
 # A peer that has vanished without a word is noticed within a minute, on either side.
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 LINK = {"connect_timeout": 10, **KEEPALIVES}
@@ -161,7 +162,7 @@ class PostgresServer:
         return published
 
     def _retain(self, connection: Any, publication: Publication) -> None:
-        """Drop all but the newest nights. A night that is being read stays until the next run."""
+        """Drop all but the newest nights; of a table that is being read, at the next run."""
         for table in NIGHTLY:
             nights = {
                 cutoff: name
@@ -172,11 +173,12 @@ class PostgresServer:
                 if cutoff == publication.cutoff:
                     continue
                 try:
-                    execute(connection, f"SET LOCAL lock_timeout = '{DROP_SECONDS}s'")
+                    execute(connection, f"SET LOCAL lock_timeout = {DROP_MILLISECONDS}")
                     execute(connection, f"DROP TABLE {sql.quoted(nights[cutoff])}")
                     connection.commit()
                 except adbc_driver_manager.Error:
                     connection.rollback()
+                    break
 
     def _set_up(self, connection: Any) -> None:
         """Make tables, views, comments and grants, where they are not as they should be."""

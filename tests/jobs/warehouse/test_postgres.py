@@ -125,6 +125,38 @@ def test_an_old_night_that_is_being_read_stays_until_the_next_run(postgres_uri, 
     assert shares(warehouse, "user_scores") == [0.3]
 
 
+def test_dropping_old_nights_makes_nobody_wait_behind_one_that_is_read(postgres_uri, reader):
+    """A drop would queue for the whole table, and every new reader behind it."""
+    warehouse = open_at(postgres_uri, keep_nights=30)
+    for days in range(4):
+        publish(warehouse, TUESDAY + timedelta(days=days), f"run-{days}")
+    longest, done = [0.0], threading.Event()
+
+    def poll() -> None:
+        with psycopg.connect(postgres_uri, autocommit=True) as other:
+            while not done.wait(0.01):
+                begun = time.monotonic()
+                for table in NIGHTLY:
+                    asked(other, f"SELECT count(*) FROM {table.name}")
+                longest.append(time.monotonic() - begun)
+
+    with reader.transaction():
+        for table in NIGHTLY:
+            asked(reader, f"SELECT count(*) FROM {table.name}")
+        thread = threading.Thread(target=poll)
+        thread.start()
+        warehouse.keep_nights = 1
+        begun = time.monotonic()
+        publish(warehouse, TUESDAY + timedelta(days=4), "run-4")
+        seconds = time.monotonic() - begun
+        done.set()
+        thread.join()
+
+    assert len(longest) > 2
+    assert max(longest) < 0.5
+    assert seconds < 5
+
+
 def test_a_link_lost_after_the_commit_leaves_the_night_published(postgres_uri, reader, monkeypatch):
     """What is left to do by then is to drop old nights: the next run does it."""
     warehouse = open_at(postgres_uri, keep_nights=1)
