@@ -1,7 +1,8 @@
 """How a DAG starts a program of ours: as a process, with strings, never by importing it.
 
 Where things are comes from the environment, so that the same DAG runs on a laptop and in an image:
-``NIGHTSHIFT_PROJECT`` (folder that holds ``jobs/``), ``NIGHTSHIFT_PYTHON``.
+``NIGHTSHIFT_PROJECT`` (folder that holds ``jobs/``), ``NIGHTSHIFT_PYTHON``. So does the time zone
+of its days, ``NIGHTSHIFT__TIME_ZONE``, which the programs read as their ``time_zone`` too.
 """
 
 import json
@@ -11,23 +12,37 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from airflow.exceptions import AirflowException
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import BaseOperator, Context, RetryDecision, RetryPolicy
 
 from contracts.night import REFUSALS, Program, torchrun_arguments
+from contracts.windows import instant
 
 PROJECT = Path(os.environ.get("NIGHTSHIFT_PROJECT", Path(__file__).resolve().parents[1]))
 PYTHON = os.environ.get("NIGHTSHIFT_PYTHON", sys.executable)
 DRIVER_MEMORY = os.environ.get("NIGHTSHIFT_SPARK_DRIVER_MEMORY", "1g")
 RETRIES = int(os.environ.get("NIGHTSHIFT_RETRIES", "2"))  # of what is no refusal
-START_DATE = os.environ.get("NIGHTSHIFT_START_DATE", "2026-01-01")
+TIME_ZONE = os.environ.get("NIGHTSHIFT__TIME_ZONE", "UTC")  # whose midnight a cutoff is
+ZONE = ZoneInfo(TIME_ZONE)
+START_DATE = date.fromisoformat(os.environ.get("NIGHTSHIFT_START_DATE", "2026-01-01"))
+START = instant(START_DATE, ZONE)
 
 # The first day that the night may not see: asked for in the form, or the end of the interval.
-CUTOFF = "{{ params.cutoff or ((dag_run.data_interval_end or dag_run.run_after) | ds) }}"
+CUTOFF = "{{ params.cutoff or ((dag_run.data_interval_end or dag_run.run_after) | local_date) }}"
+
+
+def local_date(moment: datetime) -> str:
+    """The day that it is in the deployment's time zone; a filter of every DAG's templates."""
+    return moment.astimezone(ZONE).date().isoformat()
+
+
+FILTERS = {"local_date": local_date}
 
 # How the two operators below say it: spark-submit's at its start, ours at its end.
 _EXIT_CODE = re.compile(r"Error code is: (\d+)\.|\(exit code (\d+)\)\Z")

@@ -9,20 +9,30 @@ From the raw logs of the day that has just ended to a scored row for every user 
   clearing and running again is always safe.
 - **A red task** says in the last lines of its log what was found, what was expected and what to do.
   What the data or the gate refused is not tried again; anything else is, twice.
-- **Late by 08:00 UTC?** Yesterday's tables still answer. See `docs/runbooks/score_nightly.md`.
+- **Starts at 06:00** in the deployment's time zone.
+- **Late by 08:00?** Yesterday's tables still answer. See `docs/runbooks/score_nightly.md`.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
 from contracts.night import NIGHT, night_arguments
-from dags.programs import CUTOFF, RETRIES, START_DATE, RefusalsAreFinal, python_task, spark_task
+from dags.programs import (
+    CUTOFF,
+    FILTERS,
+    RETRIES,
+    START,
+    TIME_ZONE,
+    RefusalsAreFinal,
+    python_task,
+    spark_task,
+)
 
 with DAG(
     dag_id="score_nightly",
-    schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
-    start_date=datetime.fromisoformat(f"{START_DATE}T00:00:00+00:00"),
+    schedule=CronDataIntervalTimetable("0 6 * * *", timezone=TIME_ZONE),
+    start_date=START,
     catchup=False,
     max_active_runs=1,
     params={
@@ -43,6 +53,7 @@ with DAG(
         "retry_policy": RefusalsAreFinal(),
         "execution_timeout": timedelta(hours=2),
     },
+    user_defined_filters=FILTERS,
     doc_md=__doc__,
     tags=["nightly", "scoring"],
 ):

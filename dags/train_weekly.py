@@ -14,7 +14,7 @@ holds. Nothing is promoted because nothing better was there.
 - **Anything else red?** See `docs/runbooks/train_weekly.md`.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -32,7 +32,9 @@ from contracts.night import (
 )
 from dags.programs import (
     CUTOFF,
-    START_DATE,
+    FILTERS,
+    START,
+    TIME_ZONE,
     ProgramOperator,
     RefusalsAreFinal,
     python_task,
@@ -45,8 +47,8 @@ OPTIONAL = {**COUNT, "type": ["null", "integer"]}
 
 with DAG(
     dag_id="train_weekly",
-    schedule=CronDataIntervalTimetable("0 8 * * 0", timezone="UTC"),
-    start_date=datetime.fromisoformat(f"{START_DATE}T00:00:00+00:00"),
+    schedule=CronDataIntervalTimetable("0 8 * * 0", timezone=TIME_ZONE),
+    start_date=START,
     catchup=False,
     max_active_runs=1,
     params={
@@ -94,6 +96,7 @@ with DAG(
         "retry_policy": RefusalsAreFinal(),
         "execution_timeout": timedelta(hours=12),
     },
+    user_defined_filters=FILTERS,
     doc_md=__doc__,
     tags=["weekly", "training"],
 ):

@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,8 @@ def airflow_environment(settings: Settings, running: Running) -> dict[str, str]:
         "NIGHTSHIFT_PYTHON": sys.executable,
         "NIGHTSHIFT_SPARK_DRIVER_MEMORY": settings.spark.driver_memory,
         # Without it, unpausing a DAG would at once run the latest night that has already passed.
-        "NIGHTSHIFT_START_DATE": datetime.now(UTC).date().isoformat(),
+        "NIGHTSHIFT_START_DATE": datetime.now(settings.zone).date().isoformat(),
+        "NIGHTSHIFT__TIME_ZONE": settings.time_zone,
         "NIGHTSHIFT__MLFLOW__TRACKING_URI": running.mlflow,
     }
 

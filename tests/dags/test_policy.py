@@ -9,6 +9,8 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import CronDataIntervalTimetable
 
+from dags.programs import TIME_ZONE
+
 pytestmark = pytest.mark.airflow
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -36,7 +38,7 @@ def test_a_dag_says_what_it_does_and_when(dag):
     assert f"docs/runbooks/{dag.dag_id}.md" in dag.doc_md
     assert (PROJECT / "docs" / "runbooks" / f"{dag.dag_id}.md").exists()
     assert isinstance(dag.timetable, CronDataIntervalTimetable)
-    assert str(dag.timetable.timezone) == "UTC" or dag.timetable.timezone == "UTC"
+    assert str(getattr(dag.timetable.timezone, "name", dag.timetable.timezone)) == TIME_ZONE
     assert dag.tags
 
 

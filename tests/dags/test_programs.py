@@ -2,10 +2,12 @@
 
 import json
 import os
+import subprocess
 import sys
 import threading
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import jinja2
 import psutil
@@ -16,9 +18,18 @@ from airflow.sdk import RetryAction
 from airflow.sdk.definitions._internal.templater import SandboxedEnvironment
 
 from contracts.night import INGEST, NIGHT, PUBLISH, night_arguments
-from dags.programs import CUTOFF, ProgramOperator, RefusalsAreFinal, python_task, spark_task
+from dags.programs import (
+    CUTOFF,
+    FILTERS,
+    PROJECT,
+    ProgramOperator,
+    RefusalsAreFinal,
+    python_task,
+    spark_task,
+)
 
 pytestmark = pytest.mark.airflow
+NAMES = ("score_nightly", "train_weekly")
 
 
 def decide(error: BaseException) -> RetryAction:
@@ -101,6 +112,7 @@ def render(*, cutoff: str | None, end: datetime | None) -> str:
     """The cutoff as Airflow's own templates make it."""
     environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined)
     run = SimpleNamespace(data_interval_end=end, run_after=datetime(2026, 3, 5, 9, tzinfo=UTC))
+    environment.filters.update(FILTERS)
     return environment.from_string(CUTOFF).render(params={"cutoff": cutoff}, dag_run=run)
 
 
@@ -111,6 +123,54 @@ def test_the_cutoff_is_the_one_asked_for_else_the_end_of_the_interval():
     assert render(cutoff="2017-11-29", end=end) == "2017-11-29"
     assert render(cutoff=None, end=end) == "2026-03-04"
     assert render(cutoff=None, end=None) == "2026-03-05"
+
+
+SCHEDULED = """
+from datetime import UTC, timedelta
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
+from airflow.dag_processing.dagbag import DagBag
+from airflow.timetables.interval import CronDataIntervalTimetable
+from contracts.windows import refuse_future
+from dags.programs import CUTOFF, ZONE
+from datetime import date, datetime
+
+for name, dag in sorted(DagBag("dags").dags.items()):
+    told = dag.timetable
+    timetable = CronDataIntervalTimetable(told.expression, told.timezone)
+    template = dag.get_template_env().from_string(CUTOFF)
+    for month in (1, 7):
+        by_hand = datetime(2026, month, 1, 12, tzinfo=UTC)
+        end = timetable.infer_manual_data_interval(run_after=dag.timezone.convert(by_hand)).end
+        run = SimpleNamespace(data_interval_end=end, run_after=end)
+        cutoff = template.render(params={"cutoff": None}, dag_run=run)
+        refuse_future(date.fromisoformat(cutoff), now=end, zone=ZONE)
+        print(name, cutoff, end.astimezone(ZONE).strftime("%Y-%m-%d %H:%M"), dag.start_date)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "zone", ["America/Los_Angeles", "Pacific/Honolulu", "Australia/Sydney", "UTC"]
+)
+def test_a_scheduled_run_is_of_the_day_that_has_just_begun_where_the_shop_is(zone):
+    """At six in the morning there, with that day's date, which has begun."""
+    environment = {
+        **os.environ, "NIGHTSHIFT__TIME_ZONE": zone, "NIGHTSHIFT_START_DATE": "2025-12-01"
+    }  # fmt: skip
+    said = subprocess.run(
+        [sys.executable, "-c", SCHEDULED], cwd=PROJECT, env=environment, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    lines = [line.split() for line in said.stdout.splitlines() if line.startswith(NAMES)]
+
+    assert len(lines) == 4
+    for name, cutoff, day, hour, *start in lines:
+        assert cutoff == day
+        assert hour == {"score_nightly": "06:00", "train_weekly": "08:00"}[name]
+        begun = datetime.fromisoformat(" ".join(start)).astimezone(ZoneInfo(zone))
+        assert begun.isoformat()[:16] == "2025-12-01T00:00"
 
 
 def test_a_night_in_airflow_tells_its_programs_what_the_command_line_tells_them():

@@ -162,6 +162,19 @@ def test_pages_are_open_to_this_computer_only(compose):
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
+def test_the_schedule_and_the_programs_mean_the_same_midnight(compose):
+    """Airflow cannot read the settings: it is told the time zone that the programs are told."""
+    environments = [
+        service.get("environment", {})
+        for service in services(compose).values()
+        if "airflow" in service.get("command", [])
+    ]
+
+    assert environments
+    for environment in environments:
+        assert environment["NIGHTSHIFT__TIME_ZONE"] == load_settings().time_zone
+
+
 def test_the_programs_publish_to_the_warehouse_that_is_started(compose, monkeypatch):
     """The scheduler's environment is a configuration that loads, and names the compose's server."""
     for name, value in compose["x-jobs-environment"].items():

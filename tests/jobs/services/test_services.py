@@ -20,6 +20,7 @@ def test_airflows_tasks_find_this_deployment(settings):
     found = airflow_environment(settings, RUNNING)
 
     assert found["NIGHTSHIFT_CONFIG"] == str(settings.file)
+    assert found["NIGHTSHIFT__TIME_ZONE"] == settings.time_zone == "America/New_York"
     assert found["NIGHTSHIFT__MLFLOW__TRACKING_URI"] == "http://127.0.0.1:2"
     assert json.loads(found["AIRFLOW_CONN_SPARK_DEFAULT"]) == {
         "conn_type": "spark",
