@@ -95,6 +95,18 @@ def champion_of(settings: Settings) -> str:
         return MODEL_VERSION
 
 
+def refuse_other_horizon(forecaster: Forecaster, settings: Settings, version: str) -> None:
+    """Raise ConfigError where the champion forecasts more or fewer days than is asked for."""
+    wanted = settings.horizons.demand_days
+    if forecaster.horizon_days != wanted:
+        raise ConfigError(
+            version,
+            found=f"a forecaster of {forecaster.horizon_days} days",
+            expected=f"horizons.demand_days, {wanted}",
+            do="Run `nightshift train-demand`, or set horizons.demand_days back.",
+        )
+
+
 def open_registry(settings: Settings) -> Registry:
     """The registered model that is the forecaster. Raises UnreachableError."""
     return Registry(settings.mlflow.tracking_uri, settings.demand.model, settings.artifacts_uri)
@@ -118,6 +130,8 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     window, reads = one_day(cutoff), {SERIES.name: series.snapshot_id}
     version = champion_of(settings)
     with asked(settings, version) as forecaster:
+        if forecaster is not None:
+            refuse_other_horizon(forecaster, settings, version)
         if forecaster is not None and forecaster.sees_promotions:
             reads[PROMOTIONS.name] = require_plan(lake, cutoff)
         rows = rows_from(

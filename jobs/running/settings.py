@@ -23,10 +23,13 @@ from pydantic import (
     PositiveInt,
     Tag,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from contracts.errors import ConfigError, UnknownKeyError
+from contracts.tables import SCORES
 from models.demand.rule import DemandRule
 from models.judging.rule import GateRule
 
@@ -126,6 +129,14 @@ class DemandSettings(Section):
     gate: DemandRule
 
 
+# The days that a reader finds in a column's name: a horizon of another length would be a lie.
+NAMED_AFTER = {
+    "purchase_days": SCORES.column("purchase_probability_7d").name,
+    "churn_days": SCORES.column("churn_probability_28d").name,
+    "spend_days": SCORES.column("expected_spend_28d").name,
+}
+
+
 class Horizons(Section):
     purchase_days: PositiveInt
     churn_days: PositiveInt
@@ -133,6 +144,19 @@ class Horizons(Section):
     spend_days: PositiveInt
     items_days: PositiveInt
     demand_days: PositiveInt
+
+    @field_validator(*NAMED_AFTER)
+    @classmethod
+    def _is_what_the_column_says(cls, days: int, info: ValidationInfo) -> int:
+        column = NAMED_AFTER[str(info.field_name)]
+        named = int(column.rpartition("_")[2].removesuffix("d"))
+        if days != named:
+            raise PydanticCustomError(
+                "horizon",
+                "{named}, because its column in the tables is named {column}",
+                {"named": named, "column": column},
+            )
+        return days
 
 
 class TrainingSettings(Section):

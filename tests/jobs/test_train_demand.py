@@ -189,6 +189,23 @@ def test_too_short_a_history_is_refused_before_it_is_trained(shop, capsys):
 
 
 @pytest.mark.slow
+def test_a_champion_of_another_horizon_is_not_asked(shop, capsys):
+    """A night has as many days as the settings say, or none."""
+    assert train_demand.main(argv(shop)) == 0
+    trained = said(capsys)
+    written = yaml.safe_load(shop.file.read_text())
+    written["horizons"]["demand_days"] = 14
+    shop.file.write_text(yaml.safe_dump(written))
+    code = forecast_demand.main(argv(shop))
+
+    assert code == 2
+    assert said(capsys)["message"] == (
+        f"nightshift-demand/{trained['version']}: found a forecaster of 28 days, expected "
+        "horizons.demand_days, 14. Run `nightshift train-demand`, or set horizons.demand_days back."
+    )
+
+
+@pytest.mark.slow
 def test_mlflow_serves_the_forecaster_from_units_by_day(shop, capsys):
     """What it says of the series is what the night's table says."""
     import mlflow

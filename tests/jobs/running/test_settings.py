@@ -54,3 +54,26 @@ def test_a_database_that_is_not_reached_is_refused_and_not_taken_for_a_file(sett
         f"{settings.file}: warehouse.uri: found 'snowflake://account/warehouse', expected a path "
         "of a DuckDB file, or a URI that begins with postgresql://. Correct the value."
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "column"),
+    [
+        ("purchase_days", 7, "purchase_probability_7d"),
+        ("churn_days", 28, "churn_probability_28d"),
+        ("spend_days", 28, "expected_spend_28d"),
+    ],
+)
+def test_a_horizon_is_the_one_that_its_column_is_named_after(
+    settings, monkeypatch, name, days, column
+):
+    """Nobody reads a probability of 14 days under the name of 7."""
+    monkeypatch.setenv(f"NIGHTSHIFT__HORIZONS__{name.upper()}", "14")
+    with pytest.raises(ConfigError) as refused:
+        load_settings(settings.file)
+
+    assert getattr(settings.horizons, name) == days
+    assert str(refused.value) == (
+        f"{settings.file}: horizons.{name}: found 14, expected {days}, because its column in the "
+        f"tables is named {column}. Correct the value."
+    )
