@@ -9,6 +9,7 @@ from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from contracts.errors import UnreachableError
+from jobs.running.addresses import without_password, without_password_of
 from jobs.running.settings import Settings
 
 NAMESPACE = "nightshift"
@@ -33,8 +34,8 @@ def open_catalog(settings: Settings) -> Catalog:
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise UnreachableError(
             "the lake's catalog",
-            address=_without_password(address),
-            reason=first_line,
+            address=without_password(address),
+            reason=without_password_of(address, first_line),
             do="Check lake.catalog in the configuration, and that its server or folder is there.",
         ) from error
 
@@ -85,10 +86,3 @@ def _prepare(address: str, settings: Settings) -> None:
             do="Restore the catalog, or correct lake.catalog.uri; "
             "a new catalog would not know these tables.",
         )
-
-
-def _without_password(address: str) -> str:
-    parts = urlsplit(address)
-    if not parts.password:
-        return address
-    return address.replace(f":{parts.password}@", ":…@")

@@ -13,6 +13,7 @@ from contracts.errors import (
     UnreachableError,
 )
 from contracts.tables import Table
+from jobs.running.addresses import without_password_of
 from jobs.warehouse import sql as sql
 from jobs.warehouse.publication import KEPT, Published
 
@@ -87,11 +88,16 @@ def check_columns(connection: Any, table: Table, where: str) -> None:
         )
 
 
-def our_error(error: Exception, *, address: str, do: str) -> NightshiftError:
-    """What an error of the driver or of the system means to whoever started the program."""
+def our_error(
+    error: Exception, *, address: str, do: str, uri: str | None = None
+) -> NightshiftError:
+    """What an error of the driver or of the system means to whoever started the program.
+
+    Where the address has a password, ``uri`` is the whole of it: no reason quotes the password.
+    """
     if isinstance(error, NightshiftError):
         return error
-    reason = first_line(error)
+    reason = without_password_of(uri or "", first_line(error))
     state = getattr(error, "sqlstate", None) or ""
     if state.startswith(CANNOT_HOLD):
         return AuditError(
@@ -134,12 +140,6 @@ def first_line(error: Exception) -> str:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     line = lines[0].strip() if lines else type(error).__name__
     return re.sub(r"^.*?(?:ERROR|FATAL|PANIC): +", "", line)
-
-
-def without_password(uri: str) -> str:
-    """The URI as it may be shown."""
-    shown = re.sub(r"(//|^)([^:@/?]*):[^@/]*@", r"\1\2@", uri)
-    return re.sub(r"([?&])password=[^&]*", r"\1password=…", shown)
 
 
 def _order(connection: Any, target: str) -> list[str]:

@@ -18,8 +18,15 @@ import adbc_driver_manager
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
-from contracts.errors import AuditError, BusyError, UnknownOutcomeError, UnreachableError
+from contracts.errors import (
+    AuditError,
+    BusyError,
+    NightshiftError,
+    UnknownOutcomeError,
+    UnreachableError,
+)
 from contracts.tables import MODELS, NIGHTLY, PUBLISH_LEDGER, WAREHOUSE, Table
+from jobs.running.addresses import without_password, without_password_of
 from jobs.warehouse import postgres_sql, sql
 from jobs.warehouse.connection import (
     append,
@@ -30,7 +37,6 @@ from jobs.warehouse.connection import (
     published_by,
     rows_of,
     upsert,
-    without_password,
 )
 from jobs.warehouse.fingerprint import Fingerprint, fingerprint, holding
 from jobs.warehouse.publication import (
@@ -75,7 +81,7 @@ class PostgresServer:
             try:
                 published = self._write(connection, publication, check)
             except (AuditError, adbc_driver_manager.DataError) as error:
-                refusal = our_error(error, address=self.address, do="")
+                refusal = self._our_error(error, do="")
                 connection.rollback()
                 self._refuse(connection, publication, str(refusal))
                 raise refusal from error
@@ -158,7 +164,7 @@ class PostgresServer:
                     ) from lost
                 time.sleep(0.2)
         if not published:
-            raise self._unreachable(first_line(lost)) from lost
+            raise self._unreachable(without_password_of(self._uri, first_line(lost))) from lost
         return published
 
     def _retain(self, connection: Any, publication: Publication) -> None:
@@ -236,7 +242,10 @@ class PostgresServer:
                 with suppress(adbc_driver_manager.Error):
                     connection.close()
         except adbc_driver_manager.Error as error:
-            raise our_error(error, address=self.address, do=do) from error
+            raise self._our_error(error, do=do) from error
+
+    def _our_error(self, error: Exception, *, do: str) -> NightshiftError:
+        return our_error(error, address=self.address, do=do, uri=self._uri)
 
     def _unreachable(self, reason: str) -> UnreachableError:
         return UnreachableError(
