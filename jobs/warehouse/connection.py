@@ -20,6 +20,7 @@ from jobs.warehouse.publication import KEPT, Published
 CANNOT_HOLD = "22"  # SQLSTATE classes: values
 GONE = ("08", "25P03", "57", "53", "58", "XX")  # the link, the server, its disk and memory
 ABSENT = ("42P01", "42703")  # a table, a column
+DEPENDED_UPON = ("2BP01",)  # by what we did not make
 WAITED = ("55P03",)  # for a lock, longer than allowed
 
 
@@ -113,6 +114,13 @@ def our_error(
             expected="no other program with a lock on the tables",
             do=f"{KEPT}Wait for it to end, then run this again.",
         )
+    if state in DEPENDED_UPON:
+        return ConfigError(
+            f"the warehouse at {address}",
+            found=_detail(error) or reason,
+            expected="nothing that depends on a view whose columns change",
+            do=f"{KEPT}Drop what depends on it, publish, and make it again.",
+        )
     if state in ABSENT:
         return absent(address, reason)
     if state and not state.startswith(GONE):
@@ -140,6 +148,12 @@ def first_line(error: Exception) -> str:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     line = lines[0].strip() if lines else type(error).__name__
     return re.sub(r"^.*?(?:ERROR|FATAL|PANIC): +", "", line)
+
+
+def _detail(error: Exception) -> str:
+    """What PostgreSQL adds to its reason: of an object that others depend on, which they are."""
+    details: dict[bytes, bytes] = dict(getattr(error, "details", None) or [])
+    return ", ".join(details.get(b"PG_DIAG_MESSAGE_DETAIL", b"").decode().splitlines())
 
 
 def _order(connection: Any, target: str) -> list[str]:

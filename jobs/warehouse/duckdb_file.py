@@ -130,8 +130,6 @@ class DuckDBFile:
         for table in WAREHOUSE:
             execute(connection, sql.create_table(table))
             check_columns(connection, table, self.address)
-        for name in sql.view_names():
-            execute(connection, f"DROP VIEW IF EXISTS {sql.quoted(name)}")
         for table in NIGHTLY:
             execute(connection, sql.create_latest(table, sql.newest_published(table)))
         execute(connection, sql.create_freshness(self.time_zone))

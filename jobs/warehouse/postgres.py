@@ -192,25 +192,29 @@ class PostgresServer:
         for table in WAREHOUSE:
             execute(connection, postgres_sql.create_parent(table))
             check_columns(connection, table, self.address)
-        statements = postgres_sql.set_up(self.time_zone)
-        statements += postgres_sql.grants(self.reader_role)
-        mark = postgres_sql.mark_of(statements)
+        comments, views = postgres_sql.comments(), postgres_sql.views(self.time_zone)
+        grants = postgres_sql.grants(self.reader_role)
+        mark = postgres_sql.mark_of([*comments, *views.values(), *grants])
         setup = sql.quoted(postgres_sql.SETUP)
         execute(connection, f"CREATE TABLE IF NOT EXISTS {setup} (mark VARCHAR NOT NULL)")
-        is_same = rows_of(connection, f"SELECT mark FROM {setup}")["mark"].to_pylist() == [mark]
-        views = rows_of(connection, postgres_sql.VIEWS)["viewname"].to_pylist()
-        if not is_same or not {*sql.view_names()} <= {*views}:
-            self._make_role(connection)
-            for statement in statements:
+        execute(connection, f"ALTER TABLE {setup} ADD COLUMN IF NOT EXISTS reader_role VARCHAR")
+        before = rows_of(connection, f"SELECT mark, reader_role FROM {setup}").to_pylist()
+        found = _view_columns(connection)
+        if [row["mark"] for row in before] != [mark] or not {*views} <= {*found}:
+            if not _is_role(connection, self.reader_role):
+                execute(connection, f"CREATE ROLE {sql.quoted(self.reader_role)} NOLOGIN")
+            for name, columns in sql.view_columns().items():
+                if found.get(name, columns) != columns:  # or it is replaced, and its rights stay
+                    execute(connection, f"DROP VIEW {sql.quoted(name)}")
+                execute(connection, views[name])
+            for role in {row["reader_role"] for row in before} - {self.reader_role, None}:
+                if _is_role(connection, role):
+                    execute(connection, postgres_sql.revoke(role))
+            for statement in (*comments, *grants):
                 execute(connection, statement)
             execute(connection, f"DELETE FROM {setup}")
-            execute(connection, f"INSERT INTO {setup} VALUES ($1)", mark)
+            execute(connection, f"INSERT INTO {setup} VALUES ($1, $2)", mark, self.reader_role)
         connection.commit()
-
-    def _make_role(self, connection: Any) -> None:
-        found = rows_of(connection, "SELECT 1 FROM pg_roles WHERE rolname = $1", self.reader_role)
-        if not found.num_rows:
-            execute(connection, f"CREATE ROLE {sql.quoted(self.reader_role)} NOLOGIN")
 
     def _hold_lock(self, connection: Any, run_key: str) -> None:
         """Hold the warehouse's lock until the connection is closed. Raises BusyError."""
@@ -254,6 +258,19 @@ class PostgresServer:
             reason=reason,
             do=f"{KEPT}Start it, or mend the way to it, then run this again.",
         )
+
+
+def _view_columns(connection: Any) -> dict[str, list[str]]:
+    """Of each view that is there."""
+    found: dict[str, list[str]] = {}
+    for row in rows_of(connection, postgres_sql.VIEWS).to_pylist():
+        found.setdefault(row["table_name"], []).append(row["column_name"])
+    return found
+
+
+def _is_role(connection: Any, name: str) -> bool:
+    found = rows_of(connection, "SELECT 1 FROM pg_roles WHERE rolname = $1", name)
+    return bool(found.num_rows)
 
 
 def _staged(connection: Any, name: str, table: Table, publication: Publication) -> Fingerprint:

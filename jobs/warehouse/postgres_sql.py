@@ -16,7 +16,7 @@ from jobs.warehouse import sql as sql
 
 ASKED_NIGHTS = 8  # newest cutoffs that `_latest` looks at: one is enough but for that instant
 LOCK = 0x6E69  # "ni": the class of our advisory locks; the object is the schema
-SETUP = "nightshift_setup"  # one row: which of the statements below were carried out
+SETUP = "nightshift_setup"  # one row: which of the statements below were carried out, for whom
 
 
 def partition_name(table: Table, cutoff: date) -> str:
@@ -52,7 +52,11 @@ PARTITIONS = (
     "SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid "
     "WHERE inhparent = to_regclass($1) ORDER BY 1"
 )
-VIEWS = "SELECT viewname FROM pg_views WHERE schemaname = current_schema()"
+VIEWS = (
+    "SELECT table_name, column_name FROM information_schema.columns JOIN information_schema.views "
+    "USING (table_schema, table_name) WHERE table_schema = current_schema() "
+    "ORDER BY table_name, ordinal_position"
+)
 TRY_LOCK = f"SELECT pg_try_advisory_lock({LOCK}, hashtext(current_schema())) AS is_ours"
 HOLDER = (
     "SELECT pid, application_name FROM pg_stat_activity JOIN pg_locks USING (pid) "
@@ -83,24 +87,35 @@ def newest_whole(table: Table) -> str:
     )
 
 
-def set_up(time_zone: str) -> list[str]:
-    """Comments and views. Carried out when they differ from what was carried out last."""
-    drop = [f"DROP VIEW IF EXISTS {sql.quoted(name)}" for name in sql.view_names()]
-    said = [said for table in WAREHOUSE for said in sql.comments(table)]
+def comments() -> list[str]:
+    return [said for table in WAREHOUSE for said in sql.comments(table)]
+
+
+def views(time_zone: str) -> dict[str, str]:
+    """Name → definition."""
     latest = [sql.create_latest(table, newest_whole(table)) for table in NIGHTLY]
-    return [*drop, *said, *latest, sql.create_freshness(time_zone)]
+    return dict(zip(sql.view_columns(), [*latest, sql.create_freshness(time_zone)], strict=True))
 
 
 def grants(role: str) -> list[str]:
     """What the readers may do: read the tables and views, and nothing else of ours."""
-    names = [*(table.name for table in WAREHOUSE), *sql.view_names()]
-    relations = ", ".join(map(sql.quoted, names))
+    relations = _relations()
     reader = sql.quoted(role)
     return [
         "DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), "
         f"{sql.literal(role)}); END $$",
         f"GRANT SELECT ON {relations} TO {reader}",
     ]
+
+
+def revoke(role: str) -> str:
+    """Take back what a readers' role could read."""
+    return f"REVOKE SELECT ON {_relations()} FROM {sql.quoted(role)}"
+
+
+def _relations() -> str:
+    names = [*(table.name for table in WAREHOUSE), *sql.view_columns()]
+    return ", ".join(map(sql.quoted, names))
 
 
 def mark_of(statements: Iterable[str]) -> str:

@@ -63,14 +63,19 @@ def latest_name(table: Table) -> str:
     return f"{table.name}_latest"
 
 
-def view_names() -> list[str]:
-    return [*map(latest_name, NIGHTLY), "freshness"]
+FRESHNESS_COLUMNS = ["table_name", "cutoff", "hours_since_cutoff", "published_at", "status"]
+
+
+def view_columns() -> dict[str, list[str]]:
+    """Of each view of ours."""
+    latest = {latest_name(table): table.column_names for table in NIGHTLY}
+    return {**latest, "freshness": FRESHNESS_COLUMNS}
 
 
 def create_latest(table: Table, newest_cutoff: str) -> str:
     """`<table>_latest`: the rows of the cutoff that a scalar subquery finds."""
     return (
-        f"CREATE VIEW {quoted(latest_name(table))} AS SELECT {columns_of(table)} "
+        f"CREATE OR REPLACE VIEW {quoted(latest_name(table))} AS SELECT {columns_of(table)} "
         f"FROM {quoted(table.name)} WHERE {quoted(table.partition)} = ({newest_cutoff})"
     )
 
@@ -86,7 +91,7 @@ def create_freshness(time_zone: str) -> str:
     midnight = f"CAST(cutoff AS TIMESTAMP) AT TIME ZONE {literal(time_zone)}"
     seconds = f"EXTRACT(EPOCH FROM (CURRENT_TIMESTAMP - ({midnight})))"
     return (
-        "CREATE VIEW freshness AS "
+        "CREATE OR REPLACE VIEW freshness AS "
         "SELECT table_name, cutoff, hours_since_cutoff, published_at, "
         f"CASE WHEN hours_since_cutoff >= {ERROR_HOURS} THEN 'error' "
         f"WHEN hours_since_cutoff >= {WARN_HOURS} THEN 'warn' ELSE 'ok' END AS status FROM ("

@@ -219,18 +219,74 @@ def test_every_table_and_column_explains_itself_in_the_database(warehouse, reade
     assert "(0 to 1)" in said["user_scores_2017_11_28", "purchase_probability_7d"]
 
 
+MADE = "SELECT oid, xmin::text FROM pg_class WHERE relkind = 'v' ORDER BY 1"
+
+
 def test_definitions_are_only_touched_when_they_change(warehouse, reader):
     """Night after night no view is made anew, so that no publisher waits for a reader's lock."""
     publish(warehouse, TUESDAY, "run-1")
-    oids = asked(reader, "SELECT oid FROM pg_class WHERE relkind = 'v' ORDER BY 1")
+    made = asked(reader, MADE)
     publish(warehouse, WEDNESDAY, "run-2")
-    same = asked(reader, "SELECT oid FROM pg_class WHERE relkind = 'v' ORDER BY 1")
+    same = asked(reader, MADE)
     warehouse.time_zone = "Europe/Berlin"
     publish(warehouse, WEDNESDAY, "run-3")
 
-    assert len(oids) >= len(NIGHTLY) + 1
-    assert same == oids
-    assert asked(reader, "SELECT oid FROM pg_class WHERE relkind = 'v' ORDER BY 1") != oids
+    assert len(made) >= len(NIGHTLY) + 1
+    assert same == made
+    assert "Europe/Berlin" in asked(reader, "SELECT pg_get_viewdef('freshness')")[0][0]
+
+
+def test_views_of_others_upon_ours_and_their_rights_outlast_a_change(warehouse, reader):
+    """A definition that changes is put in the place of the one before: the same view goes on."""
+    publish(warehouse, TUESDAY, "run-1", 0.1)
+    reader.execute("DROP ROLE IF EXISTS ann_of_marketing")
+    reader.execute("CREATE ROLE ann_of_marketing")
+    reader.execute("CREATE VIEW mine AS SELECT s.*, status FROM user_scores_latest AS s, freshness")
+    reader.execute("GRANT SELECT ON freshness, user_scores_latest TO ann_of_marketing")
+    warehouse.time_zone = "Europe/Berlin"
+    publish(warehouse, WEDNESDAY, "run-2", 0.2)
+    rights = "SELECT has_table_privilege('ann_of_marketing', '{}', 'SELECT')"
+
+    assert asked(reader, "SELECT DISTINCT purchase_probability_7d FROM mine") == [(0.2,)]
+    assert asked(reader, rights.format("freshness")) == [(True,)]
+    assert asked(reader, rights.format("user_scores_latest")) == [(True,)]
+
+
+def test_a_view_of_other_columns_is_made_anew_unless_another_depends_on_it(warehouse, reader):
+    """And then the error names what does."""
+    publish(warehouse, TUESDAY, "run-1", 0.1)
+    reader.execute("DROP VIEW freshness")
+    reader.execute("CREATE VIEW freshness AS SELECT 1 AS one, 2 AS two")
+    reader.execute("DELETE FROM nightshift_setup")
+    publish(warehouse, WEDNESDAY, "run-2", 0.2)
+    made = asked(reader, "SELECT count(*) FROM freshness WHERE status IS NOT NULL")
+    reader.execute("DROP VIEW freshness")
+    reader.execute("CREATE VIEW freshness AS SELECT 1 AS one, 2 AS two")
+    reader.execute("CREATE VIEW mine AS SELECT * FROM freshness")
+    reader.execute("DELETE FROM nightshift_setup")
+    with pytest.raises(ConfigError) as caught:
+        publish(warehouse, WEDNESDAY, "run-3", 0.3)
+
+    assert made == [(len(NIGHTLY),)]
+    assert str(caught.value) == (
+        f"the warehouse at {warehouse.address}: found view mine depends on view freshness, "
+        "expected nothing that depends on a view whose columns change. Nothing was published and "
+        "the tables of the night before still answer. Drop what depends on it, publish, and make "
+        "it again."
+    )
+    assert shares(warehouse, "user_scores") == [0.1, 0.2]
+
+
+def test_who_is_no_longer_the_readers_role_reads_no_longer(warehouse, reader):
+    """What it was granted under that name is taken back; the new one reads."""
+    publish(warehouse, TUESDAY, "run-1", 0.1)
+    warehouse.reader_role = "nightshift_other_reader"
+    publish(warehouse, WEDNESDAY, "run-2", 0.2)
+    may = "SELECT has_table_privilege('{}', '{}', 'SELECT')"
+
+    for name in ("user_scores", "user_scores_latest", "freshness", "publish_ledger"):
+        assert asked(reader, may.format(READER, name)) == [(False,)]
+        assert asked(reader, may.format("nightshift_other_reader", name)) == [(True,)]
 
 
 def test_a_second_publisher_is_told_who_is_at_it(warehouse):
