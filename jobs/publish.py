@@ -16,7 +16,7 @@ in the ledger and shown on the night's page, which is written at once.
 import argparse
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -150,6 +150,23 @@ def expectations(
     )
 
 
+def models_of(
+    settings: Settings, registry: Registry, versions: Iterable[str], demand: pa.Table
+) -> pa.Table:
+    """The models of the scores and of the forecasts. Raises UnreachableError, ConfigError.
+
+    A forecast is by `<registered model>/<version>`, or by a rule, which is no model.
+    """
+    mlflow = settings.mlflow
+    found = [published_models(registry, versions)]
+    for said in pc.unique(demand["model_version"]).to_pylist():
+        name, _, version = said.rpartition("/")
+        if name:
+            forecasters = Registry(mlflow.tracking_uri, name, settings.artifacts_uri)
+            found.append(published_models(forecasters, [version]))
+    return pa.concat_tables(found)
+
+
 def read_before(warehouse: Warehouse, cutoff: date) -> Mapping[str, list[int]]:
     """How the scores of the night before were spread; nothing where there was none."""
     if not warehouse.is_made():
@@ -177,7 +194,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         cutoff=cutoff,
         run_key=f"publish-{cutoff}-{secrets.token_hex(4)}",
         nightly=nightly_rows(night),
-        models=published_models(registry, versions),
+        models=models_of(settings, registry, versions, night.demand),
         snapshot_ids=night.snapshot_ids,
         published_at=datetime.now(UTC),
     )

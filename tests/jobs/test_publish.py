@@ -282,6 +282,35 @@ TABLES_READ = {
 
 
 @pytest.mark.spark
+def test_the_forecaster_is_among_the_models_of_its_night(settings, lake):
+    """A forecast by a version names it; one by a rule names no model."""
+    mlflow = settings.mlflow
+    users, forecasters = (
+        Registry(mlflow.tracking_uri, name, settings.artifacts_uri)
+        for name in (mlflow.model, settings.demand.model)
+    )
+    run_id = forecasters.start_run("tests", name="demand", params={}, tags={})
+    forecasters.log_metrics(run_id, {"test/items/7d/wape": 0.5})
+    forecasters.end_run(run_id)
+    forecasters.client.create_registered_model(forecasters.model)
+    tags = {"encoder": "gru", "training_cutoff": "2017-11-28"}
+    forecasters.client.create_model_version(forecasters.model, "file:///none", run_id, tags=tags)
+    by_version = demand().set_column(
+        demand().schema.get_field_index("model_version"),
+        "model_version",
+        pa.array(["nightshift-demand/1"] * len(demand())),
+    )
+    found = publish.models_of(settings, users, ["1"], by_version).to_pylist()
+
+    assert [(row["name"], row["version"]) for row in found] == [
+        ("nightshift", "1"),
+        ("nightshift-demand", "1"),
+    ]
+    assert json.loads(found[1]["metrics"]) == {"items": {"7d/wape": 0.5}}
+    assert len(publish.models_of(settings, users, ["1"], demand())) == 1
+
+
+@pytest.mark.spark
 def test_a_second_publish_has_the_same_hashes(settings, lake, capsys):
     """The same night twice: the same rows, and one more entry of history in the ledger."""
     first = run_publish(settings, capsys, CUTOFF)

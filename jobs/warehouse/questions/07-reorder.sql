@@ -5,5 +5,4 @@ SELECT item_id, CAST(floor((target_date - cutoff) / 7.0) AS INTEGER) + 1 AS week
        sum(units_p90) AS at_most
 FROM item_demand_latest
 GROUP BY item_id, CAST(floor((target_date - cutoff) / 7.0) AS INTEGER)
-ORDER BY week, expected_units DESC, item_id
-LIMIT 1000;
+ORDER BY week, expected_units DESC, item_id;

@@ -1,8 +1,9 @@
 """The questions of the readers, asked of two published nights, on every database."""
 
-from collections import defaultdict
-from datetime import date, timedelta
+from collections import Counter, defaultdict
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +29,7 @@ from jobs.warehouse.night_rows import (
 from jobs.warehouse.publication import Staged
 from jobs.warehouse.warehouse import Warehouse
 
-from .one_night import NOON, TUESDAY, WEDNESDAY, accept, open_at, publication
+from .one_night import NOON, TUESDAY, WEDNESDAY, accept, models, open_at, publication
 
 ITEMS = ["milk", "bread", "eggs", "O'Hara's tea", "🍎"]
 CATEGORIES = {"milk": "fresh", "eggs": "fresh", "🍎": "fresh", "bread": "", "O'Hara's tea": "dry"}
@@ -116,6 +117,62 @@ def test_every_question_has_an_answer_and_it_is_what_plain_python_says(warehouse
     for name, found in answers.items():
         rows = [tuple(row.values())[: len(expected[name][0])] for row in found]
         assert rows == [pytest.approx(row) for row in expected[name]], name
+
+
+def test_every_table_names_the_model_that_its_own_rows_are_by(warehouse_uri):
+    """Scores are by the users' model, forecasts by the forecaster, or by a rule, which is none."""
+    warehouse = open_at(warehouse_uri)
+    by_version = {
+        table: rows.set_column(
+            rows.schema.get_field_index("model_version"),
+            rows.schema.field("model_version"),
+            pa.array(["nightshift-demand/2"] * len(rows), pa.string()),
+        )
+        for table, rows in TWO_NIGHTS[WEDNESDAY].items()
+        if table is ITEM_DEMAND
+    }
+    forecaster = {**models().to_pylist()[0], "name": "nightshift-demand", "version": "2"}
+    both = pa.Table.from_pylist(
+        [*models().to_pylist(), {**forecaster, "encoder": "gru", "training_cutoff": WEDNESDAY}],
+        schema=models().schema,
+    )
+    night = {**TWO_NIGHTS[WEDNESDAY], **by_version}
+    warehouse.publish(publication(WEDNESDAY, nightly=night, models=both), check=accept)
+    (question,) = (one for one in questions() if one.name == "11-fresh")
+    found = ask(warehouse, question)
+    begun = datetime(2017, 11, 29, tzinfo=ZoneInfo(warehouse.time_zone))
+    hours = (datetime.now(UTC) - begun).total_seconds() / 3600
+    of_users = {"said_by": "nightshift/1", "encoder": "lstm", "training_cutoff": TUESDAY}
+
+    assert [abs(row.pop("hours") - hours) < 1 for row in found] == [True] * 4
+    assert found == [
+        {"table_name": name, "cutoff": WEDNESDAY, "status": "error", **said}
+        for name, said in (
+            (
+                "category_demand",
+                {"said_by": "weekday-mean-8w", "encoder": None, "training_cutoff": None},
+            ),
+            (
+                "item_demand",
+                {"said_by": "nightshift-demand/2", "encoder": "gru", "training_cutoff": WEDNESDAY},
+            ),
+            ("user_recommendations", of_users),
+            ("user_scores", of_users),
+        )
+    ]
+
+
+def test_what_to_reorder_is_answered_for_every_week_however_many_items_there_are(warehouse_uri):
+    """Three hundred items and four weeks are twelve hundred rows."""
+    warehouse, night = open_at(warehouse_uri), TWO_NIGHTS[WEDNESDAY]
+    of_milk = [row for row in night[ITEM_DEMAND].to_pylist() if row["item_id"] == "milk"]
+    rows = [{**row, "item_id": f"item-{n:03d}"} for n in range(300) for row in of_milk]
+    many = {**night, ITEM_DEMAND: pa.Table.from_pylist(rows, schema=arrow_schema(ITEM_DEMAND))}
+    warehouse.publish(publication(WEDNESDAY, nightly=many), check=accept)
+    (question,) = (one for one in questions() if one.name == "07-reorder")
+    weeks = Counter(row["week"] for row in ask(warehouse, question))
+
+    assert weeks == {1: 300, 2: 300, 3: 300, 4: 300}
 
 
 def by_hand() -> Answers:
