@@ -1,9 +1,9 @@
 """Write the page of a night: what was published, by which model, and how far it can be trusted.
 
 reads   warehouse  what was published for the cutoff
-reads   registry   the champion and its training curves
+reads   registry   the version whose scores these are, and its training curves
 reads   lake       `series` for past demand, `sessions` for visits
-reads   reports/   the evaluation that the champion was promoted by
+reads   reports/   the evaluation that this version was promoted by
 reads   summaries/ what each program of the night said of itself
 writes  reports/YYYY-MM-DD/index.html, whole or not at all
 
@@ -16,6 +16,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,7 +35,7 @@ from jobs.running.settings import Settings
 from jobs.running.summaries import read_summaries
 from jobs.warehouse.warehouse import Warehouse, open_warehouse
 from models.pages.night import ItemDemand, Missing, Page, Scores, Sessions, render
-from models.registry.registry import CHAMPION, ModelVersion, Registry
+from models.registry.registry import ModelVersion, Registry
 
 NUM_ITEMS = 6
 SHOWN_DAYS = 28  # of past demand and of visits
@@ -53,7 +54,8 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     file = settings.reports_folder / cutoff.isoformat() / "index.html"
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
-    partial.write_text(render(page), encoding="utf-8")
+    page, html = rendered(page)
+    partial.write_text(html, encoding="utf-8")
     partial.replace(file)
     absent = {name: part.reason for name, part in vars(page).items() if isinstance(part, Missing)}
     return {"report": str(file), "bytes": file.stat().st_size, "missing": absent}
@@ -62,7 +64,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
 def gather(settings: Settings, cutoff: date) -> Page:
     """Everything that the page shows, each part on its own."""
     warehouse = open_warehouse(settings)
-    champion = part(lambda: open_registry(settings).resolve(CHAMPION))
+    champion = part(lambda: answered_by(open_registry(settings), warehouse, cutoff))
     return Page(
         cutoff=cutoff,
         model=settings.mlflow.model,
@@ -78,11 +80,37 @@ def gather(settings: Settings, cutoff: date) -> Page:
 
 
 def part(read: Callable[[], T | Missing]) -> T | Missing:
-    """What was read, or why it could not be."""
+    """What was read, or why it could not be, whatever the reason."""
     try:
         return read()
     except NightshiftError as error:
         return Missing(str(error))
+    except Exception as error:  # a page that misses a part is better than none
+        return Missing(f"{type(error).__name__}: {error}")
+
+
+def rendered(page: Page) -> tuple[Page, str]:
+    """The page and its HTML; an evaluation that has not what is to be shown of it is missing."""
+    html = part(lambda: render(page))
+    if isinstance(html, Missing):
+        page = replace(page, evaluation=Missing(f"it cannot be shown: {html.reason}"))
+        html = render(page)
+    return page, html
+
+
+def answered_by(registry: Registry, warehouse: Warehouse, cutoff: date) -> ModelVersion | Missing:
+    """The version that the night's rows name: it may be no champion any more, nor one yet.
+
+    A night pins one version; where rows of several are found, that of most rows.
+    """
+    versions = warehouse.query(
+        "SELECT model_version FROM user_scores WHERE cutoff = $1 "
+        "GROUP BY model_version ORDER BY count(*) DESC, model_version LIMIT 1",
+        cutoff,
+    )["model_version"].to_pylist()
+    if not versions:
+        return Missing(f"user_scores has no row for {cutoff}.")
+    return registry.resolve(versions[0])
 
 
 def read_ledger(warehouse: Warehouse, cutoff: date) -> list[dict[str, Any]] | Missing:
@@ -155,13 +183,16 @@ def describe(champion: ModelVersion) -> dict[str, Any]:
 def read_evaluation(
     folder: Path, champion: ModelVersion | Missing, cutoff: date
 ) -> dict[str, Any] | Missing:
-    """The newest evaluation up to the night that judged the champion; without one, the newest."""
+    """The newest evaluation up to the night that judged the version; without one, the newest."""
     version = None if isinstance(champion, Missing) else champion.version
     newest: dict[str, Any] | None = None
     for file in sorted(folder.glob("evaluation-*.json"), reverse=True):
         if file.stem.removeprefix("evaluation-") > cutoff.isoformat():
             continue
-        document: dict[str, Any] = json.loads(file.read_text())
+        try:
+            document: dict[str, Any] = json.loads(file.read_text())
+        except ValueError as error:
+            return Missing(f"{file} is damaged ({error}): evaluate again.")
         if version is None or version in document["verdicts"]:
             return document
         newest = newest or document
@@ -235,9 +266,9 @@ def read_sessions(settings: Settings, cutoff: date) -> Sessions | Missing:
 def read_training(
     settings: Settings, champion: ModelVersion | Missing
 ) -> dict[str, dict[str, list[list[float]]]] | Missing:
-    """Measure → encoder and version → [step, value], of all that were trained with the champion."""
+    """Measure → encoder and version → [step, value], of all that were trained with the version."""
     if isinstance(champion, Missing):
-        return Missing("there is no champion whose training could be shown.")
+        return Missing("there is no version whose training could be shown.")
     registry: Registry = open_registry(settings)
     trained = registry.versions(training_cutoff=champion.training_cutoff.isoformat())
     curves: dict[str, dict[str, list[list[float]]]] = {}

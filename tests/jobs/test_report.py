@@ -6,6 +6,7 @@ from datetime import date
 import duckdb
 import psycopg
 import pytest
+from mlflow.exceptions import MlflowException
 
 from contracts.tables import ITEM_DEMAND, NIGHTLY, PUBLISH_LEDGER, USER_SCORES, WAREHOUSE
 from jobs import report
@@ -142,6 +143,54 @@ def test_the_evaluation_shown_is_the_newest_that_judged_the_champion(tmp_path, v
 
     assert not isinstance(found, Missing)
     assert found["cutoff"] == expected
+
+
+def test_the_model_that_answered_is_the_one_that_the_rows_name(warehouse, registry):
+    """A champion of after the night has said nothing of it."""
+    registry.client.create_registered_model(registry.model)
+    for encoder in ("gru", "lstm"):
+        tags = {"encoder": encoder, "training_cutoff": "2017-11-28"}
+        made = registry.client.create_model_version(registry.model, "file:///none", tags=tags)
+    registry.set_alias("champion", made.version)
+    found = report.answered_by(registry, warehouse, CUTOFF)
+
+    assert isinstance(found, report.ModelVersion)
+    assert (found.version, found.encoder) == ("1", "gru")
+    assert report.answered_by(registry, warehouse, date(2017, 11, 30)) == Missing(
+        "user_scores has no row for 2017-11-30."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"cutoff": ', "evaluation-2017-11-28.json is damaged (Expecting value"),
+        ("[1]", "TypeError: list indices must be integers"),
+        ('{"verdicts": {}}', "it cannot be shown: KeyError: "),
+    ],
+)
+def test_a_damaged_evaluation_is_a_part_that_is_missing(
+    settings, registry, capsys, monkeypatch, text, reason
+):
+    """The rest of the page stands, and the program ends well."""
+    version = report.ModelVersion("nightshift", "1", "r", "gru", date(2017, 11, 21), {})
+    monkeypatch.setattr(report, "answered_by", lambda *_: version)
+    settings.reports_folder.mkdir(parents=True)
+    (settings.reports_folder / "evaluation-2017-11-28.json").write_text(text)
+    code = report.main(["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json"])
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    assert code == 0
+    assert reason in said["missing"]["evaluation"]
+
+
+def test_whatever_a_part_raises_is_its_reason():
+    """MLflow, DuckDB and files have errors of their own."""
+
+    def read() -> str:
+        raise MlflowException("no such run")
+
+    assert report.part(read) == Missing("MlflowException: no such run")
 
 
 def test_seconds_are_those_that_the_steps_said_themselves(settings):
