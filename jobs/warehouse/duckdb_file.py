@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class DuckDBFile:
     """The file, and beside it a lock file and, during a run, the run's copy."""
 
     def __init__(self, file: Path, *, time_zone: str, keep_nights: int) -> None:
-        self.file = file
+        self.file = file.resolve()  # a link stays a link: what it points to is replaced
         self.time_zone = time_zone
         self.keep_nights = keep_nights
 
@@ -205,6 +205,7 @@ class DuckDBFile:
     def _switch(self, copy: Path, run_key: str) -> None:
         """Put the copy in the file's place. From here on the night is published."""
         try:
+            _resemble(copy, self.file)
             _log_of(self.file).unlink(missing_ok=True)  # it is in the copy already
             os.replace(copy, self.file)
             _sync(self.file.parent)
@@ -238,6 +239,17 @@ def _refused(connection: Any, publication: Publication, reason: str) -> dict[str
     said = said_of(publication.nightly)
     append(connection, PUBLISH_LEDGER.name, ledger_rows(publication, said, refusal=reason))
     return {}
+
+
+def _resemble(copy: Path, file: Path) -> None:
+    """Who could read the file before can read the one that takes its place."""
+    if not file.exists():
+        return
+    was = file.stat()
+    for owner in (-1, was.st_uid):  # the group is the owner's to give, the owner root's alone
+        with suppress(PermissionError):
+            os.chown(copy, owner, was.st_gid)
+    shutil.copymode(file, copy)
 
 
 def _log_of(file: Path) -> Path:

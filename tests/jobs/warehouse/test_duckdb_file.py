@@ -1,6 +1,7 @@
 """A DuckDB file as the warehouse: it is replaced whole, and what others do with it is respected."""
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -147,3 +148,35 @@ def test_a_file_that_is_no_database_is_left_alone(warehouse):
         publish(warehouse, WEDNESDAY)
 
     assert warehouse.file.read_text() == "notes\n" * 1000
+
+
+def test_a_night_leaves_mode_and_owner_of_the_file_as_they_were(tmp_path):
+    """Whom an administrator has let read goes on reading; whom not, does not begin to."""
+    file = tmp_path / "warehouse.duckdb"
+    warehouse = open_at(str(file))
+    publish(warehouse, TUESDAY, "run-1")
+    file.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(file, 12345, 54321)
+    before = file.stat()
+    publish(warehouse, WEDNESDAY, "run-2", 0.2)
+    after = file.stat()
+
+    assert after.st_ino != before.st_ino
+    assert stat.S_IMODE(after.st_mode) == 0o640
+    assert (after.st_uid, after.st_gid) == (before.st_uid, before.st_gid)
+
+
+def test_a_link_to_the_file_stays_a_link(tmp_path):
+    """The file that it points to is replaced, where it lies."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    link = tmp_path / "warehouse.duckdb"
+    link.symlink_to(disk / "real.duckdb")
+    warehouse = open_at(str(link))
+    publish(warehouse, TUESDAY, "run-1", 0.1)
+    publish(warehouse, WEDNESDAY, "run-2", 0.2)
+
+    assert link.is_symlink()
+    assert shares(open_at(str(disk / "real.duckdb"))) == [0.2]
+    assert shares(warehouse) == [0.2]
