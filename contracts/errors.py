@@ -238,8 +238,8 @@ class NoPreviousChampionError(NoChampionError):
             f"{model} version {champion}",
             found="no champion before it",
             expected="one to go back to",
-            do="Promote another version with `nightshift promote`; "
-            "the alias champion did not move.",
+            do="Promote another version with `nightshift promote`, or `nightshift train-demand` "
+            "for demand; the alias champion did not move.",
         )
 
 

@@ -192,11 +192,13 @@ def promote(
 @app.command(rich_help_panel=MODEL)
 def rollback(
     by: Annotated[str | None, typer.Option(help="Who asks for it.")] = None,
+    demand: Annotated[bool, typer.Option("--demand", help="Of the demand forecasters.")] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Give `champion` back to the version that had it before."""
-    run_night_program(night.ROLLBACK, None, config, json, given("--by", by))
+    chosen = ["--demand"] if demand else []
+    run_night_program(night.ROLLBACK, None, config, json, [*given("--by", by), *chosen])
 
 
 # ---- all of it -----------------------------------------------------------------------------------

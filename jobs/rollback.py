@@ -1,8 +1,9 @@
 """Give the alias `champion` back to the version that had it before.
 
-    python -m jobs.rollback --by "Ada Lovelace"
+    python -m jobs.rollback --by "Ada Lovelace" [--demand]
 
-What was published stays: score and publish the night again to serve the restored champion.
+What was published stays: score, or with --demand forecast, and publish the night again to serve
+the restored champion.
 """
 
 import argparse
@@ -16,24 +17,31 @@ from typing import Any
 from contracts.errors import NightshiftError, NoPreviousChampionError
 from jobs.evaluate import open_registry
 from jobs.running.program import say_error
-from jobs.running.settings import load_settings
+from jobs.running.settings import Settings, load_settings
 from models.registry.registry import CHAMPION, Registry
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="rollback", description="Restore the champion before.")
     parser.add_argument("--by", default="nobody named", metavar="NAME", help="who asks for it")
+    parser.add_argument("--demand", action="store_true", help="of the demand forecasters")
     parser.add_argument("--config", type=Path, help="default: configs/nightshift.yaml")
     parser.add_argument("--json", action="store_true", help="print the run's summary as JSON")
     options = parser.parse_args(argv)
     try:
-        registry = open_registry(load_settings(options.config))
+        settings = load_settings(options.config)
+        registry = open_forecasters(settings) if options.demand else open_registry(settings)
         found = rollback(registry, by=options.by, now=datetime.now(UTC))
     except NightshiftError as error:
         return say_error("rollback", error, as_json=options.json)
     said = json.dumps({"job": "rollback", **found})
     print(said, file=sys.stdout if options.json else sys.stderr, flush=True)
     return 0
+
+
+def open_forecasters(settings: Settings) -> Registry:
+    """Raises UnreachableError."""
+    return Registry(settings.mlflow.tracking_uri, settings.demand.model, settings.artifacts_uri)
 
 
 def rollback(registry: Registry, *, by: str, now: datetime) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     if plan is not None:
         reads[PROMOTIONS.name] = plan
     registry = open_registry(settings)  # before any row is read
+    champion, beside = find_champion(registry, cutoff)
     panel = read_panel(open_spark(settings, JOB), lake, settings, series, cutoff)
     horizon = settings.horizons.demand_days
     refuse_short(panel, cutoff, horizon)
@@ -80,7 +81,6 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         config=config,
         on_step=_say,
     )
-    champion, beside = find_champion(registry)
     cells = judge(forecaster, panel, cutoff, champion=beside)
     version = register(registry, settings, forecaster, cells, cutoff=cutoff, reads=reads)
     reasons = reasons_against(cells, settings.demand.gate)
@@ -140,11 +140,23 @@ def refuse_short(panel: Panel, cutoff: date, horizon_days: int) -> None:
         )
 
 
-def find_champion(registry: Registry) -> tuple[ModelVersion | None, Forecaster | None]:
+def find_champion(
+    registry: Registry, cutoff: date
+) -> tuple[ModelVersion | None, Forecaster | None]:
+    """Raises CutoffError where the champion has learnt from the days that are to judge."""
     try:
         champion = registry.resolve(CHAMPION)
     except NoChampionError:
         return None, None
+    if champion.training_cutoff > cutoff:
+        raise CutoffError(
+            f"--cutoff {cutoff}",
+            found=f"champion {champion.version}, trained at {champion.training_cutoff}, "
+            "which knows what came true",
+            expected="a champion trained at the cutoff or before it",
+            do=f"Train at {champion.training_cutoff} or later, or go back to the champion before "
+            "with `nightshift rollback --demand`.",
+        )
     with TemporaryDirectory(prefix="nightshift-") as folder:
         return champion, load_forecaster(registry.download(champion, Path(folder)))
 

@@ -59,7 +59,8 @@ def test_the_first_champion_has_none_before_it(registry):
 
     assert str(refused.value) == (
         "nightshift version 1: found no champion before it, expected one to go back to. "
-        "Promote another version with `nightshift promote`; the alias champion did not move."
+        "Promote another version with `nightshift promote`, or `nightshift train-demand` "
+        "for demand; the alias champion did not move."
     )
     assert registry.resolve("champion").version == "1"
 
@@ -88,3 +89,17 @@ def test_the_program_says_what_it_did(registry, settings, capsys):
         "rolled_back": "2",
         "by": "Ada",
     }
+
+
+def test_the_forecasters_have_a_champion_of_their_own_to_go_back_to(registry, settings, capsys):
+    """The users' model stays who it is."""
+    forecasters = Registry(registry.tracking_uri, settings.demand.model, settings.artifacts_uri)
+    champions(registry, "", "1")
+    champions(forecasters, "", "1")
+
+    code = program.main(["--config", str(settings.file), "--json", "--by", "Ada", "--demand"])
+
+    assert code == 0
+    assert json.loads(capsys.readouterr().out)["rolled_back"] == "2"
+    assert forecasters.resolve("champion").version == "1"
+    assert registry.resolve("champion").version == "2"

@@ -205,6 +205,23 @@ def test_a_champion_of_another_horizon_is_not_asked(shop, capsys):
     )
 
 
+def test_a_champion_that_knows_the_days_that_judge_is_not_compared(shop, capsys):
+    """It would look better than it is; nothing is trained for it."""
+    registry = demand_registry(shop)
+    registry.client.create_registered_model(registry.model)
+    tags = {"encoder": "gru", "training_cutoff": str(CUTOFF + timedelta(days=7))}
+    registry.client.create_model_version(registry.model, "file:///none", tags=tags)
+    registry.set_alias(CHAMPION, "1")
+    code = train_demand.main(argv(shop))
+
+    assert code == 2
+    assert said(capsys)["message"] == (
+        "--cutoff 2017-07-18: found champion 1, trained at 2017-07-25, which knows what came "
+        "true, expected a champion trained at the cutoff or before it. Train at 2017-07-25 or "
+        "later, or go back to the champion before with `nightshift rollback --demand`."
+    )
+
+
 @pytest.mark.slow
 def test_mlflow_serves_the_forecaster_from_units_by_day(shop, capsys):
     """What it says of the series is what the night's table says."""
