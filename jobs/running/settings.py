@@ -6,6 +6,7 @@ Raises ConfigError or UnknownKeyError, with the file and the key.
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -49,8 +50,12 @@ class LakeSettings(Section):
     vacuum_hours: PositiveInt  # age from which a file that no snapshot names is left over
 
 
+_KEYWORDS = re.compile(r"(?:^|\s)(?:host|hostaddr|dbname|user|service)\s*=")  # as libpq reads them
+
+
 def _is_path(uri: str) -> str:
-    if "://" in uri:  # of a database that is not reached: no file is made in its name
+    # Of a database that is not reached, or that is named another way: no file is made in its name.
+    if "://" in uri or _KEYWORDS.search(uri):
         raise PydanticCustomError(
             "uri", "a path of a DuckDB file, or a URI that begins with postgresql://"
         )
@@ -266,6 +271,13 @@ def _read(path: Path) -> dict[str, Any]:
             expected="a configuration",
             do="Give --config, or set NIGHTSHIFT_CONFIG.",
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            str(path),
+            found=getattr(error, "strerror", None) or str(error),
+            expected="a configuration, in a file that can be read",
+            do="Give --config, or set NIGHTSHIFT_CONFIG.",
+        ) from None
     except yaml.YAMLError as error:
         raise ConfigError(
             str(path), found=str(error).replace("\n", " "), expected="YAML", do="Correct the file."
@@ -287,7 +299,15 @@ def _overridden(values: dict[str, Any], path: Path) -> dict[str, Any]:
             place = place.get(section) if isinstance(place, dict) else None
         if not isinstance(place, dict):
             raise UnknownKeyError(f"environment: {name}", key=".".join(sections), known=[*values])
-        place[key] = yaml.safe_load(text)
+        try:
+            place[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(
+                f"environment: {name}",
+                found=repr(text),
+                expected="a value as it stands in the file",
+                do="Put it in quotes of its own, as in '\"{cutoff}.txt\"'.",
+            ) from None
     return values
 
 

@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 from adbc_driver_duckdb import dbapi
 
-from contracts.errors import AuditError, BusyError, UnreachableError
+from contracts.errors import AuditError, BusyError, ConfigError, UnreachableError
 from contracts.tables import MODELS, NIGHTLY, PUBLISH_LEDGER, WAREHOUSE, Table
 from jobs.warehouse import sql as sql
 from jobs.warehouse.connection import (
@@ -45,6 +45,8 @@ from jobs.warehouse.publication import (
     ledger_rows,
     said_of,
 )
+
+MAGIC = b"DUCK"  # of a database file, after eight bytes of checksum
 
 
 class DuckDBFile:
@@ -82,12 +84,25 @@ class DuckDBFile:
         except (duckdb.BinderException, duckdb.CatalogException) as error:
             raise absent(self.address, first_line(error)) from error
         except duckdb.IOException as error:
+            self._refuse_other()
             raise UnreachableError(
                 "the warehouse",
                 address=self.address,
                 reason=first_line(error),
                 do="Close the program that holds the file open for writing, then run this again.",
             ) from error
+
+    def _refuse_other(self) -> None:
+        """Raise ConfigError where the file is none of DuckDB's: nothing is lost by that."""
+        with open(self.file, "rb") as file:
+            head = file.read(12)
+        if head[8:] != MAGIC:
+            raise ConfigError(
+                self.address,
+                found="a file of another kind",
+                expected="a DuckDB database, or no file yet",
+                do="Name another file in warehouse.uri, or move this one away.",
+            )
 
     def is_made(self) -> bool:
         return self.file.exists()
@@ -198,6 +213,7 @@ class DuckDBFile:
                     do=f"{KEPT}Close that program, or let it connect with read_only, "
                     "then run this again.",
                 ) from None
+            self._refuse_other()
             shutil.copyfile(self.file, copy)
             if _log_of(self.file).exists():  # of a writer that is not ours and was killed
                 shutil.copyfile(_log_of(self.file), _log_of(copy))

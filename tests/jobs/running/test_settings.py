@@ -77,3 +77,46 @@ def test_a_horizon_is_the_one_that_its_column_is_named_after(
         f"{settings.file}: horizons.{name}: found 14, expected {days}, because its column in the "
         f"tables is named {column}. Correct the value."
     )
+
+
+@pytest.mark.parametrize("uri", ["host=db dbname=x", "user = ann host=db", "service=mine"])
+def test_a_server_named_in_keywords_is_not_taken_for_a_file(settings, monkeypatch, uri):
+    """libpq reads them; a file of that name would be made instead."""
+    with pytest.raises(ConfigError) as refused:
+        changed(settings, monkeypatch, uri=uri)
+
+    assert str(refused.value) == (
+        f"{settings.file}: warehouse.uri: found {uri!r}, expected a path "
+        "of a DuckDB file, or a URI that begins with postgresql://. Correct the value."
+    )
+
+
+def test_a_variable_that_is_no_value_is_named(settings, monkeypatch):
+    """The environment is read as the file is: braces begin a mapping."""
+    name = "NIGHTSHIFT__RECOMMENDATIONS__EXCLUDE_ITEMS_FILE"
+    monkeypatch.setenv(name, "{cutoff}.txt")
+    with pytest.raises(ConfigError) as refused:
+        load_settings(settings.file)
+    monkeypatch.setenv(name, '"{cutoff}.txt"')
+    quoted = load_settings(settings.file)
+
+    assert str(refused.value) == (
+        f"environment: {name}: found '{{cutoff}}.txt', expected a value as it stands in the file. "
+        "Put it in quotes of its own, as in '\"{cutoff}.txt\"'."
+    )
+    assert quoted.recommendations.exclude_items_file == "{cutoff}.txt"
+
+
+def test_a_folder_is_no_configuration(tmp_path):
+    """Nor is anything else that cannot be read as text."""
+    with pytest.raises(ConfigError) as refused:
+        load_settings(tmp_path)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError) as unreadable:
+        load_settings(tmp_path / "binary.yaml")
+
+    assert str(refused.value) == (
+        f"{tmp_path}: found Is a directory, expected a configuration, in a file that can be read. "
+        "Give --config, or set NIGHTSHIFT_CONFIG."
+    )
+    assert "can't decode" in unreadable.value.found

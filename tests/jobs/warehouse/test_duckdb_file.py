@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from contracts.errors import BusyError, UnreachableError
+from contracts.errors import BusyError, ConfigError, UnreachableError
 from contracts.tables import WAREHOUSE
 from jobs.warehouse.duckdb_file import DuckDBFile
 
@@ -141,15 +141,6 @@ def test_a_missing_warehouse_says_what_to_run(warehouse):
     )
 
 
-def test_a_file_that_is_no_database_is_left_alone(warehouse):
-    """Somebody's notes under the warehouse's name are never overwritten."""
-    warehouse.file.write_text("notes\n" * 1000)
-    with pytest.raises(UnreachableError, match="Nothing was published"):
-        publish(warehouse, WEDNESDAY)
-
-    assert warehouse.file.read_text() == "notes\n" * 1000
-
-
 def test_a_night_leaves_mode_and_owner_of_the_file_as_they_were(tmp_path):
     """Whom an administrator has let read goes on reading; whom not, does not begin to."""
     file = tmp_path / "warehouse.duckdb"
@@ -180,3 +171,19 @@ def test_a_link_to_the_file_stays_a_link(tmp_path):
     assert link.is_symlink()
     assert shares(open_at(str(disk / "real.duckdb"))) == [0.2]
     assert shares(warehouse) == [0.2]
+
+
+def test_a_file_of_another_kind_is_neither_read_nor_replaced(warehouse):
+    """A mistyped warehouse.uri costs nobody a spreadsheet."""
+    warehouse.file.write_text("a spreadsheet, say\n" * 1000)
+    with pytest.raises(ConfigError) as read:
+        warehouse.query("SELECT 1")
+    with pytest.raises(ConfigError) as written:
+        publish(warehouse, TUESDAY)
+
+    for refused in (read, written):
+        assert str(refused.value) == (
+            f"{warehouse.file}: found a file of another kind, expected a DuckDB database, or no "
+            "file yet. Name another file in warehouse.uri, or move this one away."
+        )
+    assert warehouse.file.read_text() == "a spreadsheet, say\n" * 1000
