@@ -12,7 +12,7 @@ import numpy as np
 from models.demand.baselines import simple_forecasts
 from models.demand.calibration import BEYOND
 from models.demand.forecast import Forecaster, lens_of
-from models.demand.judging import SHORT_DAYS, Coverage, best_of, coverage, pooled, wape
+from models.demand.judging import SHORT_DAYS, Coverage, best_of, bias, coverage, pooled, wape
 from models.demand.panel import Floats, Panel
 from models.demand.rule import DemandRule
 from models.demand.schedule import Schedule
@@ -26,6 +26,8 @@ class Cell:
     wape: float
     others: Mapping[str, float]  # WAPE of each rule, and of the champion where there is one
     coverage: Coverage
+    mean_wape: float
+    mean_bias: float  # of all means together; 0.1: a tenth more than was sold
 
     @property
     def rules(self) -> dict[str, float]:
@@ -36,6 +38,7 @@ class Cell:
         """As they are logged."""
         shares = {"below_p10": self.coverage.below, "above_p90": self.coverage.above}
         said = {"wape": self.wape, "inside": self.coverage.inside, **shares}
+        said |= {"mean_wape": self.mean_wape, "mean_bias": self.mean_bias}
         said |= {f"wape_{name}": value for name, value in self.others.items()}
         return {f"{self.name}/{name}": value for name, value in said.items()}
 
@@ -55,7 +58,7 @@ def judge(
 
 
 def reasons_against(cells: list[Cell], rule: DemandRule) -> list[str]:
-    """Where the rule does not hold; nothing where it does."""
+    """Where the rule does not hold; nothing where it does. A number that is none holds nowhere."""
     reasons = []
     for cell in cells:
         name, best = best_of(cell.rules)
@@ -65,12 +68,23 @@ def reasons_against(cells: list[Cell], rule: DemandRule) -> list[str]:
         reasons += [
             f"{cell.name}: WAPE {cell.wape:.4f}, above {limit} x {value:.4f} of {other}"
             for other, value, limit in limits
-            if cell.wape > limit * value
+            if not cell.wape <= limit * value
         ]
+        limit = rule.max_mean_ratio_to_rules
+        if not cell.mean_wape <= limit * best:
+            reasons.append(
+                f"{cell.name}: WAPE {cell.mean_wape:.4f} of the mean, "
+                f"above {limit} x {best:.4f} of {name}"
+            )
+        if not abs(cell.mean_bias) <= rule.max_mean_bias:
+            reasons.append(
+                f"{cell.name}: the means together {cell.mean_bias:+.1%} off what was sold, "
+                f"more than {rule.max_mean_bias:.0%}"
+            )
         above, below = cell.coverage.above, cell.coverage.below
-        if abs(above - BEYOND) > rule.max_tail_error:
+        if not abs(above - BEYOND) <= rule.max_tail_error:
             reasons.append(f"{cell.name}: {above:.3f} above p90, not {BEYOND} within the tolerance")
-        if below - BEYOND > rule.max_tail_error:  # nothing lies below a p10 of nothing
+        if not below - BEYOND <= rule.max_tail_error:  # nothing lies below a p10 of nothing
             reasons.append(f"{cell.name}: {below:.3f} below p10, not {BEYOND} within the tolerance")
     return reasons
 
@@ -80,6 +94,7 @@ class _Part:
     """One kind of series in one window."""
 
     said: Floats  # (S, H, 3)
+    mean: Floats  # (S, H)
     others: Mapping[str, Floats]  # (S, H) each
     sold: Floats  # (S, H)
     known: Floats  # (S, H)
@@ -92,14 +107,15 @@ def _window(
     lens = lens_of(panel, forecaster.config, forecaster.calendar, forecaster.horizon_days)
     series = np.arange(panel.num_series)
     sold, known = lens.truth(series, np.full(len(series), lens.place(origin)))
-    said = forecaster.forecast(before, origin).quantiles
+    forecast = forecaster.forecast(before, origin)
     others = dict(simple_forecasts(before.units, days))
     if champion is not None:
         others[CHAMPION] = champion.forecast(before, origin).quantiles[..., 1]
     kinds = {"items": slice(panel.num_items), "categories": slice(panel.num_items, None)}
     return {
         kind: _Part(
-            said[of, :days],
+            forecast.quantiles[of, :days],
+            forecast.mean[of, :days],
             {name: each[of, :days] for name, each in others.items()},
             sold[of, :days],
             known[of, :days],
@@ -122,4 +138,6 @@ def _cell(name: str, parts: list[_Part]) -> Cell:
             np.concatenate([part.sold for part in parts]),
             np.concatenate([part.known for part in parts]),
         ),
+        mean_wape=pooled([wape(part.mean, part.sold, part.known) for part in parts]),
+        mean_bias=pooled([bias(part.mean, part.sold, part.known) for part in parts]),
     )

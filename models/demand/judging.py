@@ -22,6 +22,11 @@ def wape(said: Floats, sold: Floats, known: NDArray[np.bool_]) -> tuple[float, f
     return float((np.abs(said - sold) * known).sum()), float((sold * known).sum())
 
 
+def bias(said: Floats, sold: Floats, known: NDArray[np.bool_]) -> tuple[float, float]:
+    """-> summed error and summed units: their ratio is by how much too much was said, all told."""
+    return float(((said - sold) * known).sum()), float((sold * known).sum())
+
+
 @dataclass(frozen=True)
 class Coverage:
     """Shares of the truths, which may be counts: a truth that equals a quantile is at it.
@@ -56,7 +61,7 @@ def coverage(quantiles: Floats, sold: Floats, known: NDArray[np.bool_]) -> Cover
 
 
 def pooled(parts: list[tuple[float, float]]) -> float:
-    """The WAPE of many windows together."""
+    """The WAPE, or the bias, of many windows together."""
     return sum(error for error, _ in parts) / max(sum(units for _, units in parts), 1e-9)
 
 
