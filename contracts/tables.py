@@ -351,7 +351,7 @@ MODELS = Table(
     key=("name", "version"),
     partition="version",
     readers="both",
-    meaning="The models whose scores and forecasts are in the other tables.",
+    meaning="The models whose scores and forecasts are in the other tables, and those judged.",
     columns=(
         Column("name", "string", "registered model"),
         Column("version", "string", "version in the MLflow registry"),

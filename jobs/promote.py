@@ -2,6 +2,7 @@
 
 reads   registry  the verdicts of the versions evaluated at the cutoff
 writes  registry  tags of the version, then, last, the alias `champion`
+        warehouse `models`: what was said of each, where there is a warehouse
 
 The rule is in the configuration, under `gate`; nothing here bends it. A second run changes nothing.
 
@@ -17,6 +18,7 @@ from typing import Any
 
 from contracts.errors import PromotionRefusedError
 from jobs.evaluate import find_champion, open_registry
+from jobs.published_models import tell_readers
 from jobs.running.program import run
 from jobs.running.settings import Settings
 from models.judging.gate import Verdict, best
@@ -39,9 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
-    return promote(
-        open_registry(settings), cutoff=options.cutoff, by=options.by, now=datetime.now(UTC)
-    )
+    registry, cutoff = open_registry(settings), options.cutoff
+    judged = [version.version for version in registry.versions(evaluated_cutoff=str(cutoff))]
+    try:
+        said = promote(registry, cutoff=cutoff, by=options.by, now=datetime.now(UTC))
+    except PromotionRefusedError as refused:
+        refused.details["models"] = tell_readers(settings, registry, judged)
+        raise
+    return {**said, "models": tell_readers(settings, registry, judged)}
 
 
 def promote(registry: Registry, *, cutoff: date, by: str, now: datetime) -> dict[str, Any]:

@@ -1,15 +1,20 @@
-"""What the warehouse's `models` table says of the versions whose scores a night holds."""
+"""What the warehouse's `models` table says of a version, once it scores or is judged."""
 
 import json
+import secrets
 import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+from mlflow.exceptions import MlflowException
 
+from contracts.errors import NightshiftError
 from contracts.tables import MODELS
 from jobs.lake.column_types import arrow_schema
+from jobs.running.settings import Settings
+from jobs.warehouse.warehouse import open_warehouse
 from models.registry.registry import ModelVersion, Registry
 from models.sequences.vocabulary import Vocabulary
 
@@ -24,6 +29,24 @@ def published_models(registry: Registry, versions: Iterable[str]) -> pa.Table:
         ended = run.info.end_time or run.info.start_time  # milliseconds since 1970
         rows.append(model_row(version, ended / 1000, run.data.metrics))
     return pa.Table.from_pylist(rows, schema=arrow_schema(MODELS))
+
+
+def tell_readers(settings: Settings, registry: Registry, versions: Iterable[str]) -> dict[str, str]:
+    """Put what was said of these versions into `models` at once, where there is a warehouse.
+
+    Returns what came of it. The alias has moved, or has not, whether the warehouse answers or not:
+    what it does not hear now, it hears with the next night that the version scores.
+    """
+    try:
+        warehouse = open_warehouse(settings)
+        if not warehouse.is_made():
+            return {}
+        warehouse.record(
+            published_models(registry, versions), run_key=f"models-{secrets.token_hex(4)}"
+        )
+    except (NightshiftError, MlflowException) as error:
+        return {"not_written": str(error)}
+    return {"written": warehouse.address}
 
 
 def catalogue(registry: Registry, versions: Iterable[str]) -> pa.Array:

@@ -16,6 +16,7 @@ from typing import Any
 
 from contracts.errors import NightshiftError, NoPreviousChampionError
 from jobs.evaluate import open_registry
+from jobs.published_models import tell_readers
 from jobs.running.program import say_error
 from jobs.running.settings import Settings, load_settings
 from models.registry.registry import CHAMPION, Registry
@@ -32,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load_settings(options.config)
         registry = open_forecasters(settings) if options.demand else open_registry(settings)
         found = rollback(registry, by=options.by, now=datetime.now(UTC))
+        versions = [found["version"], found["rolled_back"]]
+        found["models"] = tell_readers(settings, registry, versions)
     except NightshiftError as error:
         return say_error("rollback", error, as_json=options.json)
     said = json.dumps({"job": "rollback", **found})

@@ -4,6 +4,7 @@ reads   series      partition cutoff=YYYY-MM-DD: which items are forecast
         events      of the `demand.history_days` before it, at the snapshot that made the series
         promotions  of these days and of those ahead, where the lake has a plan
 writes  registry    a run with its metrics, a version, and, last, the alias `champion`
+        warehouse   `models`: what was said of the version, where there is a warehouse
 
     spark-submit jobs/train_demand.py --cutoff 2017-11-28
 
@@ -35,6 +36,7 @@ from jobs.demand.plans import read_planned
 from jobs.forecast_demand import open_registry
 from jobs.lake.commits import Commit
 from jobs.lake.lake import Lake, open_lake
+from jobs.published_models import tell_readers
 from jobs.running.program import run
 from jobs.running.settings import PROJECT, Settings
 from jobs.running.spark import open_spark
@@ -84,8 +86,13 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     cells = judge(forecaster, panel, cutoff, champion=beside)
     version = register(registry, settings, forecaster, cells, cutoff=cutoff, reads=reads)
     reasons = reasons_against(cells, settings.demand.gate)
-    settle(registry, version, champion, reasons, now=datetime.now(UTC))
+    try:
+        settle(registry, version, champion, reasons, now=datetime.now(UTC))
+    except PromotionRefusedError as refused:
+        refused.details["models"] = tell_readers(settings, registry, [version.version])
+        raise
     return {
+        "models": tell_readers(settings, registry, [version.version]),
         "version": version.version,
         "is_promoted": True,
         "previous_champion": champion.version if champion else None,

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import adbc_driver_manager
 import duckdb
@@ -46,6 +46,7 @@ from jobs.warehouse.publication import (
     said_of,
 )
 
+T = TypeVar("T")
 MAGIC = b"DUCK"  # of a database file, after eight bytes of checksum
 
 
@@ -64,11 +65,17 @@ class DuckDBFile:
     def publish(self, publication: Publication, *, check: Check) -> dict[str, Published]:
         with self._ours(), self._lock(publication.run_key):
             try:
-                return self._replaced(publication, lambda one: self._night(one, publication, check))
+                return self._replaced(
+                    publication.run_key, lambda one: self._night(one, publication, check)
+                )
             except AuditError as error:
                 reason = str(error)
-                self._replaced(publication, lambda one: _refused(one, publication, reason))
+                self._replaced(publication.run_key, lambda one: _refused(one, publication, reason))
                 raise
+
+    def record(self, models: pa.Table, *, run_key: str) -> None:
+        with self._ours(), self._lock(run_key):
+            self._replaced(run_key, lambda one: upsert(one, MODELS, models))
 
     def query(self, statement: str, *values: object) -> pa.Table:
         if not self.file.exists():
@@ -151,11 +158,9 @@ class DuckDBFile:
         for statement in (said for table in WAREHOUSE for said in sql.comments(table)):
             execute(connection, statement)
 
-    def _replaced(
-        self, publication: Publication, change: Callable[[Any], dict[str, Published]]
-    ) -> dict[str, Published]:
+    def _replaced(self, run_key: str, change: Callable[[Any], T]) -> T:
         """Change a copy, whole, and put it in the file's place."""
-        copy = self.file.with_name(f"{self.file.name}.{publication.run_key}.run")
+        copy = self.file.with_name(f"{self.file.name}.{run_key}.run")
         try:
             self._remove_copies()
             self._copy_to(copy)
@@ -165,7 +170,7 @@ class DuckDBFile:
                 connection.commit()
                 execute(connection, "CHECKPOINT")  # all in one file: the rename moves one file
             _sync(copy)
-            self._switch(copy, publication.run_key)
+            self._switch(copy, run_key)
         finally:
             copy.unlink(missing_ok=True)
             _log_of(copy).unlink(missing_ok=True)

@@ -95,6 +95,13 @@ class PostgresServer:
                 self._retain(connection, publication)
         return published
 
+    def record(self, models: pa.Table, *, run_key: str) -> None:
+        with self._connected() as connection:
+            self._hold_lock(connection, run_key)
+            self._set_up(connection)
+            upsert(connection, MODELS, models)
+            connection.commit()
+
     def query(self, statement: str, *values: object) -> pa.Table:
         with self._connected(do="Start it, or correct warehouse.uri.") as connection:
             return rows_of(connection, statement, *values)

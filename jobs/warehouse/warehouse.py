@@ -35,6 +35,12 @@ class Warehouse(Protocol):
         the commit was lost and the ledger cannot be asked.
         """
 
+    def record(self, models: pa.Table, *, run_key: str) -> None:
+        """Put rows of `models` in place of those of the same name and version.
+
+        Raises BusyError, ConfigError and UnreachableError as ``publish`` does.
+        """
+
     def query(self, statement: str, *values: object) -> pa.Table:
         """Read, from whole nights only; values are bound to $1, $2, … Raises UnreachableError."""
 

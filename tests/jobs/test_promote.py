@@ -8,7 +8,10 @@ import pytest
 from contracts.errors import NoChampionError, PromotionRefusedError
 from jobs import promote as program
 from jobs.promote import promote
+from jobs.warehouse.warehouse import open_warehouse
 from models.registry.registry import Registry
+
+from .warehouse.one_night import publication, publish
 
 CUTOFF = date(2017, 11, 28)
 NOW = datetime(2017, 11, 28, 5, tzinfo=UTC)
@@ -34,7 +37,8 @@ def evaluated(
         "evaluated_cutoff": str(CUTOFF),
         "evaluation": json.dumps({"cutoff": str(CUTOFF), "champion": champion, **said}),
     }
-    made = registry.client.create_model_version(registry.model, "file:///none", tags=tags)
+    run_id = registry.start_run("tests", name="lstm", params={}, tags={})
+    made = registry.client.create_model_version(registry.model, "file:///none", run_id, tags=tags)
     return str(made.version)
 
 
@@ -137,3 +141,39 @@ def test_the_program_ends_with_4_when_the_gate_refuses(registry, settings, capsy
     assert code == said["exit_code"] == 4
     assert said["error"] == "PromotionRefusedError"
     assert "churn: worse" in said["message"]
+
+
+def test_the_verdicts_are_in_the_warehouse_at_once(registry, settings, capsys):
+    """Of who was promoted and of who was refused, before either has scored a night."""
+    warehouse = open_warehouse(settings)
+    publish(warehouse, CUTOFF)
+    arguments = ["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json"]
+    evaluated(registry, admitted=True, gain=0.02)
+    evaluated(registry, admitted=False, reasons=("churn: worse",))
+    code = program.main([*arguments, "--by", "Ada"])
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    asked = "SELECT version, promoted_by, verdict FROM models ORDER BY version"
+    rows = warehouse.query(asked).to_pylist()
+
+    assert code == 0
+    assert said["models"] == {"written": warehouse.address}
+    assert [(row["version"], row["promoted_by"]) for row in rows] == [("1", "Ada"), ("2", None)]
+    assert json.loads(rows[1]["verdict"])["reasons"] == ["churn: worse"]
+
+
+def test_a_warehouse_that_cannot_be_written_undoes_no_promotion(registry, settings, capsys):
+    """The reason is in the summary; the next night that the version scores brings its row."""
+    publish(open_warehouse(settings), CUTOFF)
+    evaluated(registry, admitted=True, gain=0.02)
+    meanwhile: list[int] = []
+
+    def promote_now(staged: object) -> None:
+        meanwhile.append(program.main(arguments))
+
+    arguments = ["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json"]
+    open_warehouse(settings).publish(publication(CUTOFF, "run-2"), check=promote_now)
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    assert meanwhile == [0]
+    assert "(run-2) publishing" in said["models"]["not_written"]
+    assert registry.resolve("champion").version == "1"

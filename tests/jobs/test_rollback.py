@@ -88,6 +88,7 @@ def test_the_program_says_what_it_did(registry, settings, capsys):
         "encoder": "gru",
         "rolled_back": "2",
         "by": "Ada",
+        "models": {},
     }
 
 

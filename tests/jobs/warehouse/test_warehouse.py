@@ -310,3 +310,13 @@ def test_a_table_of_another_version_is_refused(warehouse, analyst, change, said)
         "night before still answer. Alter or rename the table, or name another warehouse in "
         "warehouse.uri, then publish again."
     )
+
+
+def test_what_is_said_of_a_model_can_be_put_in_without_a_night(warehouse):
+    """Of the same name and version there is one row; the night that is there stays."""
+    publish(warehouse, TUESDAY, "run-1", 0.1)
+    warehouse.record(models("gru"), run_key="models-1")
+    rows = warehouse.query("SELECT name, version, encoder FROM models").to_pylist()
+
+    assert rows == [{"name": "nightshift", "version": "1", "encoder": "gru"}]
+    assert shares(warehouse) == [0.1]
