@@ -167,7 +167,7 @@ def judged(
             seed: {cutoff: predictor.answer(histories, cutoff=cutoff, top_k=10)}
             for seed, predictor in predictors.items()
         }
-        found, _ = collect(matured, plans_at(cutoff), answers)
+        found = collect(matured, plans_at(cutoff), answers).rows
         for head in HEADS:
             if cutoff in cutoffs[head]:
                 rows[head].append(found[head])

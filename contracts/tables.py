@@ -209,7 +209,12 @@ SCORES = Table(
         _USER,
         Column("purchase_probability_7d", "float64", "buys in the 7 days from the cutoff on"),
         Column("churn_probability_28d", "float64", "no event in the 28 days from the cutoff on"),
-        Column("expected_spend_28d", "float64", "mean spend in those 28 days", "currency"),
+        Column(
+            "expected_spend_28d",
+            "float64",
+            "mean spend in those 28 days; 0 in a log without amounts",
+            "currency",
+        ),
         Column("recommended_item_ids", "list<string>", "likeliest next items, best first"),
         Column("recommended_scores", "list<float64>", "their probabilities"),
         Column("embedding", "list<float64>", "the user's state"),
@@ -298,7 +303,7 @@ USER_SCORES = Table(
         Column(
             "expected_spend_28d",
             "float64",
-            "mean spend in the 28 days from the cutoff on",
+            "mean spend in the 28 days from the cutoff on; 0 in a log without amounts",
             "currency",
         ),
         Column("spend_decile", "int32", "10: the tenth that will spend most", "1 to 10"),

@@ -71,7 +71,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     predictors = load(registry, versions)
     answers, checks = ask(predictors, sequences, planned, settings)
     matured = Matured(Histories.from_arrow(sequences), horizons=horizons, zone=settings.zone)
-    rows, chosen = collect(matured, planned, answers)
+    collected = collect(matured, planned, answers)
     document = {
         "cutoff": cutoff.isoformat(),
         "model": settings.mlflow.model,
@@ -79,12 +79,13 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         "snapshot_ids": {SEQUENCES.name: found.snapshot_id},
         "versions": {version.version: _said_of(version, champion) for version in versions},
         "champion": champion.version if champion else None,
-        "baselines": chosen,
+        "baselines": collected.chosen,
         **evaluate(
-            rows,
+            collected.rows,
             checks,
             champion=champion.version if champion else None,
             gate=settings.gate,
+            left_out=collected.left_out,
         ),
         "seconds": round(time.monotonic() - start, 1),
     }

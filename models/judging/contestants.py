@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -18,11 +18,12 @@ from models.judging.baselines import HeadBaselines, PurchasedItems
 from models.metrics import ndcg_at_k, recall_at_k
 from models.registry.predict import Predictions, Predictor
 from models.sequences.history import Floats, Histories, Ints
-from models.sequences.matured import HEADS, Head, Matured, Plan
+from models.sequences.matured import HEADS, Head, Matured, Plan, Rows
 
 T = TypeVar("T")
 TOP_K = 10
 POPULAR_DAYS = (28, 90)  # the better one on validation is kept
+NO_AMOUNTS = "left out, for no amount above 0 was paid in the windows that baselines learn from"
 SEED = 20171129  # of LightGBM and of the bootstrap: the same evaluation twice is the same
 
 
@@ -78,24 +79,32 @@ def side_by_side(
         torch.set_num_threads(threads)
 
 
-def collect(
-    matured: Matured, plans: Mapping[str, Plan], answers: Answers
-) -> tuple[dict[str, HeadRows], dict[str, str]]:
-    """The rows of every head, and in words which baselines were chosen."""
-    rows: dict[str, HeadRows] = {}
-    chosen: dict[str, str] = {}
+class Collected(NamedTuple):
+    rows: dict[str, HeadRows]  # of every head that something can be said of
+    chosen: dict[str, str]  # in words, which baselines
+    left_out: dict[str, str]  # head → why it has no rows
+
+
+def collect(matured: Matured, plans: Mapping[str, Plan], answers: Answers) -> Collected:
+    """The rows of every head; spend has none where there is no amount to learn from."""
+    found = Collected({}, {}, {})
     for head in HEADS:
-        rows[head], chosen[head] = _head_rows(matured, head, plans[head], answers)
-    rows["next_item"], chosen["next_item"] = _item_rows(matured, plans["next_item"], answers)
-    return rows, chosen
+        train = matured.rows(head, plans[head].train)
+        if head == "spend" and not train.labels.any():
+            found.left_out[head] = NO_AMOUNTS
+            continue
+        rows, chosen = _head_rows(matured, head, plans[head], answers, train=train)
+        found.rows[head], found.chosen[head] = rows, chosen
+    rows, chosen = _item_rows(matured, plans["next_item"], answers)
+    found.rows["next_item"], found.chosen["next_item"] = rows, chosen
+    return found
 
 
-def _head_rows(matured: Matured, head: Head, plan: Plan, answers: Answers) -> tuple[HeadRows, str]:
+def _head_rows(
+    matured: Matured, head: Head, plan: Plan, answers: Answers, *, train: Rows
+) -> tuple[HeadRows, str]:
     baselines = HeadBaselines(
-        head,
-        train=matured.rows(head, plan.train),
-        validation=matured.rows(head, plan.validation),
-        seed=SEED,
+        head, train=train, validation=matured.rows(head, plan.validation), seed=SEED
     )
     parts = [matured.rows(head, [cutoff]) for cutoff in plan.test]
 

@@ -33,8 +33,12 @@ def evaluate(
     *,
     champion: str | None,
     gate: GateRule,
+    left_out: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Measure and judge every version: the document that reports are made from, of plain values."""
+    """Measure and judge every version: the document that reports are made from, of plain values.
+
+    A head may be ``left_out``, with the reason why.
+    """
     compared = {
         head: compare_all(of_head, list(checks), champion=champion, gate=gate)
         for head, of_head in rows.items()
@@ -56,6 +60,7 @@ def evaluate(
                 },
                 checks=checks[version],
                 has_champion=champion is not None,
+                left_out=left_out or {},
             ),
             gate,
         )
@@ -69,6 +74,7 @@ def evaluate(
             "checks": {
                 version: [asdict(check) for check in found] for version, found in checks.items()
             },
+            "left_out": dict(left_out or {}),
             "table": table,
             "comparisons": {
                 version: [asdict(c) for head in rows for c in compared[head].comparisons[version]]

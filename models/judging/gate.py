@@ -1,6 +1,7 @@
 """The gate: evidence of a candidate in, verdict out, by the rule of the configuration.
 
-Pure. Evidence that is missing or not a number never passes.
+Pure. Evidence that is missing or not a number never passes, save of a head that was left out, which
+is told with its reason.
 """
 
 import math
@@ -43,6 +44,7 @@ class Evidence:
     calibration_errors: Mapping[str, float]  # head → expected calibration error
     checks: Sequence[Check]
     has_champion: bool
+    left_out: Mapping[str, str] = field(default_factory=dict)  # head → why no rule asks for it
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ def judge(evidence: Evidence, gate: GateRule) -> Verdict:
     """Apply the rule. Every reason names head, measure, numbers, interval and what was expected."""
     passed: list[str] = []
     refused: list[str] = []
-    for head, rule in gate.by_head.items():
+    asked = {head: rule for head, rule in gate.by_head.items() if head not in evidence.left_out}
+    passed += [f"{head}: {why}" for head, why in evidence.left_out.items()]
+    for head, rule in asked.items():
         for against, measure, kind in _opponents(rule, has_champion=evidence.has_champion):
             found = _find(evidence.comparisons, head, against, measure)
             holds, said = _meets(found, head, against, measure, kind, confidence=gate.confidence)
@@ -76,7 +80,7 @@ def judge(evidence: Evidence, gate: GateRule) -> Verdict:
     for check in evidence.checks:
         said = f"behaviour: {check.name}: {check.found}"
         (passed if check.passed else refused).append(said)
-    gains = {head: _gain(evidence.comparisons, head, rule) for head, rule in gate.by_head.items()}
+    gains = {head: _gain(evidence.comparisons, head, rule) for head, rule in asked.items()}
     return Verdict(
         version=evidence.version,
         admitted=not refused,
@@ -118,7 +122,8 @@ def rule_text(gate: GateRule) -> list[str]:
         *lines,
         f"Better: the paired {gate.confidence:.0%} interval of the difference, resampled by user, "
         "lies above 0. Not significantly worse: the upper end of that interval is at least 0.",
-        "Every behavioural test passes. What was not measured does not pass.",
+        "Every behavioural test passes. What was not measured does not pass, save spend in a log "
+        "in which nothing was paid for.",
         "Of several admitted versions, the greatest gain becomes champion: the mean over the heads "
         "of the share of the strong baseline's error that the version takes away "
         "(error: 1 - auroc, 1 - ndcg@10, mae). On equal gain the champion stays.",

@@ -62,6 +62,8 @@ class Network(nn.Module):
         self.purchase = ScalarHead(dim, NUM_FEATURES, num_outputs=1, dropout=dropout)
         self.churn = ScalarHead(dim, NUM_FEATURES, num_outputs=1, dropout=dropout)
         self.spend = ScalarHead(dim, NUM_FEATURES, num_outputs=2, dropout=dropout)
+        self.has_amounts = vocabulary.has_amounts  # else spend learns nothing, and is said to be 0
+        self.spend.requires_grad_(self.has_amounts)
         self.item_head = TiedHead(dim, vocabulary.num_items)
         self.copy_head = CopyHead(copying.NUM_FEATURES)
         self.event_type_head = (
@@ -152,11 +154,13 @@ class Network(nn.Module):
 
     def currency(self, log_mean: Tensor) -> Tensor:
         """(Q,) the spend head's output -> (Q,) float64, expected spend before calibration"""
-        return torch.exp(log_mean.double().clamp(max=MAX_LOG_MEAN)) * self.spend_scale
+        amounts = torch.exp(log_mean.double().clamp(max=MAX_LOG_MEAN)) * self.spend_scale
+        return amounts if self.has_amounts else torch.zeros_like(amounts)
 
     def median_currency(self, median: Tensor) -> Tensor:
         """(Q,) the head's other output -> (Q,) float64, what half of such users do not exceed"""
-        return F.softplus(median.double()) * self.spend_scale
+        amounts = F.softplus(median.double()) * self.spend_scale
+        return amounts if self.has_amounts else torch.zeros_like(amounts)
 
     def item_vectors(self) -> Tensor:
         """-> (V, D): an item is itself and its category."""

@@ -59,9 +59,10 @@ def heads(evaluation: Mapping[str, Any]) -> str:
 
 def _head(head: str, evaluation: Mapping[str, Any]) -> str:
     rows = [row for row in evaluation["table"] if row["head"] == head]
-    if not rows:
-        return ""
     question = QUESTIONS[head].format(**evaluation["horizons"])
+    if not rows:
+        why = evaluation.get("left_out", {}).get(head)
+        return f"<h3>{escape(question)}</h3><p class='said'>{escape(why)}</p>" if why else ""
     return (
         f"<h3>{escape(question)}</h3><p class='said'>{_sentence(head, evaluation)}</p>"
         + _table(rows, evaluation)

@@ -144,6 +144,10 @@ def _judged(version: str, evaluation: Mapping[str, Any]) -> list[Block]:
         if row is not None:
             rows.append(_beside(version, head, rule, row, evaluation))
             weak += _weak(version, head, rule, evaluation)
+    left_out = [
+        f"{QUESTIONS[head].format(**evaluation['horizons'])} It was {why}."
+        for head, why in evaluation.get("left_out", {}).items()
+    ]
     verdict = evaluation["verdicts"][version]
     said = "Admitted by the gate." if verdict["admitted"] else "Refused by the gate."
     reasons = [] if verdict["admitted"] else [Bullets(verdict["reasons"])]
@@ -156,6 +160,7 @@ def _judged(version: str, evaluation: Mapping[str, Any]) -> list[Block]:
         Table(
             ["Question", "Measure", "It", "Strong baseline", "Simple baselines", "Outcome"], rows
         ),
+        *([Bullets(left_out)] if left_out else []),
         Heading("For whom it is weak"),
         Bullets(weak)
         if weak

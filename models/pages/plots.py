@@ -105,7 +105,7 @@ def measure_name(logged: str) -> str:
 def evaluation_figures(document: Mapping[str, Any]) -> dict[str, Figure]:
     """``<head>_<curve>`` → figure, for every curve that the evaluation holds."""
     figures = curve_figures(document["curves"], document["versions"])
-    for head in document["gate"]["heads"]:
+    for head in document["curves"]:
         figures[f"{head}_differences"] = differences(head, document)
     return figures
 

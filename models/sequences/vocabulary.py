@@ -38,6 +38,11 @@ class Vocabulary:
         """Is there more than one, so that the next can be asked for?"""
         return len(self.event_types) > 1
 
+    @property
+    def has_amounts(self) -> bool:
+        """Was anything paid for, so that spend can be asked for? Only then is there a quantile."""
+        return len(self.amount_edges) > 1
+
     @classmethod
     def of(
         cls, histories: Histories, *, min_item_count: int, text_buckets: int = 0
@@ -83,7 +88,8 @@ class Vocabulary:
     def grown(self, found: "Vocabulary") -> "Vocabulary":
         """What is new in another comes after what is known, which keeps its numbers.
 
-        An item whose category was not known gets the one that it has now.
+        An item whose category was not known gets the one that it has now. Buckets of amounts stay,
+        where there were any.
         """
         categories = _appended(self.categories, found.categories)
         number = {0: 0} | {
@@ -100,7 +106,7 @@ class Vocabulary:
             item_categories=tuple(known.get(item) or now.get(item, 0) for item in item_ids),
             categories=categories,
             event_types=_appended(self.event_types, found.event_types),
-            amount_edges=self.amount_edges,
+            amount_edges=self.amount_edges if self.has_amounts else found.amount_edges,
             quantity_edges=self.quantity_edges,
             text_buckets=self.text_buckets or found.text_buckets,
         )

@@ -52,8 +52,13 @@ class Nightshift(Steps[TrainingBatch]):
                 outputs.purchase.float(), batch.purchase, self.config.purchase_loss
             ),
             "churn": binary_loss(outputs.churn.float(), batch.churn, self.config.churn_loss),
-            "spend": tweedie_loss(outputs.spend.float(), batch.spend / network.spend_scale)
-            + absolute_loss(outputs.spend_median.float(), batch.spend / network.spend_scale),
+        }
+        if network.has_amounts:
+            spend = batch.spend / network.spend_scale
+            found["spend"] = tweedie_loss(outputs.spend.float(), spend) + absolute_loss(
+                outputs.spend_median.float(), spend
+            )
+        found |= {
             "items": mixture_loss(
                 network.item_head.project(ranked),
                 network.item_vectors(),

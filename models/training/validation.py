@@ -75,8 +75,8 @@ def validation_metrics(data: ValidationData, answers: Answers) -> dict[str, floa
     """Metrics by name; ``val/score`` is the mean over heads of what each gains on knowing nothing.
 
     1 - loss / (loss of the base rate) for purchase and churn, 1 - deviance / (deviance of the
-    mean) for spend, NDCG@10 for items. The next event type is measured beside them and chooses no
-    epoch, for no table says it.
+    mean) for spend, NDCG@10 for items. Where nothing was ever paid for, spend is not measured. The
+    next event type is measured beside them and chooses no epoch, for no table says it.
     """
     metrics: dict[str, float] = {}
     gains: list[float] = []
@@ -94,7 +94,7 @@ def validation_metrics(data: ValidationData, answers: Answers) -> dict[str, floa
         metrics[f"val/{name}_log_loss"] = loss
         gains.append(1 - loss / max(base, 1e-6))
     asked = np.isfinite(data.spend)
-    if asked.any():
+    if data.has_amounts and (data.spend[asked] > 0).any():
         values, said = data.spend[asked], answers.spend[asked]
         deviance = tweedie_deviance(values, said)
         base = tweedie_deviance(values, np.full(len(values), values.mean()))

@@ -64,6 +64,7 @@ class ValidationData:
         self.folder, self.cutoffs, self.config = folder, list(cutoffs), config
         self.horizons, self.zone, self.limit = horizons, zone, limit
         self.encoder = Encoder(vocabulary)
+        self.has_amounts = vocabulary.has_amounts
         self.num_types = len(vocabulary.event_types) + 1 if vocabulary.has_event_types else 0
         self._opened = OneOpen(self._read)
         found = [self._truth(self._opened(shard)) for shard in range(num_shards)]

@@ -19,6 +19,7 @@ from models.sequences.vocabulary import Vocabulary
 BIAS = "item_head.bias"
 # What begins afresh where the version's log had but one event type, or no texts.
 AS_NEEDED = ("event_type_head.", "texts.")
+SPEND = ("spend.", "spend_scale")  # begin afresh where nothing was ever paid for in its log
 OF_THE_DATA = ("item_categories", "item_popularity")  # said anew by every training's own data
 
 
@@ -36,7 +37,7 @@ def start_from(network: Network, start: Start) -> None:
     state: dict[str, Tensor] = network.state_dict()
     new = {name: value for name, value in state.items() if _is_learnt_on(name, start)}
     wrong = sorted(
-        {*new} ^ ({*start.state} - {*OF_THE_DATA})
+        {*new} ^ {name for name in start.state if _is_learnt_on(name, start)}
         | {name for name, value in new.items() if not _grows(start.state.get(name), value)}
     )
     if wrong:
@@ -75,6 +76,8 @@ def _is_learnt_on(name: str, start: Start) -> bool:
     """Does the weight go on from the version's?"""
     if name.startswith(AS_NEEDED):
         return name in start.state
+    if name.startswith(SPEND):
+        return start.vocabulary.has_amounts
     return name not in OF_THE_DATA
 
 

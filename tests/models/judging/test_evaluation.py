@@ -38,6 +38,21 @@ def test_a_worse_candidate_is_refused_beside_a_good_one(head_rows, judged):
     assert not document["verdicts"]["2"]["admitted"]
 
 
+def test_a_head_that_was_left_out_is_told_and_asks_for_nothing(head_rows, gate):
+    """It refuses nobody and counts in no gain; without a reason it is missing, and refuses."""
+    rows = head_rows({"1": 1.0})
+    del rows["spend"]
+
+    told = evaluate(rows, {"1": SOUND}, champion=None, gate=gate, left_out={"spend": "left out"})
+    missing = evaluate(rows, {"1": SOUND}, champion=None, gate=gate)
+
+    assert told["verdicts"]["1"]["admitted"]
+    assert "spend: left out" in told["verdicts"]["1"]["reasons"]
+    assert set(told["verdicts"]["1"]["gains"]) == {"purchase", "churn", "next_item"}
+    assert {line["head"] for line in told["table"]} == set(rows)
+    assert not missing["verdicts"]["1"]["admitted"]
+
+
 def test_one_broken_head_refuses_the_candidate_with_its_reason(head_rows, judged):
     """A candidate whose churn head says the same of everyone is refused for churn alone."""
     rows = head_rows({"1": 1.0})

@@ -112,7 +112,7 @@ def test_a_model_trained_on_a_leaking_feature_is_refused(
     cutoffs = sorted({cutoff for plan in planned.values() for cutoff in plan.test})
     said = {cutoff: predictor.predict(log, cutoff=cutoff, top_k=10) for cutoff in cutoffs}
     matured = Matured(Histories.from_arrow(log), horizons=horizons, zone=zone)
-    rows, _ = collect(matured, planned, {"1": said})
+    rows = collect(matured, planned, {"1": said}).rows
     checks = check_behaviour(predictor, log, cutoff=cutoffs[0], zone=zone)
 
     verdict = evaluate(rows, {"1": checks}, champion=None, gate=gate)["verdicts"]["1"]

@@ -7,7 +7,10 @@ import pytest
 
 from models.judging.evaluation import evaluate
 from models.judging.gate import Check
+from models.pages.blocks import to_markdown
+from models.pages.heads import heads
 from models.pages.model_card import NOT_FOR, Card, model_card, write_card
+from models.pages.plots import evaluation_figures
 from models.registry.artifact import Manifest, load_artifact
 from tests.models.pages.test_night import outline
 
@@ -94,6 +97,25 @@ def test_a_judged_card_stands_beside_the_baselines_with_intervals(card, evaluati
     assert "It has not been judged yet" not in text
     assert "<script" not in html
     outline(html)
+
+
+def test_a_question_that_was_left_out_says_why(card, head_rows, gate, horizons, evaluation):
+    """No row of figures, on the card or in the report, but a sentence."""
+    rows = head_rows({"3": 1.0})
+    del rows["spend"]
+    checks = {"3": [Check("sound", True, "scores differ by at most 0")]}
+    about = {key: evaluation[key] for key in ("cutoff", "versions", "champion", "horizons")}
+    found = evaluate(rows, checks, champion=None, gate=gate, left_out={"spend": "left out"})
+    document = {**about, **found}
+
+    text = to_markdown(card.title, model_card(card, document))
+
+    assert "- How much will the user spend in 28 days? It was left out.\n" in text
+    assert "| How much will the user spend" not in text
+    assert "How much will the user spend in 28 days?</h3><p class='said'>left out</p>" in heads(
+        document
+    )
+    assert "spend_differences" not in evaluation_figures(document)
 
 
 def test_an_evaluation_of_other_versions_does_not_judge_this_one(card, evaluation):

@@ -106,6 +106,24 @@ def test_old_weights_keep_their_rows_and_new_rows_start_as_the_mean_of_their_lik
     assert new["item_categories"].tolist() == [0, 1, 1, 2, 1, 3]
 
 
+def test_spend_begins_afresh_where_nothing_was_paid_for_before():
+    """The scale of amounts is the new log's, and their buckets have rows to be learnt in."""
+    bare = replace(OLD, amount_edges=(1e-9,))
+    torch.manual_seed(0)
+    old = Network(ENCODERS["gru"], bare).state_dict()
+    old["spend_scale"].fill_(0.01)
+    network = Network(ENCODERS["gru"], bare.grown(GROWN))
+    network.spend_scale.fill_(7.0)
+    drawn = network.spend.layers[1].weight.clone()
+
+    start_from(network, Start("shop/1", bare, old))
+
+    assert network.has_amounts
+    assert network.spend_scale.item() == 7.0
+    assert torch.equal(network.spend.layers[1].weight, drawn)
+    assert torch.equal(network.amounts.weight[2], old["amounts.weight"][1])
+
+
 def test_a_head_that_the_version_had_no_need_of_begins_afresh():
     """A log that comes to have a second event type is gone on with; a third gets a row beside."""
     network = Network(ENCODERS["gru"], GROWN)
