@@ -145,6 +145,31 @@ def test_a_model_that_must_not_pass_is_found_out(predictor, log, zone, broken, f
     assert not passed(predictor, log, zone)[found_by]
 
 
+def once(user: int) -> list[tuple[str, str, str, float]]:
+    """Two lines of one visit before the cutoff, and one of a visit after it."""
+    lines = [(f"v{user}", "2017-10-20 10:00", item, 2.0) for item in ("apple", "bread")]
+    return [*lines, (f"v{user}", "2017-11-20 10:00", "cheese", 2.0)]
+
+
+def test_the_order_of_visits_is_asked_of_those_who_have_one(predictor, log, sequences, zone):
+    """Most users of many shops come once: told backwards, they are who they were."""
+    shop = pa.concat_tables([log, sequences([event for user in range(20) for event in once(user)])])
+
+    assert passed(predictor, shop, zone)[ORDER]
+    predictor.__class__ = ForgetsTheOrder
+    assert not passed(predictor, shop, zone)[ORDER]
+
+
+def test_where_nobody_came_twice_there_is_no_order_to_judge(predictor, sequences, zone):
+    """It passes, and says why."""
+    shop = sequences([event for user in range(20) for event in once(user)])
+
+    found = check_behaviour(predictor, shop, cutoff=CUTOFF, zone=zone)[ORDER]
+
+    assert found.passed
+    assert found.found == "no user has visits that differ, so there is no order to tell"
+
+
 def test_a_score_that_is_not_a_number_is_found_out(predictor, log, zone):
     """NaN equals nothing, itself included, and must not slip through a comparison."""
 
