@@ -1,7 +1,8 @@
 """Slices of the rows that were asked about: a mean can hide who is served badly.
 
-By history: new, occasional and frequent users. By category: the one that a user bought most in
-before the cutoff; the commonest ones apart, all others together.
+By history: new, occasional and frequent users; everybody who is asked has come before the cutoff.
+By category: the one that a user bought most in before it; the commonest ones apart, all others
+together.
 
 P rows (a user at a cutoff).
 """

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from contracts.windows import instant
 from models.config import LabelHorizons
-from models.sequences.features import AsOfFeatures
+from models.sequences.batch import HISTORY_DAYS
+from models.sequences.features import AsOfFeatures, exact_from
 from models.sequences.history import Bools, Floats, Histories, Ints, microseconds
 from models.sequences.instants import Instants
 from models.sequences.labels import LabelMaker, labels
@@ -103,16 +104,21 @@ class Matured:
         self.labels = LabelMaker(histories, self.instants, horizons, zone)
 
     def rows(self, head: Head, cutoffs: Sequence[date]) -> Rows:
-        """Users with history before each cutoff; of churn, those active shortly before it."""
+        """Users who can be asked at each cutoff; of churn, those active shortly before it."""
         return Rows.concatenated([self._rows(head, cutoff) for cutoff in cutoffs])
 
     def moment(self, cutoff: date) -> int:
         return microseconds(instant(cutoff, self.zone))
 
-    def has_history(self, cutoff: date) -> Bools:
-        """(N,) was the user seen before the cutoff?"""
-        histories = self.histories
-        return histories.has_history & (histories.first_times < self.moment(cutoff))
+    def can_be_asked(self, cutoff: date) -> Bools:
+        """(N,) was the user seen before the cutoff, and is what is needed there stored?
+
+        Of who has more events than are stored the oldest were cut off: a cutoff among those is
+        passed over, as in training, for what came true there is not known any more.
+        """
+        moment = self.moment(cutoff)
+        is_exact = exact_from(self.histories, HISTORY_DAYS) <= moment
+        return np.asarray(is_exact & (self.histories.first_times < moment), dtype=bool)
 
     def num_instants(self, users: Ints, cutoff: date) -> Ints:
         """(P,) instants stored before the cutoff."""
@@ -134,14 +140,14 @@ class Matured:
         return np.asarray(favourite[users], dtype=object)
 
     def bought_items(self, cutoff: date) -> tuple[Ints, list[NDArray[np.object_]]]:
-        """Users with history who bought in the items window, and what each bought."""
+        """Users who can be asked and bought in the items window, and what each bought."""
         found = labels(self.histories, cutoff, self.horizons, self.zone).item_ids
         bought = np.asarray([len(items) > 0 for items in found], dtype=bool)
-        users = np.flatnonzero(bought & self.has_history(cutoff))
+        users = np.flatnonzero(bought & self.can_be_asked(cutoff))
         return users, [found[user] for user in users]
 
     def _rows(self, head: Head, cutoff: date) -> Rows:
-        users = np.flatnonzero(self.has_history(cutoff))
+        users = np.flatnonzero(self.can_be_asked(cutoff))
         purchase, churn, spend = self.labels.at(users, _days(users, cutoff))
         truth = {"purchase": purchase, "churn": churn, "spend": spend}[head]
         earlier = cutoff - timedelta(days=self.horizons.spend_days)

@@ -46,3 +46,25 @@ def test_only_users_seen_before_the_cutoff_are_asked_about(sequences, horizons, 
     assert purchase.num_instants.tolist() == [1, 1]
     assert histories.user_ids[churn.users].tolist() == ["active"]
     assert matured.bought_items(cutoff)[0].tolist() == [1]
+
+
+def test_a_user_whose_history_was_cut_is_asked_only_where_it_is_known(sequences, horizons, zone):
+    """What was cut off did happen: that the store has nothing of it is no label."""
+    days = [CUTOFF - timedelta(days=number) for number in range(299, 0, -1)]
+    events = [("busy", f"{day} 12:00", "milk", 1.0) for day in days]
+    events += [("calm", "2017-01-05 12:00", "milk", 1.0)]
+    histories = Histories.from_arrow(sequences(events, max_events=200))
+    matured = Matured(histories, horizons=horizons, zone=zone)
+    gone, half, stored = (CUTOFF - timedelta(days=number) for number in (250, 100, 8))
+
+    found = {cutoff: matured.rows("purchase", [cutoff]) for cutoff in (gone, half, stored)}
+
+    assert [histories.user_ids[rows.users].tolist() for rows in found.values()] == [
+        ["calm"],
+        ["calm"],
+        ["busy", "calm"],
+    ]
+    assert found[stored].labels.tolist() == [1.0, 0.0]
+    assert all((rows.num_instants > 0).all() for rows in found.values())
+    assert not len(matured.bought_items(half)[0])
+    assert len(matured.bought_items(stored)[0]) == 1
