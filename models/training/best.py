@@ -30,6 +30,11 @@ def best_score(folder: Path) -> float:
     return float(json.loads(file.read_text())["metrics"]["val/score"]) if file.exists() else -1e9
 
 
+def forget_best(folder: Path) -> None:
+    """For a training that begins anew: what is kept may be of a network of another shape."""
+    (folder / SCORE).unlink(missing_ok=True)
+
+
 def keep_best(
     folder: Path,
     state: Mapping[str, Tensor],

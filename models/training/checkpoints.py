@@ -55,7 +55,7 @@ class Checkpoints:
         self.folder, self.say = folder, say
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write it, then remove all but the newest of those that were whole."""
+        """Write it, then remove all but the newest of those that were not left out."""
         partial = self.folder / f"step={checkpoint.step:09d}.part"
         with partial.open("wb") as file:
             torch.save(asdict(checkpoint), file)
@@ -73,11 +73,11 @@ class Checkpoints:
             found = self._read(file)
             if isinstance(found, str):
                 self.say(f"left out {file}: {found}")
-                _put_aside(file)
             elif {name: value.shape for name, value in found.network.items()} != shapes:
                 self.say(f"left out {file}: it is of a network of another shape")
             else:
                 return found
+            _put_aside(file)
         return None
 
     def _read(self, file: Path) -> Checkpoint | str:
@@ -99,6 +99,6 @@ def _digest(file: Path) -> str:
 
 
 def _put_aside(file: Path) -> None:
-    """Under a name that nothing counts: it must not push a whole one out of those kept."""
+    """Under a name that nothing counts: it must not push one that can be used out of those kept."""
     with contextlib.suppress(FileNotFoundError):  # another rank was quicker
-        os.replace(file, file.with_suffix(".broken"))
+        os.replace(file, file.with_suffix(".left-out"))

@@ -15,7 +15,7 @@ from models.config import TrainConfig
 from models.networks.network import Network
 from models.sequences.history import Floats
 from models.sequences.vocabulary import Vocabulary
-from models.training.best import read_best
+from models.training.best import forget_best, read_best
 from models.training.calibration import BaseRates, Calibration
 from models.training.checkpoints import Checkpoints, Say
 from models.training.failures import explaining, forget_failures
@@ -71,7 +71,10 @@ def fit(
     forget_failures(folder)
     checkpoints = Checkpoints(folder, say)
     restored = checkpoints.newest({name: v.shape for name, v in network.state_dict().items()})
-    module.place = restored.place if restored else module.place
+    if restored:
+        module.place = restored.place
+    else:
+        forget_best(folder)
     with explaining(config, folder, rank=rank, num_ranks=num_ranks):
         keeper = Keeper(
             folder,

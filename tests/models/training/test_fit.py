@@ -254,7 +254,7 @@ def test_a_broken_checkpoint_is_left_out_by_name_and_the_one_before_is_used(
             on_step=lambda step, steps=steps: steps.append(step.done),
         )
 
-        size = f"{kept[-1].with_suffix('.broken').stat().st_size:,}"
+        size = f"{kept[-1].with_suffix('.left-out').stat().st_size:,}"
         assert said == [
             f"left out {kept[-1]}: its {size} bytes are not those that were written",
             "goes on after step 7 of 12",
@@ -347,6 +347,26 @@ def test_a_checkpoint_of_another_network_is_left_out(prepared, train_config, tmp
 
     assert found is None
     assert said == [f"left out {file}: it is of a network of another shape"]
+
+
+def test_what_was_left_out_pushes_out_nothing_new(prepared_for, train_config, tmp_path):
+    """A run in the folder of a longer one of another shape keeps its own checkpoints and best."""
+    config = train_config.model_copy(update={"epochs": 3})
+    wider = config.encoder.model_copy(update={"dim": 16})
+    other = config.model_copy(update={"encoder": wider})
+    folder, steps = tmp_path / "run", []
+    run(prepared_for(other), other, folder, checkpoint_seconds=1e-9)
+    score = json.loads((folder / "best.json").read_text())
+    score["metrics"]["val/score"] = 1e3
+    (folder / "best.json").write_text(json.dumps(score))
+    prepared = prepared_for(config)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run(prepared, config, folder, checkpoint_seconds=1e-9, on_step=_interrupted_at(7))
+
+    again = run(prepared, config, folder, on_step=lambda step: steps.append(step.done))
+
+    assert steps[0] == 8
+    assert again.state["items.weight"].shape[1] == config.encoder.dim
 
 
 def test_two_checkpoints_are_kept(prepared, train_config, tmp_path):
