@@ -81,11 +81,13 @@ class CutoffError(ConfigError):
 
 
 class TooLittleMemoryError(ConfigError):
-    def __init__(self, where: str, *, wanted: str, setting: str, value: int) -> None:
+    def __init__(
+        self, where: str, *, wanted: str, setting: str, value: int, room: str = "a step of training"
+    ) -> None:
         super().__init__(
             where,
-            found=f"no memory left ({wanted})",
-            expected="room for a step of training",
+            found=f"no memory left ({wanted})" if wanted else "no memory left",
+            expected=f"room for {room}",
             do=f"Lower {setting} from {value} to {max(value // 2, 1)}, then run this again.",
         )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from contracts.errors import NightshiftError, ProcessLostError, TooLittleMemoryError
 from models.config import TrainConfig
 from models.training.ranks import end_together, leave
+from models.training.shards import ShardMemoryError
 
 NOTE_SECONDS = 5.0  # how long the first process waits for another's note
 _MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
@@ -37,11 +38,29 @@ def explaining(config: TrainConfig, folder: Path, *, rank: int, num_ranks: int) 
         leave()
 
 
+@contextmanager
+def explaining_shards(config: TrainConfig) -> Iterator[None]:
+    """While users are dealt and first opened, memory goes with shards: TooLittleMemoryError."""
+    try:
+        yield
+    except MemoryError as error:
+        raise _shard_too_large("dealing users into shards", str(error), config) from error
+
+
+def _shard_too_large(where: str, said: str, config: TrainConfig) -> TooLittleMemoryError:
+    value = config.shard_events
+    return TooLittleMemoryError(
+        where, wanted=said, setting="shard_events", value=value, room="a shard of users"
+    )
+
+
 def _explained(
     error: Exception, config: TrainConfig, folder: Path, *, rank: int, num_ranks: int
 ) -> NightshiftError | None:
     said = " ".join(str(error).split())
     where = f"training on {num_ranks} process{'es' if num_ranks > 1 else ''}"
+    if isinstance(error, ShardMemoryError):
+        return _shard_too_large(where, said, config)
     if isinstance(error, MemoryError) or any(mark in said.lower() for mark in _MEMORY):
         (folder / f"no-memory-rank{rank}.json").write_text(json.dumps(said))
         return _too_little(where, said, config)

@@ -59,23 +59,23 @@ def fit(
     Raises TrainingStoppedError, LossNotFiniteError, TooLittleMemoryError, ProcessLostError.
     """
     rank, num_ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    L.seed_everything(config.seed, verbose=False)
-    network = Network(config.encoder, prepared.vocabulary)
-    prepare(network, prepared.training)
-    if start:
-        start_from(network, start)
-    module = Nightshift(
-        config, network, prepared.training, prepared.validation, num_ranks=num_ranks
-    )
     folder.mkdir(parents=True, exist_ok=True)
     forget_failures(folder)
-    checkpoints = Checkpoints(folder, say)
-    restored = checkpoints.newest({name: v.shape for name, v in network.state_dict().items()})
-    if restored:
-        module.place = restored.place
-    else:
-        forget_best(folder)
     with explaining(config, folder, rank=rank, num_ranks=num_ranks):
+        L.seed_everything(config.seed, verbose=False)
+        network = Network(config.encoder, prepared.vocabulary)
+        prepare(network, prepared.training)
+        if start:
+            start_from(network, start)
+        module = Nightshift(
+            config, network, prepared.training, prepared.validation, num_ranks=num_ranks
+        )
+        checkpoints = Checkpoints(folder, say)
+        restored = checkpoints.newest({name: v.shape for name, v in network.state_dict().items()})
+        if restored:
+            module.place = restored.place
+        else:
+            forget_best(folder)
         keeper = Keeper(
             folder,
             checkpoints=checkpoints,

@@ -22,6 +22,7 @@ from contracts.windows import is_matured
 from models.config import LabelHorizons, TrainConfig
 from models.sequences.vocabulary import Vocabulary
 from models.training.dealing import Dealt, deal
+from models.training.failures import explaining_shards
 from models.training.label_days import label_limit
 from models.training.ranks import agree_on, join
 from models.training.shards import TrainingShards
@@ -57,8 +58,8 @@ def prepare_data(
 
     The tables are read by the first process alone, and are as `dealing` wants them. Items that are
     ``known`` from an earlier version keep their numbers. Raises CutoffError when nothing is left to
-    train on, or to validate with, BusyError when the processes would train different things, and
-    TrainingStoppedError.
+    train on, or to validate with, BusyError when the processes would train different things,
+    TooLittleMemoryError, and TrainingStoppedError.
     """
     stop, rank = stop or Stop(), int(os.environ.get("RANK", "0"))
     join()
@@ -67,18 +68,20 @@ def prepare_data(
     if rank:
         _wait_for(folder, stop)
     elif not folder.exists():
-        deal(
-            _until(stop, tables),
-            folder,
-            num_users=num_users,
-            config=config,
-            horizons=horizons,
-            zone=zone,
-            label_limit=limit,
-            known=known,
-        )
+        with explaining_shards(config):
+            deal(
+                _until(stop, tables),
+                folder,
+                num_users=num_users,
+                config=config,
+                horizons=horizons,
+                zone=zone,
+                label_limit=limit,
+                known=known,
+            )
     try:
-        return _open(folder, config=config, horizons=horizons, zone=zone, cutoff=cutoff)
+        with explaining_shards(config):
+            return _open(folder, config=config, horizons=horizons, zone=zone, cutoff=cutoff)
     except CutoffError:
         if not rank:
             shutil.rmtree(folder)

@@ -19,6 +19,10 @@ from models.training.query_days import QueryDays
 T = TypeVar("T")
 
 
+class ShardMemoryError(MemoryError):
+    """There is no room for a shard of users; a step need not be to blame."""
+
+
 class OneOpen(Generic[T]):
     """Keeps the shard that was opened last, and lets go of it before the next one is opened."""
 
@@ -29,7 +33,10 @@ class OneOpen(Generic[T]):
     def __call__(self, number: int) -> T:
         if self._open is None or self._open[0] != number:
             self._open = None
-            self._open = (number, self._read(number))
+            try:
+                self._open = (number, self._read(number))
+            except MemoryError as error:
+                raise ShardMemoryError(str(error)) from error
         return self._open[1]
 
 

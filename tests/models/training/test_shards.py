@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from contracts.errors import TooLittleMemoryError
 from models.sequences.batch import BatchBuilder
+from models.training import dealing, shards
 from models.training.epochs import TrainingBatches, batches_per_epoch
 from models.training.fit import fit
 from models.training.shards import TrainingShards
@@ -48,6 +50,52 @@ def test_users_are_in_memory_one_shard_at_a_time(data, tmp_path, monkeypatch):
     largest = max(len(data.training.open(n).builder.histories) for n in range(5))
     assert len(held) >= 5 + 5 + 5  # each shard to begin with, and again in two epochs
     assert max(held) <= largest + max(np.diff(data.validation.starts)) < 23
+
+
+@pytest.mark.parametrize("number", [0, 2], ids=["the first", "a later one"])
+def test_a_shard_that_does_not_fit_into_memory_says_so(data, number, tmp_path, monkeypatch):
+    """Neither the batch nor the encoder is to blame, so neither is to be lowered."""
+    wanted = [shard for shard, size in enumerate(data.training.sizes) if size][number]
+
+    def read(folder, kind, shard, read=shards.read_shard):
+        if shard == wanted:
+            raise MemoryError
+        return read(folder, kind, shard)
+
+    monkeypatch.setattr(shards, "read_shard", read)
+    with pytest.raises(TooLittleMemoryError) as error:
+        fit(
+            data,
+            config=data.training.config,
+            folder=tmp_path / "run",
+            checkpoint_seconds=3600,
+            on_epoch=lambda *_: None,
+            on_step=lambda *_: None,
+            say=lambda _: None,
+            stop=Stop(),
+        )
+
+    assert str(error.value) == (
+        "training on 1 process: found no memory left, expected room for a shard of users. "
+        "Lower shard_events from 600 to 300, then run this again."
+    )
+
+
+def test_users_who_cannot_be_dealt_for_want_of_memory_say_so(tmp_path, monkeypatch):
+    """A raw MemoryError names no setting."""
+
+    def write(*_):
+        raise MemoryError("malloc of size 64 failed")
+
+    monkeypatch.setattr(dealing, "write_shard", write)
+    with pytest.raises(TooLittleMemoryError) as error:
+        prepared(tmp_path / "data", config_of("gru", shard_events=600))
+
+    assert str(error.value) == (
+        "dealing users into shards: found no memory left (malloc of size 64 failed), "
+        "expected room for a shard of users. "
+        "Lower shard_events from 600 to 300, then run this again."
+    )
 
 
 @pytest.mark.parametrize("shard_events", [600, 10_000], ids=["five shards", "one"])
