@@ -199,11 +199,15 @@ class Keeper(L.Callback):
     ) -> None:
         """The epoch's last step is saved: a validation can be left at any point."""
         assert isinstance(module, Nightshift)
-        if self.stop:
+        if self.stop and trainer.world_size == 1:
             raise self._stopped(module)
+        module.is_leaving = bool(self.stop)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Ranks have unlike many batches: here they agree on having been told to stop."""
         assert isinstance(module, Nightshift)
+        if highest(bool(self.stop)):
+            raise self._stopped(module)
         answers = module.answers.of_all_ranks()
         mine = torch.tensor(float(module.num_events), device=module.device)
         self.events += float(trainer.strategy.reduce(mine, reduce_op="sum"))

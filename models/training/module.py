@@ -1,5 +1,6 @@
 """The thin shell around the network: losses and validation. Scoring needs nothing of it."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -34,6 +35,7 @@ class Nightshift(Steps[TrainingBatch]):
     ) -> None:
         super().__init__(config, network, training, num_ranks=num_ranks)
         self.validation_data = validation
+        self.is_leaving = False  # told to stop: the validation that runs asks nobody more
         self.answers = Answers.empty(validation)
 
     def loss_weights(self) -> dict[str, float]:
@@ -82,8 +84,7 @@ class Nightshift(Steps[TrainingBatch]):
         return found
 
     def val_dataloader(self) -> Iterable[Asked]:
-        batches = _OfRank(self.validation_data, self.global_rank, self.trainer.world_size)
-        return torch.utils.data.DataLoader(batches, batch_size=None)
+        return torch.utils.data.DataLoader(_OfRank(self), batch_size=None)
 
     # ---- validation --------------------------------------------------------------------------
 
@@ -112,13 +113,15 @@ class Nightshift(Steps[TrainingBatch]):
 class _OfRank(torch.utils.data.IterableDataset[Asked]):
     """It says no length, for Lightning refuses a rank that says 0: there may be no batch for it."""
 
-    def __init__(self, data: ValidationData, rank: int, num_ranks: int) -> None:
+    def __init__(self, module: Nightshift) -> None:
         super().__init__()
-        self.data, self.rank, self.num_ranks = data, rank, num_ranks
+        self.module = module
 
     def __iter__(self) -> Iterator[Asked]:
-        places = range(len(self.data.cutoffs))
-        return self.data.batches(places, rank=self.rank, num_ranks=self.num_ranks)
+        module, data = self.module, self.module.validation_data
+        ranks = {"rank": module.global_rank, "num_ranks": module.trainer.world_size}
+        batches = data.batches(range(len(data.cutoffs)), **ranks)
+        return itertools.takewhile(lambda _: not module.is_leaving, batches)
 
 
 def _numpy(values: Tensor) -> np.ndarray[Any, Any]:

@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ from models.training.keeper import Step
 from models.training.module import Nightshift
 from models.training.prepared import Prepared, prepare_data
 from models.training.stop import Stop, listening
+from models.training.validation_data import Asked
 from models.training.warm_start import Start
 from tests.models.conftest import make_sequences
 
@@ -137,8 +139,20 @@ def say(line: str) -> None:
 
 
 def break_at(kind: str, *, step: int, rank: int) -> None:
-    """Let one rank meet a loss that is no number, or too little memory, in this step."""
-    losses = Nightshift.losses
+    """Let one rank meet a loss that is no number, or too little memory, in this step.
+
+    Or be told to stop, alone, in its first validation.
+    """
+    losses, answer = Nightshift.losses, Nightshift.validation_step
+
+    def told(module: Nightshift, batch: Asked, batch_idx: int) -> None:
+        if module.global_rank == rank:
+            os.kill(os.getpid(), signal.SIGTERM)
+        answer(module, batch, batch_idx)
+
+    if kind == "stop":
+        Nightshift.validation_step = told  # type: ignore[method-assign]
+        return
 
     def broken(module: Nightshift, batch: TrainingBatch) -> dict[str, torch.Tensor]:
         found = losses(module, batch)
@@ -182,8 +196,8 @@ def main() -> int:
     parser.add_argument("--warm", action="store_true")
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--shard-events", type=int, default=900)  # three shards
-    parser.add_argument("--break", dest="kind", choices=["nan", "memory"])
-    parser.add_argument("--at", type=int)
+    parser.add_argument("--break", dest="kind", choices=["nan", "memory", "stop"])
+    parser.add_argument("--at", type=int, default=0)
     parser.add_argument("--rank", type=int)
     options = parser.parse_args()
     if options.apart:

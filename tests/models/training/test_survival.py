@@ -212,6 +212,21 @@ def test_a_loss_that_is_no_number_on_one_process_ends_all_of_them(tmp_path):
     assert len(json.loads(file.read_text())["user_ids"]) == 2
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_process_told_to_stop_in_a_validation_stops_both(rank, tmp_path):
+    """Neither takes the other for lost: they agree once the validation is left."""
+    training = Training(tmp_path, 2, "gru")
+
+    said, _ = training.fail("--break", "stop", "--rank", str(rank))
+
+    found = "a signal to another process" if rank else "SIGTERM"
+    assert (
+        f"rank 0: TrainingStoppedError: after step 7 of 14: found {found}, expected to be let "
+        "finish. The step is saved: run this again with the same arguments, and it goes on there."
+    ) in said
+    assert "goes on after step 7 of 14" in training.finish()
+
+
 def test_memory_that_runs_out_on_one_process_is_said_by_the_first(tmp_path):
     """Rank 0 sees only that a connection was closed; the other's note says why."""
     training = Training(tmp_path, 2, "gru")
