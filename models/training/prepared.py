@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from contracts.errors import CutoffError, TrainingStoppedError
+from contracts.errors import ConfigError, CutoffError, TrainingStoppedError
 from contracts.windows import is_matured
 from models.config import LabelHorizons, TrainConfig
 from models.sequences.vocabulary import Vocabulary
@@ -58,8 +58,8 @@ def prepare_data(
 
     The tables are read by the first process alone, and are as `dealing` wants them. Items that are
     ``known`` from an earlier version keep their numbers. Raises CutoffError when nothing is left to
-    train on, or to validate with, BusyError when the processes would train different things,
-    TooLittleMemoryError, and TrainingStoppedError.
+    train on, or to validate with, ConfigError when no item is frequent enough, BusyError when the
+    processes would train different things, TooLittleMemoryError, and TrainingStoppedError.
     """
     stop, rank = stop or Stop(), int(os.environ.get("RANK", "0"))
     join()
@@ -82,7 +82,7 @@ def prepare_data(
     try:
         with explaining_shards(config):
             return _open(folder, config=config, horizons=horizons, zone=zone, cutoff=cutoff)
-    except CutoffError:
+    except ConfigError:
         if not rank:
             shutil.rmtree(folder)
             with contextlib.suppress(OSError):  # something else is in it
@@ -100,6 +100,13 @@ def _open(
     training = TrainingShards(folder, dealt, vocabulary, config, horizons, zone, limit)
     if not training.num_users or training.days.first > training.days.latest:
         raise _too_early(cutoff, f"no user with a label window that closed by {limit}")
+    if not vocabulary.num_items:
+        raise ConfigError(
+            f"min_item_count {config.min_item_count}",
+            found=f"no item with as many events before {limit}",
+            expected="at least one, for the catalogue",
+            do="Lower min_item_count, or choose a later cutoff.",
+        )
     validation = ValidationData(
         folder,
         dealt.num_validation,

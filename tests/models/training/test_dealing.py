@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from contracts.errors import ConfigError
 from models.sequences.census import Census
 from models.sequences.vocabulary import Vocabulary
 from models.training.dealing import TRAINING, VALIDATION, Dealt, cut, deal, is_drawn, read_shard
 from models.training.label_days import label_limit
-from tests.models.training.small_training import CUTOFF, HORIZONS, config_of, users
+from tests.models.training.small_training import CUTOFF, HORIZONS, config_of, prepared, users
 
 MAX_EVENTS = 600  # a third of what the small training's users have
 
@@ -128,3 +129,15 @@ def test_what_is_known_of_the_shards_is_plain_json(tmp_path, zone):
     kept = json.loads((tmp_path / "data" / "dealt.json").read_text())
     assert kept["sizes"] == found.sizes
     assert np.sum(kept["item_counts"]) > 0
+
+
+def test_a_catalogue_without_an_item_is_refused_before_anything_is_trained(tmp_path):
+    """The setting that leaves no item is named; what was dealt for it goes."""
+    with pytest.raises(ConfigError) as error:
+        prepared(tmp_path / "run" / "data", config_of("gru", min_item_count=100_000))
+
+    assert str(error.value) == (
+        "min_item_count 100000: found no item with as many events before 2017-07-07, expected at "
+        "least one, for the catalogue. Lower min_item_count, or choose a later cutoff."
+    )
+    assert not (tmp_path / "run").exists()
