@@ -148,7 +148,9 @@ class ValidationData:
         places = owners * self.num_types + builder.events.event_types[events]
         counts = np.bincount(places, minlength=len(came) * self.num_types)
         shares = np.full((len(days), self.num_types), np.nan)
-        shares[came] = counts.reshape(len(came), -1) / instants.num_events[first[came]][:, None]
+        shares[came] = (
+            counts.reshape(-1, self.num_types) / instants.num_events[first[came]][:, None]
+        )
         return shares
 
     def _bought(self, builder: BatchBuilder, days: Ints) -> list[Ints]:

@@ -168,3 +168,15 @@ def test_which_type_comes_next_is_learnt(prepared, sequences, tmp_path):
     base = said[5]["val/next_event_type_base_log_loss"]
     assert base == pytest.approx(np.log(2), abs=0.1)
     assert said[5]["val/next_event_type_log_loss"] < 0.3 * base
+
+
+def test_a_shard_in_which_nobody_comes_back_has_nothing_to_say(prepared, sequences):
+    """No row of shares, and no error."""
+    made = prepared(sequences(visits(returns=3)))
+    builder = made.validation._opened(0)
+    late = np.full(len(builder.histories), date(2018, 1, 1).toordinal())
+
+    found = made.validation._next_event_types(builder, late)
+
+    assert found.shape == (24, 3)
+    assert np.isnan(found).all()
