@@ -17,7 +17,9 @@ NEVER = np.iinfo(np.int64).max  # a time after every event
 @dataclass
 class Census:
     item_counts: Counter[str] = field(default_factory=Counter)  # events of each item
-    item_categories: dict[str, tuple[int, str]] = field(default_factory=dict)  # the latest, when
+    item_categories: dict[str, tuple[int, str]] = field(
+        default_factory=dict
+    )  # the latest named, when
     categories: set[str] = field(default_factory=set)
     event_types: set[str] = field(default_factory=set)
     has_text: bool = False
@@ -49,17 +51,22 @@ class Census:
 
 
 def _latest_categories(histories: Histories) -> tuple[Ints, NDArray[np.object_]]:
-    """Time and category of each item code's latest event; of one instant, the last by name."""
-    num_items, codes = len(histories.item_ids), histories.item_codes
+    """Time and category of each item code's latest event that names one, "" where none does.
+
+    Of one instant, the last by name.
+    """
+    num_items = len(histories.item_ids)
+    is_named = np.asarray(histories.categories != "", dtype=bool)[histories.category_codes]
+    codes, said = histories.item_codes[is_named], histories.category_codes[is_named]
     times = np.full(num_items, np.iinfo(np.int64).min)
-    np.maximum.at(times, codes, histories.times)
+    np.maximum.at(times, codes, histories.times[is_named])
     by_name = np.argsort(histories.categories.astype(str), kind="stable")
     places = np.empty(len(by_name), dtype=np.int64)
     places[by_name] = np.arange(len(by_name))
-    is_latest = histories.times == times[codes]
-    place = np.zeros(num_items, dtype=np.int64)
-    np.maximum.at(place, codes[is_latest], places[histories.category_codes[is_latest]])
-    return times, histories.categories[by_name][place]
+    is_latest = histories.times[is_named] == times[codes]
+    place = np.full(num_items, -1, dtype=np.int64)
+    np.maximum.at(place, codes[is_latest], places[said[is_latest]])
+    return times, np.append(histories.categories[by_name], "")[place]
 
 
 def _named(names: NDArray[np.object_], codes: Ints) -> set[str]:

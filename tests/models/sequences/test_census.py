@@ -59,3 +59,17 @@ def test_names_that_only_later_events_bear_are_not_known(rows, zone):
 
     assert Census.of(seen).categories == {"APPLE"}
     assert Census.of(seen).event_types == {"purchase"}
+
+
+@pytest.mark.parametrize("parts", [1, 3], ids=["together", "user by user"])
+def test_an_event_that_names_no_category_takes_none_away(sequences, parts):
+    """The latest line may come from a source that knows none: the item keeps what it was."""
+    table = sequences(EVENTS)
+    categories = [["APPLE", "BREAD"], ["APPLE", "CREAM"], [""]]
+    place = table.schema.get_field_index("categories")
+    table = table.set_column(place, table.schema.field(place), [categories])
+    rows = [table] if parts == 1 else [table.slice(n, 1) for n in range(3)]
+
+    found = {item: name for item, (_, name) in counted(*rows).item_categories.items()}
+
+    assert found == {"apple1": "APPLE", "bread": "BREAD", "cream": "CREAM"}
