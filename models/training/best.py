@@ -53,8 +53,9 @@ def keep_best(
 def read_best(folder: Path) -> Best:
     kept = json.loads((folder / SCORE).read_text())
     with np.load(folder / ANSWERS, allow_pickle=False) as saved:
-        answers = Answers(**{name: saved[name] for name in saved.files})
-    return Best(load_file(folder / WEIGHTS), answers, kept["metrics"])
+        arrays = {name: saved[name] for name in saved.files}
+    arrays.setdefault("spend_median", arrays["spend"])  # of an epoch from before it was kept
+    return Best(load_file(folder / WEIGHTS), Answers(**arrays), kept["metrics"])
 
 
 def _save_arrays(path: Path, answers: Answers) -> None:

@@ -102,6 +102,7 @@ class Nightshift(Steps[TrainingBatch]):
             purchase=_numpy(outputs.purchase),
             churn=_numpy(outputs.churn),
             spend=_numpy(self.network.currency(outputs.spend)),
+            spend_median=_numpy(self.network.median_currency(outputs.spend_median)),
             best_items=_numpy(best),
         )
         if self.network.event_type_head is not None:

@@ -25,7 +25,8 @@ class Answers:
 
     purchase: Floats  # (C, N) logit
     churn: Floats  # (C, N) logit
-    spend: Floats  # (C, N) currency
+    spend: Floats  # (C, N) currency, expected
+    spend_median: Floats  # (C, N) currency, as often above it as below
     best_items: Floats  # (C, N, k)
     event_types: Floats  # (C, N, Y) probabilities of the next instant's
 
@@ -36,6 +37,7 @@ class Answers:
             purchase=np.zeros(shape),
             churn=np.zeros(shape),
             spend=np.zeros(shape),
+            spend_median=np.zeros(shape),
             best_items=np.zeros((*shape, TOP_K)),
             event_types=np.zeros(data.event_types.shape),
         )
@@ -48,35 +50,39 @@ class Answers:
         purchase: NDArray[Any],
         churn: NDArray[Any],
         spend: NDArray[Any],
+        spend_median: NDArray[Any],
         best_items: NDArray[Any],
     ) -> None:
         self.purchase[place, users] = purchase
         self.churn[place, users] = churn
         self.spend[place, users] = spend
+        self.spend_median[place, users] = spend_median
         self.best_items[place, users, : best_items.shape[1]] = best_items
 
     def of_all_ranks(self) -> "Answers":
         """Each user was asked by one rank, so the sum over ranks has everyone's answer."""
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return self
-        parts = [self.purchase[..., None], self.churn[..., None], self.spend[..., None]]
-        parts += [self.best_items, self.event_types]
+        scalars = (self.purchase, self.churn, self.spend, self.spend_median)
+        parts = [np.stack(scalars, axis=-1), self.best_items, self.event_types]
         together = torch.from_numpy(np.concatenate(parts, axis=-1))
         if torch.distributed.get_backend() == "nccl":
             together = together.cuda()
         torch.distributed.all_reduce(together)
         summed = together.cpu().numpy()
         ends = np.cumsum([part.shape[-1] for part in parts])[:-1]
-        purchase, churn, spend, best_items, event_types = np.split(summed, ends, axis=-1)
-        return Answers(purchase[..., 0], churn[..., 0], spend[..., 0], best_items, event_types)
+        found, best_items, event_types = np.split(summed, ends, axis=-1)
+        purchase, churn, spend, spend_median = np.moveaxis(found, -1, 0)
+        return Answers(purchase, churn, spend, spend_median, best_items, event_types)
 
 
 def validation_metrics(data: ValidationData, answers: Answers) -> dict[str, float]:
     """Metrics by name; ``val/score`` is the mean over heads of what each gains on knowing nothing.
 
     1 - loss / (loss of the base rate) for purchase and churn, 1 - deviance / (deviance of the
-    mean) for spend, NDCG@10 for items. Where nothing was ever paid for, spend is not measured. The
-    next event type is measured beside them and chooses no epoch, for no table says it.
+    mean) for spend, NDCG@10 for items. Where nothing was ever paid for, spend is not measured; its
+    absolute error is the median's. The next event type is measured beside them and chooses no
+    epoch, for no table says it.
     """
     metrics: dict[str, float] = {}
     gains: list[float] = []
@@ -98,7 +104,7 @@ def validation_metrics(data: ValidationData, answers: Answers) -> dict[str, floa
         values, said = data.spend[asked], answers.spend[asked]
         deviance = tweedie_deviance(values, said)
         base = tweedie_deviance(values, np.full(len(values), values.mean()))
-        metrics["val/spend_mae"] = mae(values, said)
+        metrics["val/spend_mae"] = mae(values, answers.spend_median[asked])
         metrics["val/spend_deviance"] = deviance
         gains.append(1 - deviance / max(base, 1e-6))
     ndcg = [

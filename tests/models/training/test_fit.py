@@ -11,13 +11,16 @@ import torch
 from contracts.errors import LossNotFiniteError, TooLittleMemoryError, TrainingStoppedError
 from contracts.windows import instant
 from models.config import SampledSoftmax
+from models.networks.network import Network
 from models.sequences.history import microseconds
+from models.training.best import keep_best, read_best
 from models.training.checkpoints import Checkpoints
 from models.training.epochs import TrainingBatches
 from models.training.fit import fit
 from models.training.module import Nightshift
 from models.training.prepared import prepare_data
 from models.training.stop import Stop
+from models.training.validation import Answers, validation_metrics
 
 pytestmark = pytest.mark.torch
 
@@ -387,3 +390,34 @@ def test_a_sampled_softmax_draws_only_items_of_the_catalogue(prepared, train_con
     assert min(items) >= 1
     assert max(items) <= prepared.vocabulary.num_items
     assert (batch.log_inclusion <= 0).all()
+
+
+def test_the_absolute_error_of_spend_is_that_of_the_median(prepared, train_config):
+    """As the gate measures it and the card says it; the mean has the deviance."""
+    data = prepared.validation
+    torch.manual_seed(0)
+    network = Network(train_config.encoder, prepared.vocabulary).eval()
+    module = Nightshift(train_config, network, prepared.training, data, num_ranks=1)
+    with torch.no_grad():
+        for number, asked in enumerate(data.batches([0], rank=0, num_ranks=1)):
+            module.validation_step(asked, number)
+
+    metrics = validation_metrics(data, module.answers)
+
+    truth, answers = data.spend[0], module.answers
+    known = np.isfinite(truth)
+    errors = [
+        np.abs(said[0] - truth)[known].mean() for said in (answers.spend_median, answers.spend)
+    ]
+    assert metrics["val/spend_mae"] == pytest.approx(errors[0])
+    assert errors[0] != pytest.approx(errors[1], rel=0.01)
+
+
+def test_an_epoch_that_was_kept_before_the_median_was_can_be_gone_on_from(tmp_path, prepared):
+    """Its mean stands for it: nothing that follows reads the median."""
+    answers = Answers.empty(prepared.validation)
+    keep_best(tmp_path, {}, answers, 0, {"val/score": 0.1})
+    old = {name: value for name, value in vars(answers).items() if name != "spend_median"}
+    np.savez(tmp_path / "best.npz", **old)
+
+    assert read_best(tmp_path).answers.spend_median.shape == answers.spend.shape
