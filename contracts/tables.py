@@ -319,7 +319,8 @@ USER_RECOMMENDATIONS = Table(
     key=("cutoff", "user_id", "rank"),
     partition="cutoff",
     readers="marketing",
-    meaning="What to offer: each user's likeliest next items.",
+    meaning="What to offer: each user's likeliest next items, of those known 56 days before the "
+    "model's training cutoff; one that came later is offered to nobody.",
     columns=(
         _CUTOFF,
         _USER,
