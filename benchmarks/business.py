@@ -103,10 +103,21 @@ def trained(
         known = complete_journey(data, before=instant(cutoff, ZONE))
         for config in configs:
             folder = keep / f"{config.encoder.kind}-{cutoff}-{config.seed}"
-            if not (folder / "manifest.json").exists():
+            if not is_kept(folder, config):
                 train(known, cutoff, config, folder)
             versions.setdefault(cutoff, {})[str(config.seed)] = Predictor(load_artifact(folder))
     return versions
+
+
+def is_kept(folder: Path, config: TrainConfig) -> bool:
+    """Is there a version of this very configuration? Figures of another would bear its name."""
+    file = folder / "manifest.json"
+    if not file.exists():
+        return False
+    try:
+        return Manifest.model_validate_json(file.read_text()).config == config
+    except ValueError:  # of code that knew other settings
+        return False
 
 
 def train(known: pa.Table, cutoff: date, config: TrainConfig, folder: Path) -> None:

@@ -55,10 +55,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.set_num_threads(options.threads)
+    unknown = [file.name for file in options.data if first_name(file) not in PUBLISHED]
+    if unknown:
+        parser.error(
+            f"--data {', '.join(unknown)}: nothing published to stand beside, expected files of "
+            f"the first names {', '.join(sorted(PUBLISHED))}"
+        )
     minutes = options.minutes or (2.0 if options.size == "small" else None)
     rows: list[Row] = []
     for file in options.data:
-        name, split = file.name.split(".")[0], leave_one_out(read_sequences(file))
+        name, split = first_name(file), leave_one_out(read_sequences(file))
         found = []
         for seed in options.seeds:
             config = load_next_item_config(
@@ -69,6 +75,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     show(rows)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def first_name(file: Path) -> str:
+    return file.name.split(".")[0]
 
 
 def rank(split: LeaveOneOut, config: NextItemConfig) -> dict[str, float]:

@@ -118,8 +118,12 @@ class Steps(L.LightningModule, Generic[Batch]):
         )
         self.num_events += len(sequences.event_items)
         self.place = Place(self.place.epoch, self.place.batch + 1)
-        self.seconds = time.monotonic() - self.started_at
         return total
+
+    def optimizer_step(self, *step: Any, **options: Any) -> None:
+        """The clock is read when all of the step is done: its losses, gradients and update."""
+        super().optimizer_step(*step, **options)
+        self.seconds = time.monotonic() - self.started_at
 
     def _add(self, **values: Tensor) -> None:
         for name, value in values.items():

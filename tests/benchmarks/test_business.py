@@ -5,9 +5,21 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from benchmarks.business import CHOICE, HEADS, TEST, measured, plans_at, pooled
+from benchmarks.business import (
+    CHOICE,
+    CONFIGS,
+    HEADS,
+    TEST,
+    is_kept,
+    measured,
+    plans_at,
+    pooled,
+)
 from benchmarks.complete_journey import HORIZONS
+from models.config import load_train_config
 from models.judging.contestants import HeadRows
+from models.registry.artifact import Manifest
+from models.training.calibration import IDENTITY, BaseRates, Calibration
 
 DAYS = {
     "purchase": HORIZONS.purchase_days,
@@ -27,6 +39,33 @@ def test_nothing_is_fitted_or_chosen_on_a_window_that_was_open():
             assert plan.test == [cutoff]
     first_test = min(cutoff for cutoffs in TEST.values() for cutoff in cutoffs)
     assert max(CHOICE) + timedelta(days=HORIZONS.longest_days) <= first_test
+
+
+def test_a_kept_version_is_used_again_only_with_its_own_configuration(tmp_path):
+    """One of another learning rate, or of code with other settings, is trained anew."""
+    config = load_train_config(CONFIGS / "gru.yaml")
+    manifest = Manifest(
+        config=config,
+        horizons=HORIZONS,
+        time_zone="UTC",
+        training_cutoff=date(2017, 9, 1),
+        label_limit=date(2017, 7, 7),
+        snapshot_ids={},
+        session_gap_minutes=30,
+        max_events=2048,
+        base_rates=BaseRates(purchase=0.5, churn=0.5, spend=1.0),
+        calibration=Calibration(purchase=IDENTITY, churn=IDENTITY, spend=1.0),
+        metrics={},
+    )
+    before = is_kept(tmp_path, config)
+    (tmp_path / "manifest.json").write_text(manifest.model_dump_json())
+    other = config.model_copy(update={"learning_rate": 0.1})
+
+    assert not before
+    assert is_kept(tmp_path, config)
+    assert not is_kept(tmp_path, other)
+    (tmp_path / "manifest.json").write_text("{}")
+    assert not is_kept(tmp_path, config)
 
 
 def test_every_test_window_has_closed_by_the_end_of_the_year():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.ranking import CONFIGS, PUBLISHED, rows_of
+from benchmarks.ranking import CONFIGS, PUBLISHED, main, rows_of
 from models.config import load_next_item_config
 
 
@@ -12,6 +12,18 @@ def test_every_file_with_a_published_best_has_a_configuration():
 
     assert names == PUBLISHED.keys()
     assert all(load_next_item_config(CONFIGS / f"{name}.yaml").epochs for name in names)
+
+
+def test_a_file_without_a_published_best_is_refused_before_anything_is_read(tmp_path, capsys):
+    """Not after hours of training, when its rows are made."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["--data", str(tmp_path / "beauty-s3rec.txt"), str(tmp_path / "ml-20m.txt")])
+
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "benchmarks.ranking: error: --data ml-20m.txt: nothing published to stand beside, "
+        "expected files of the first names beauty-s3rec, ml-1m"
+    )
 
 
 def test_rows_hold_means_and_spreads_beside_the_best_published():

@@ -1,6 +1,7 @@
 """A whole training on a few users: it learns, it repeats itself, it goes on after a kill."""
 
 import json
+import time
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -421,3 +422,22 @@ def test_an_epoch_that_was_kept_before_the_median_was_can_be_gone_on_from(tmp_pa
     np.savez(tmp_path / "best.npz", **old)
 
     assert read_best(tmp_path).answers.spend_median.shape == answers.spend.shape
+
+
+def test_the_seconds_of_an_epoch_hold_all_of_its_last_step(prepared_for, train_config, tmp_path):
+    """Gradients and update too: an epoch of one step would else seem to be done in no time."""
+    config = train_config.model_copy(update={"batch_size": 24})
+    events, said = [], {}
+    clip = Nightshift.configure_gradient_clipping
+
+    def slow(module, *arguments, **options):
+        events.append(module.num_events)
+        time.sleep(0.3)
+        clip(module, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Nightshift, "configure_gradient_clipping", slow)
+        run(prepared_for(config), config, tmp_path / "run", lambda _, found: said.update(found))
+
+    assert len(events) == 1
+    assert said["train/events_per_second"] < events[0] / 0.3
