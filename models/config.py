@@ -173,7 +173,7 @@ class _TrainingConfig(Config):
     min_item_count: PositiveInt  # events an item needs to enter the catalogue
     batch_size: PositiveInt  # users in a batch, on each device
     epochs: PositiveInt
-    max_minutes: PositiveFloat  # training stops after the epoch's step that exceeds it
+    max_minutes: PositiveFloat  # training stops after the epoch that exceeds it
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat
     seed: NonNegativeInt

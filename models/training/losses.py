@@ -91,7 +91,8 @@ def binary_loss(logits: Tensor, labels: Tensor, loss: BinaryLoss) -> Tensor:
 def tweedie_loss(log_mean: Tensor, values: Tensor, *, power: float = 1.5) -> Tensor:
     """(Q,), (Q,) nan where unknown -> (): Tweedie deviance without the part that has no gradient.
 
-    -y m^(1-p) / (1-p) + m^(2-p) / (2-p), for sums that are often 0: https://arxiv.org/abs/1912.07753
+    -y m^(1-p) / (1-p) + m^(2-p) / (2-p), for sums that are often 0: Jorgensen, 1987, "Exponential
+    dispersion models", https://doi.org/10.1111/j.2517-6161.1987.tb01685.x
     """
     known = ~values.isnan()
     value = values.nan_to_num()
