@@ -4,7 +4,7 @@ A setting that would have no effect cannot be written: an LSTM has no ``num_head
 no ``num_negatives``. Raises ConfigError or UnknownKeyError, with the file and the key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -225,7 +225,10 @@ AnyTraining = TypeVar("AnyTraining", NextItemConfig, TrainConfig, DemandConfig)
 
 
 def load_train_config(path: Path, **overrides: Any) -> TrainConfig:
-    """Read a YAML file; ``overrides`` that are not None replace its top-level keys."""
+    """Read a YAML file; ``overrides`` that are not None replace its top-level keys.
+
+    An override is what a flag of its name said, and is blamed as that.
+    """
     return _load(TrainConfig, path, overrides)
 
 
@@ -261,12 +264,14 @@ def _load(kind: type[AnyTraining], path: Path, overrides: Mapping[str, Any]) -> 
     try:
         return kind.model_validate({**values, **given})
     except ValidationError as error:
-        raise _config_error(kind, path, error) from None
+        raise _config_error(kind, path, error, flags=given) from None
 
 
-def _config_error(kind: type[Config], path: Path, error: ValidationError) -> ConfigError:
+def _config_error(
+    kind: type[Config], path: Path, error: ValidationError, *, flags: Collection[str]
+) -> ConfigError:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(part) for part in first["loc"] if part not in _TAGS)
     if first["type"] == "extra_forbidden":
         return UnknownKeyError(str(path), key=key, known=_known(kind, first["loc"]))
     clash = first.get("ctx", {}).get("error")
@@ -276,15 +281,14 @@ def _config_error(kind: type[Config], path: Path, error: ValidationError) -> Con
             where, found=clash.found, expected=clash.expected, do="Correct one of them."
         )
     return ConfigError(
-        f"{path}: {key}",
+        f"--{key.replace('_', '-')}" if key in flags else f"{path}: {key}",
         found="nothing" if first["type"] == "missing" else repr(first["input"]),
         expected=first["msg"][0].lower() + first["msg"][1:],
         do="Correct the value.",
     )
 
 
-_SECTIONS: dict[str, type[Config]] = {
-    "loss_weights": LossWeights,
+_TAGS: dict[str, type[Config]] = {  # what pydantic calls the kinds of a section, which no file does
     "lstm": LSTMConfig,
     "gru": GRUConfig,
     "cnn": CNNConfig,
@@ -297,6 +301,7 @@ _SECTIONS: dict[str, type[Config]] = {
     "class_weight": ClassWeight,
     "focal": Focal,
 }
+_SECTIONS: dict[str, type[Config]] = {"loss_weights": LossWeights, **_TAGS}
 
 
 def _known(kind: type[Config], location: tuple[int | str, ...]) -> list[str]:

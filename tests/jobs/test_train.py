@@ -270,7 +270,7 @@ BAD = {
     ),
     "a setting with no effect": (
         {"encoder__num_heads": 2},
-        "{file}: found the key 'encoder.gru.num_heads', "
+        "{file}: found the key 'encoder.num_heads', "
         "expected one of dim, dropout, kind, max_length, num_layers. "
         "Correct the spelling or remove the key.",
     ),
@@ -281,7 +281,7 @@ BAD = {
     ),
     "heads that do not divide the width": (
         {"encoder": {**HEADS, "dim": 10, "num_heads": 4}},
-        "{file}: encoder.transformer: found dim 10 and num_heads 4, "
+        "{file}: encoder: found dim 10 and num_heads 4, "
         "expected a dim that num_heads divides. Correct one of them.",
     ),
     "a horizon without a matured label": (

@@ -47,6 +47,32 @@ def test_a_flag_overrides_the_file_and_nothing_does_not():
     assert changed.seed == plain.seed
 
 
+def test_a_flag_that_cannot_be_is_blamed_and_not_the_file():
+    """Who wrote `--epochs 0` need not look for it in the file."""
+    with pytest.raises(ConfigError) as error:
+        load_train_config(FILES[0], epochs=0)
+    with pytest.raises(ConfigError) as of_minutes:
+        load_train_config(FILES[0], max_minutes=-1.0)
+
+    assert str(error.value) == (
+        "--epochs: found 0, expected input should be greater than 0. Correct the value."
+    )
+    assert str(of_minutes.value).startswith("--max-minutes: found -1.0, ")
+
+
+def test_a_key_is_named_as_the_file_has_it(changed):
+    """A kind is the value of a key, not a section of the file."""
+    file = changed(encoder__num_heads=0)
+
+    with pytest.raises(ConfigError) as error:
+        load_train_config(file, epochs=2)
+
+    assert str(error.value) == (
+        f"{file}: encoder.num_heads: found 0, expected input should be greater than 0. "
+        "Correct the value."
+    )
+
+
 def test_a_setting_without_effect_cannot_be_written(changed):
     """A full softmax draws no negatives, so it has no number of them."""
     file = changed(next_item_loss={"kind": "full", "num_negatives": 5})
@@ -55,7 +81,7 @@ def test_a_setting_without_effect_cannot_be_written(changed):
         load_train_config(file)
 
     assert str(error.value) == (
-        f"{file}: found the key 'next_item_loss.full.num_negatives', expected one of kind. "
+        f"{file}: found the key 'next_item_loss.num_negatives', expected one of kind. "
         "Correct the spelling or remove the key."
     )
 
@@ -68,7 +94,7 @@ def test_a_class_weight_of_one_cannot_be_written(changed):
         load_train_config(file)
 
     assert str(error.value) == (
-        f"{file}: churn_loss.class_weight.positive: found 1.0, "
+        f"{file}: churn_loss.positive: found 1.0, "
         "expected a weight other than 1, or kind cross_entropy. Correct one of them."
     )
 
@@ -81,7 +107,7 @@ def test_the_cross_entropy_has_no_gamma(changed):
         load_train_config(file)
 
     assert str(error.value) == (
-        f"{file}: found the key 'purchase_loss.cross_entropy.gamma', expected one of kind. "
+        f"{file}: found the key 'purchase_loss.gamma', expected one of kind. "
         "Correct the spelling or remove the key."
     )
 
@@ -108,7 +134,7 @@ def test_heads_share_the_width_evenly(changed):
         load_train_config(file)
 
     assert str(error.value) == (
-        f"{file}: encoder.transformer: found dim 30 and num_heads 4, "
+        f"{file}: encoder: found dim 30 and num_heads 4, "
         "expected a dim that num_heads divides. Correct one of them."
     )
 
