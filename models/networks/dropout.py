@@ -20,6 +20,8 @@ class Dropout(nn.Dropout):
         if not self.training or self.p == 0.0 or not x.is_cpu:
             return F.dropout(x, self.p, self.training)
         kept = round((1.0 - self.p) * LEVELS)
+        if kept in (0, LEVELS):  # finer than 16 bits can say
+            return F.dropout(x, self.p, self.training)
         words = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
         numbers = words.random_(-(1 << 63), None).view(torch.int16)[: x.numel()]
         coins = (numbers < kept - LEVELS // 2).to(x.dtype).mul_(LEVELS / kept)

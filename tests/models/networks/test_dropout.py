@@ -22,6 +22,16 @@ def test_as_many_are_dropped_as_asked_and_the_mean_stays(asked):
     assert made.unique().tolist() == pytest.approx([0.0, 1 / (1 - asked)], rel=1e-3)
 
 
+@pytest.mark.parametrize("asked", [5e-6, 1 - 5e-6, 1.0])
+def test_a_share_that_16_bits_cannot_say_is_left_to_torch(asked):
+    """Neither all is dropped for want of a level, nor is anything divided by none."""
+    torch.manual_seed(0)
+
+    made = Dropout(asked)(torch.ones(2_000_000))
+
+    assert (made == 0).double().mean().item() == pytest.approx(asked, abs=1e-5)
+
+
 def test_coins_of_neighbours_are_independent():
     """Four coins come from one draw; two of them fall alike as often as two of any draws."""
     torch.manual_seed(0)
