@@ -4,11 +4,14 @@ Platt, 1999, "Probabilistic outputs for support vector machines": sigmoid(slope 
 fitted on validation cutoffs, which the weights were not trained on. N rows.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import PositiveFloat
 
 from models.config import Config
+from models.sequences.history import Floats
 
 MIN_SLOPE = 0.05  # a calibration never turns a ranking round
 RIDGE = 1e-3  # pulls towards "already calibrated", for validation sets of a few users
@@ -41,23 +44,37 @@ IDENTITY = Platt(slope=1.0, offset=0.0)
 
 
 def fit_platt(logits: ArrayLike, truth: ArrayLike, *, num_steps: int = 50) -> Platt:
-    """Newton's method on the cross entropy; without both classes there is nothing to fit."""
+    """The smallest cross entropy; without both classes there is nothing to fit.
+
+    Where the slope has to be kept from turning a ranking round, the offset is fitted to that.
+    """
     x = np.asarray(logits, dtype=np.float64)
     y = np.asarray(truth, dtype=np.float64)
     if not len(y) or y.min() == y.max():
         return IDENTITY
-    design = np.stack([x, np.ones_like(x)], axis=1)  # (N, 2)
-    start = np.array([1.0, 0.0])
-    weights = start.copy()
+    ones, nothing = np.ones_like(x), np.zeros_like(x)
+    slope, offset = _newton([x, ones], nothing, y, start=[1.0, 0.0], num_steps=num_steps)
+    if slope < MIN_SLOPE:
+        slope = MIN_SLOPE
+        (offset,) = _newton([ones], slope * x, y, start=[0.0], num_steps=num_steps)
+    return Platt(slope=slope, offset=offset)
+
+
+def _newton(
+    columns: Sequence[Floats], given: Floats, y: Floats, *, start: Sequence[float], num_steps: int
+) -> list[float]:
+    """Weights of the columns, (N,) each, that are added to what is given: logits of y."""
+    design, begun = np.stack(columns, axis=1), np.asarray(start)  # (N, W), (W,)
+    weights = begun.copy()
     for _ in range(num_steps):
-        p = sigmoid(design @ weights)
-        gradient = design.T @ (p - y) + RIDGE * (weights - start)
-        curvature = (design * (p * (1 - p))[:, None]).T @ design + RIDGE * np.eye(2)
+        p = sigmoid(design @ weights + given)
+        gradient = design.T @ (p - y) + RIDGE * (weights - begun)
+        curvature = (design * (p * (1 - p))[:, None]).T @ design + RIDGE * np.eye(len(begun))
         step = np.linalg.solve(curvature, gradient)
         weights = weights - np.clip(step, -1.0, 1.0)
         if np.abs(step).max() < 1e-9:
             break
-    return Platt(slope=max(float(weights[0]), MIN_SLOPE), offset=float(weights[1]))
+    return [float(weight) for weight in weights]
 
 
 def fit_factor(predicted: ArrayLike, truth: ArrayLike) -> float:

@@ -27,6 +27,17 @@ def test_a_calibration_never_turns_a_ranking_round():
     assert found.slope > 0
 
 
+def test_a_slope_that_was_held_has_an_offset_of_its_own():
+    """The mean of what is said is that of what came true, whatever the slope was kept from."""
+    truth = (RNG.random(len(LOGITS)) < sigmoid(-0.5 * LOGITS - 2.0)).astype(float)
+    far = LOGITS + 10.0
+
+    found = fit_platt(far, truth)
+
+    assert found.slope == pytest.approx(0.05)
+    assert found(far).mean() == pytest.approx(truth.mean(), abs=1e-4)
+
+
 def test_one_class_leaves_the_logits_as_they_are():
     """Nothing can be fitted to outcomes that are all alike."""
     assert fit_platt(LOGITS, np.ones(len(LOGITS))) == IDENTITY
