@@ -33,7 +33,7 @@ class QueryStep(nn.Module):
 
         That token is a query; what came of it as if it were an instant is not looked at.
         """
-        users = torch.arange(len(tokens))
+        users = torch.arange(len(tokens), device=tokens.device)
         before = instant_states[users, (lengths - 2).clamp(min=0)]  # (B, D)
         before = torch.where(lengths[:, None] > 1, before, self.initial)
         state: Tensor = self.cell(tokens[users, lengths - 1], before)

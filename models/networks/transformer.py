@@ -95,12 +95,12 @@ class Block(nn.Module):
         B, T, D = x.shape
         H = self.num_heads
         given = self.norm_attention(x)  # (B, T, D)
-        ends = (torch.arange(B), lengths - 1)
+        ends = (torch.arange(B, device=x.device), lengths - 1)
         to_query, to_key, to_value = self.project_in.weight.view(3, H, D // H, D)
         query_bias, _, value_bias = self.project_in.bias.view(3, H, D // H)
         query = torch.einsum("bd,hed->bhe", given[ends], to_query) + query_bias  # (B, H, D / H)
         asked = torch.einsum("bhe,hed->bhd", query, to_key) * (D // H) ** -0.5  # (B, H, D)
-        distance = (lengths - 1)[:, None] - torch.arange(T)  # (B, T)
+        distance = (lengths - 1)[:, None] - torch.arange(T, device=x.device)  # (B, T)
         bias = -slopes[:, None] * distance[:, None]  # (B, H, T)
         scores = (asked @ given.transpose(1, 2) + bias).masked_fill(
             distance[:, None] < 0, float("-inf")

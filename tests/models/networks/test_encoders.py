@@ -118,6 +118,15 @@ def test_the_state_of_the_last_token_alone_is_that_of_the_whole(encoder):
     assert not torch.allclose(whole[0], whole[1], atol=1e-2)
 
 
+def test_the_state_of_the_last_token_is_made_where_the_tokens_are(encoder):
+    """On another device than the processor nothing is mixed with what lies in its memory."""
+    elsewhere = torch.device("meta")
+    tokens = torch.zeros(2, 5, 8, device=elsewhere)
+    lengths = torch.zeros(2, dtype=torch.long, device=elsewhere)
+
+    assert encoder.to(elsewhere).latest(tokens, lengths).device == elsewhere
+
+
 def test_the_order_of_instants_matters(encoder):
     """A sequence is more than a set."""
     assert not torch.allclose(

@@ -23,6 +23,7 @@ import torch
 
 from contracts.errors import NightshiftError
 from models.config import (
+    CNNConfig,
     EncoderConfig,
     GRUConfig,
     LabelHorizons,
@@ -50,6 +51,7 @@ SMALL = {"max_length": 16, "dim": 8, "num_layers": 1, "dropout": 0.2}
 ENCODERS: dict[str, EncoderConfig] = {
     "lstm": LSTMConfig(**SMALL),
     "gru": GRUConfig(**SMALL),
+    "cnn": CNNConfig(**SMALL, kernel_size=3),
     "transformer": TransformerConfig(**SMALL, num_heads=2),
 }
 HORIZONS = LabelHorizons(
