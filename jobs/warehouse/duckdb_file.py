@@ -47,6 +47,7 @@ from jobs.warehouse.publication import (
 )
 
 T = TypeVar("T")
+HEADERS = 3 * 4096  # bytes of a database file before its blocks
 MAGIC = b"DUCK"  # of a database file, after eight bytes of checksum
 
 
@@ -165,10 +166,13 @@ class DuckDBFile:
             self._remove_copies()
             self._copy_to(copy)
             with dbapi.connect(str(copy), autocommit=False) as connection:
+                extent = _extent(connection)
+                execute(connection, "SET checkpoint_threshold = '1 TB'")  # one checkpoint: ours
                 self._set_up(connection)
                 said = change(connection)
                 connection.commit()
                 execute(connection, "CHECKPOINT")  # all in one file: the rename moves one file
+            self._keep_blocks(copy, extent)
             _sync(copy)
             self._switch(copy, run_key)
         finally:
@@ -223,6 +227,20 @@ class DuckDBFile:
             if _log_of(self.file).exists():  # of a writer that is not ours and was killed
                 shutil.copyfile(_log_of(self.file), _log_of(copy))
 
+    def _keep_blocks(self, copy: Path, extent: int) -> None:
+        """Give a copy that has become shorter the end of the file that it will replace.
+
+        DuckDB opens a file for its header, closes it, and opens it again: a reader may meet the
+        header of the old file and the blocks of the new one. A checkpoint leaves the blocks of the
+        state before it as they are, so what that reader finds is the old night, if all are there.
+        """
+        size = copy.stat().st_size
+        if not self.file.exists() or size >= extent:
+            return
+        with open(self.file, "rb") as before, open(copy, "ab") as after:
+            before.seek(size)
+            after.write(before.read(extent - size))
+
     def _switch(self, copy: Path, run_key: str) -> None:
         """Put the copy in the file's place. From here on the night is published."""
         try:
@@ -254,6 +272,12 @@ def _staged(connection: Any, table: Table, publication: Publication) -> Fingerpr
     query = fingerprint_query(publication.varying(table), source)
     (found,) = rows_of(connection, query, *fixed.values()).to_pylist()
     return Fingerprint(**found)
+
+
+def _extent(connection: Any) -> int:
+    """Bytes of a database file up to its last block: three headers, then blocks."""
+    query = "SELECT total_blocks * block_size AS extent FROM pragma_database_size()"
+    return HEADERS + int(rows_of(connection, query)["extent"][0].as_py())
 
 
 def _refused(connection: Any, publication: Publication, reason: str) -> dict[str, Published]:

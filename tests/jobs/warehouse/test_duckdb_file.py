@@ -11,7 +11,7 @@ import pytest
 
 from contracts.errors import BusyError, ConfigError, UnreachableError
 from contracts.tables import WAREHOUSE
-from jobs.warehouse.duckdb_file import DuckDBFile
+from jobs.warehouse.duckdb_file import HEADERS, DuckDBFile
 
 from .one_night import TUESDAY, WEDNESDAY, open_at, publish, shares
 
@@ -43,6 +43,29 @@ connection.execute("CREATE TABLE mine AS SELECT 42 AS answer")
 print("ready", flush=True)
 {then}
 """
+
+
+def test_a_reader_between_two_files_reads_the_old_night(warehouse, monkeypatch):
+    """DuckDB reads a file's headers, lets go of it and opens it again for the blocks.
+
+    Whoever does so while the files change places has the headers of one and the blocks of the next,
+    which may hold less: each such pair is put together here, and read.
+    """
+    replace, between = os.replace, []
+
+    def meet(copy: Path, file: Path) -> None:
+        if file.exists():
+            torn = warehouse.file.with_name("torn.duckdb")
+            torn.write_bytes(file.read_bytes()[:HEADERS] + copy.read_bytes()[HEADERS:])
+            between.append(shares(open_at(str(torn))))
+        replace(copy, file)
+
+    monkeypatch.setattr(os, "replace", meet)
+    days = (TUESDAY, WEDNESDAY, WEDNESDAY, TUESDAY, WEDNESDAY, WEDNESDAY, WEDNESDAY, WEDNESDAY)
+    for run, day in enumerate(days):
+        publish(warehouse, day, f"run-{run}", run / 10)
+
+    assert between == [[0.0], [0.1], [0.2], [0.2], [0.4], [0.5], [0.6]]
 
 
 def test_a_file_open_for_writing_is_not_copied(warehouse):
