@@ -17,9 +17,8 @@ NEVER = np.iinfo(np.int64).max  # a time after every event
 @dataclass
 class Census:
     item_counts: Counter[str] = field(default_factory=Counter)  # events of each item
-    item_categories: dict[str, tuple[int, str]] = field(
-        default_factory=dict
-    )  # the latest named, when
+    # Of each item, the latest category that an event named, and when.
+    item_categories: dict[str, tuple[int, str]] = field(default_factory=dict)
     categories: set[str] = field(default_factory=set)
     event_types: set[str] = field(default_factory=set)
     has_text: bool = False
