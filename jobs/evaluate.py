@@ -24,6 +24,7 @@ from contracts.errors import CutoffError, NoChampionError
 from contracts.tables import SEQUENCES
 from jobs.histories.read_sequences import sequences_as_of
 from jobs.lake.lake import open_lake
+from jobs.registries import open_registry
 from jobs.running.program import run
 from jobs.running.settings import Settings
 from models.config import LabelHorizons
@@ -106,10 +107,6 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         },
         "report": str(file),
     }
-
-
-def open_registry(settings: Settings) -> Registry:
-    return Registry(settings.mlflow.tracking_uri, settings.mlflow.model, settings.artifacts_uri)
 
 
 def label_horizons(settings: Settings) -> LabelHorizons:

@@ -34,12 +34,13 @@ from jobs.demand.plans import read_planned, require_plan
 from jobs.demand.weekday_mean import MODEL_VERSION, WEEK, WEEKS, weekday_mean
 from jobs.lake.column_types import spark_schema
 from jobs.lake.lake import Lake, new_run_key, open_lake
+from jobs.registries import open_registry
 from jobs.running.program import run
 from jobs.running.settings import Settings, remembered
 from jobs.running.spark import open_spark
 from models.demand.artifact import load_forecaster
 from models.demand.forecast import Forecaster
-from models.registry.registry import CHAMPION, Registry
+from models.registry.registry import CHAMPION
 
 JOB = "forecast_demand"
 VERSION = "model_version"  # the fact that says who forecast
@@ -80,7 +81,7 @@ def asked(settings: Settings, model_version: str) -> Iterator[Forecaster | None]
     if model_version == MODEL_VERSION:
         yield None
         return
-    registry = open_registry(settings)
+    registry = open_registry(settings, settings.demand.model)
     with TemporaryDirectory(prefix="nightshift-") as folder:
         version = registry.resolve(model_version.rpartition("/")[2])
         yield load_forecaster(registry.download(version, Path(folder)))
@@ -88,7 +89,7 @@ def asked(settings: Settings, model_version: str) -> Iterator[Forecaster | None]
 
 def champion_of(settings: Settings) -> str:
     """Who forecasts tonight, pinned by version. Raises UnreachableError."""
-    registry = open_registry(settings)
+    registry = open_registry(settings, settings.demand.model)
     try:
         return f"{registry.model}/{registry.resolve(CHAMPION).version}"
     except NoChampionError:
@@ -105,11 +106,6 @@ def refuse_other_horizon(forecaster: Forecaster, settings: Settings, version: st
             expected=f"horizons.demand_days, {wanted}",
             do="Run `nightshift train-demand`, or set horizons.demand_days back.",
         )
-
-
-def open_registry(settings: Settings) -> Registry:
-    """The registered model that is the forecaster. Raises UnreachableError."""
-    return Registry(settings.mlflow.tracking_uri, settings.demand.model, settings.artifacts_uri)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,8 +17,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from contracts.errors import PromotionRefusedError
-from jobs.evaluate import find_champion, open_registry
+from jobs.evaluate import find_champion
 from jobs.published_models import tell_readers
+from jobs.registries import open_registry
 from jobs.running.program import run
 from jobs.running.settings import Settings
 from models.judging.gate import Verdict, best

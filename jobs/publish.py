@@ -42,6 +42,7 @@ from jobs.histories.read_sequences import sequences_at
 from jobs.lake.commits import Commit
 from jobs.lake.lake import Lake, open_lake
 from jobs.published_models import catalogue, published_models
+from jobs.registries import open_registry
 from jobs.running.program import run
 from jobs.running.settings import Settings
 from jobs.running.steps import run_program
@@ -157,13 +158,11 @@ def models_of(
 
     A forecast is by `<registered model>/<version>`, or by a rule, which is no model.
     """
-    mlflow = settings.mlflow
     found = [published_models(registry, versions)]
     for said in pc.unique(demand["model_version"]).to_pylist():
         name, _, version = said.rpartition("/")
         if name:
-            forecasters = Registry(mlflow.tracking_uri, name, settings.artifacts_uri)
-            found.append(published_models(forecasters, [version]))
+            found.append(published_models(open_registry(settings, name), [version]))
     return pa.concat_tables(found)
 
 
@@ -179,8 +178,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     cutoff = options.cutoff
     night = read_night(open_lake(settings), cutoff)
     warehouse = open_warehouse(settings)
-    mlflow = settings.mlflow
-    registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
+    registry = open_registry(settings)
     versions = pc.unique(night.scores["model_version"]).to_pylist()
     expected = expectations(
         night,

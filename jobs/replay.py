@@ -40,10 +40,10 @@ from jobs.histories.read_sequences import SINCE
 from jobs.lake.commits import Commit
 from jobs.lake.lake import Lake, content_of, new_run_key, open_lake
 from jobs.lake.row_differences import say_differences
+from jobs.registries import open_registry
 from jobs.running.program import run
 from jobs.running.settings import REMEMBERED, Settings, recalled
 from jobs.running.spark import open_spark
-from models.registry.registry import Registry
 
 JOB = "replay"
 Rebuild = Callable[..., DataFrame]
@@ -186,8 +186,7 @@ def _rebuilder(table: Table, commit: Commit, settings: Settings) -> Iterator[Reb
     if table is not SCORES:
         yield REBUILD[table]
         return
-    mlflow = settings.mlflow
-    registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
+    registry = open_registry(settings)
     version = registry.resolve(commit.facts[score.MODEL_VERSION])
     with score.fetched(registry, version, new_run_key(JOB, commit.window.start)) as model:
         yield partial(REBUILD[table], version=version, model=model)

@@ -28,8 +28,8 @@ from contracts.errors import NightshiftError
 from contracts.night import NIGHT
 from contracts.tables import PUBLISHED, REFUSED, SERIES, SESSIONS
 from contracts.windows import history_window, one_day
-from jobs.evaluate import open_registry
 from jobs.lake.lake import open_lake
+from jobs.registries import open_registry
 from jobs.running.program import run
 from jobs.running.settings import Settings
 from jobs.running.summaries import read_summaries

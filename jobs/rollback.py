@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import NightshiftError, NoPreviousChampionError
-from jobs.evaluate import open_registry
 from jobs.published_models import tell_readers
+from jobs.registries import open_registry
 from jobs.running.program import say_error
-from jobs.running.settings import Settings, load_settings
+from jobs.running.settings import load_settings
 from models.registry.registry import CHAMPION, Registry
 
 
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         settings = load_settings(options.config)
-        registry = open_forecasters(settings) if options.demand else open_registry(settings)
+        registry = open_registry(settings, settings.demand.model if options.demand else None)
         found = rollback(registry, by=options.by, now=datetime.now(UTC))
         versions = [found["version"], found["rolled_back"]]
         found["models"] = tell_readers(settings, registry, versions)
@@ -40,11 +40,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     said = json.dumps({"job": "rollback", **found})
     print(said, file=sys.stdout if options.json else sys.stderr, flush=True)
     return 0
-
-
-def open_forecasters(settings: Settings) -> Registry:
-    """Raises UnreachableError."""
-    return Registry(settings.mlflow.tracking_uri, settings.demand.model, settings.artifacts_uri)
 
 
 def rollback(registry: Registry, *, by: str, now: datetime) -> dict[str, Any]:

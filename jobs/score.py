@@ -31,6 +31,7 @@ from jobs.excluded_items import exclusion_of
 from jobs.histories.read_sequences import Sequences, sequences_as_of, sequences_at
 from jobs.lake.commits import Commit, Staged
 from jobs.lake.lake import Lake, new_run_key, open_lake
+from jobs.registries import open_registry
 from jobs.running.program import run
 from jobs.running.settings import Settings, remembered
 from jobs.running.spark import open_spark
@@ -131,8 +132,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     cutoff = options.cutoff
     lake = open_lake(settings)
     sequences_as_of(lake, cutoff)
-    mlflow = settings.mlflow
-    registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
+    registry = open_registry(settings)
     champion = registry.resolve("champion")
     with fetched(registry, champion, new_run_key(JOB, cutoff)) as model:
         commit, seconds = score_night(lake, settings, options, champion, model)

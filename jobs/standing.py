@@ -10,6 +10,7 @@ from contracts.tables import SEQUENCES as SEQUENCES_TABLE
 from contracts.tables import SERIES as SERIES_TABLE
 from contracts.tables import SESSIONS as SESSIONS_TABLE
 from jobs.lake.lake import Lake, open_lake
+from jobs.registries import open_registry
 from jobs.running.settings import Settings
 from jobs.warehouse.warehouse import open_warehouse
 from models.registry.registry import CHAMPION, ModelVersion, Registry
@@ -34,8 +35,7 @@ class Standing:
 
     @cached_property
     def _registry(self) -> Registry:
-        mlflow = self._settings.mlflow
-        return Registry(mlflow.tracking_uri, mlflow.model, self._settings.artifacts_uri)
+        return open_registry(self._settings)
 
     def lake_answers(self) -> str:
         """Raises UnreachableError."""
@@ -71,9 +71,7 @@ class Standing:
         return any(version.encoder == encoder for version in versions)
 
     def has_trained_demand(self, cutoff: date) -> bool:
-        mlflow = self._settings.mlflow
-        name = self._settings.demand.model
-        registry = Registry(mlflow.tracking_uri, name, self._settings.artifacts_uri)
+        registry = open_registry(self._settings, self._settings.demand.model)
         return bool(registry.versions(training_cutoff=cutoff.isoformat()))
 
     def has_evaluated(self, cutoff: date) -> bool:

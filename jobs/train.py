@@ -205,11 +205,10 @@ def _parent(
     """What ``--from`` names, on every rank. Raises ConfigError, CutoffError, NoChampionError."""
     if not asked:
         return None
+    from jobs.registries import open_registry
     from models.registry.parent import find_parent  # loads MLflow
-    from models.registry.registry import Registry
 
-    mlflow = settings.mlflow
-    registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
+    registry = open_registry(settings)
     return find_parent(registry, asked, config=config, cutoff=cutoff)
 
 

@@ -33,10 +33,10 @@ from contracts.windows import CLOCK_DAYS, history_window, one_day
 from jobs.build_series import units_by_day
 from jobs.demand.panels import panel_from
 from jobs.demand.plans import read_planned
-from jobs.forecast_demand import open_registry
 from jobs.lake.commits import Commit
 from jobs.lake.lake import Lake, open_lake
 from jobs.published_models import tell_readers
+from jobs.registries import open_registry
 from jobs.running.program import run
 from jobs.running.settings import PROJECT, Settings
 from jobs.running.spark import open_spark
@@ -68,7 +68,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     plan = lake.snapshot_id(PROMOTIONS)
     if plan is not None:
         reads[PROMOTIONS.name] = plan
-    registry = open_registry(settings)  # before any row is read
+    registry = open_registry(settings, settings.demand.model)  # before any row is read
     champion, beside = find_champion(registry, cutoff)
     panel = read_panel(open_spark(settings, JOB), lake, settings, series, cutoff)
     horizon = settings.horizons.demand_days

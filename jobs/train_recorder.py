@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from contracts.errors import TrainingStoppedError
+from jobs.registries import open_registry
 from jobs.running.code_version import code_version
 from jobs.running.lines import say_line
 from jobs.running.progress import Progress, Reporter, time_left
@@ -19,7 +20,7 @@ from models.judging.curves import amount_curves, probability_curves
 from models.pages.model_card import Card, write_card
 from models.pages.plots import curve_figures, save_png
 from models.registry.artifact import Manifest, save_artifact
-from models.registry.registry import ModelVersion, Registry
+from models.registry.registry import ModelVersion
 from models.training.fit import Fitted
 from models.training.keeper import BEFORE_THE_FIRST, Step
 
@@ -37,8 +38,7 @@ class Recorder:
     def __init__(self, settings: Settings, config: TrainConfig, cutoff: date) -> None:
         """Reach MLflow before anything is computed. Raises UnreachableError."""
         self.settings, self.config, self.cutoff = settings, config, cutoff
-        mlflow = settings.mlflow
-        self.registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)
+        self.registry = open_registry(settings)
         self.run_id = ""
         self.logged: set[int] = set()  # epochs that the run has on its curves
         self.is_terminal = sys.stderr.isatty()

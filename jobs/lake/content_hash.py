@@ -57,7 +57,7 @@ def _row_words(batch: pa.RecordBatch, columns: Sequence[str]) -> Words:
 
 def _cell_words(cells: pa.Array, name: str) -> Words:
     """(N,) words; (1,) where every cell is the same, as a cutoff or a model's name is."""
-    if len(cells) > 1 and _is_constant(cells):
+    if len(cells) > 1 and is_constant(cells):
         cells = cells.slice(0, 1)
     kind = cells.type
     if pa.types.is_dictionary(kind):
@@ -85,7 +85,8 @@ def _cell_words(cells: pa.Array, name: str) -> Words:
     return np.where(_is_null(cells), NULL, words) if cells.null_count else words
 
 
-def _is_constant(cells: pa.Array) -> bool:
+def is_constant(cells: pa.Array | pa.ChunkedArray) -> bool:
+    """Is every cell the same, and none a null? Of at least one cell."""
     if cells.null_count or cells[0].as_py() != cells[len(cells) - 1].as_py():
         return False
     return bool(pc.all(pc.equal(cells, cells[0])).as_py())

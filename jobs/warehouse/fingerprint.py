@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from jobs.lake.content_hash import is_constant
 from jobs.warehouse.sql import quoted
 
 
@@ -38,11 +38,7 @@ def fixed_values(rows: pa.Table) -> dict[str, object]:
 
 
 def _is_fixed(cells: pa.ChunkedArray) -> bool:
-    if not len(cells) or cells.null_count or pa.types.is_floating(cells.type):
-        return False
-    if cells[0] != cells[len(cells) - 1]:
-        return False
-    return bool(pc.all(pc.equal(cells, cells[0])).as_py())
+    return len(cells) > 0 and not pa.types.is_floating(cells.type) and is_constant(cells)
 
 
 def holding(fixed: Mapping[str, object]) -> str:

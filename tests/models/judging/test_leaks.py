@@ -7,19 +7,10 @@ import pyarrow as pa
 import pytest
 
 from models.config import LSTMConfig
-from models.judging.behaviour import check_behaviour
-from models.judging.contestants import collect
-from models.judging.evaluation import evaluate
 from models.judging.statistics import point
-from models.registry.artifact import Manifest, save_artifact
-from models.registry.predict import Predictor
 from models.sequences.features import FEATURE_NAMES, AsOfFeatures
-from models.sequences.history import Histories
 from models.sequences.instants import DAY
-from models.sequences.matured import Matured, plans
-from models.training.fit import fit
-from models.training.prepared import prepare_data
-from models.training.stop import Stop
+from tests.models.small_version import judge_version, prepare_log, version_of
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -60,43 +51,6 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AsOfFeatures, "at", leaking)
 
 
-def trained(log: pa.Table, config, horizons, zone, folder) -> Predictor:
-    prepared = prepare_data(
-        [log],
-        num_users=len(log),
-        folder=folder / "data",
-        config=config,
-        horizons=horizons,
-        zone=zone,
-        cutoff=CUTOFF,
-    )
-    fitted = fit(
-        prepared,
-        config=config,
-        folder=folder / "run",
-        checkpoint_seconds=3600,
-        on_epoch=lambda *_: None,
-        on_step=lambda *_: None,
-        say=lambda _: None,
-        stop=Stop(),
-    )
-    manifest = Manifest(
-        config=config,
-        horizons=horizons,
-        time_zone=zone.key,
-        training_cutoff=CUTOFF,
-        label_limit=fitted.label_limit,
-        snapshot_ids={},
-        session_gap_minutes=30,
-        max_events=2048,
-        base_rates=fitted.base_rates,
-        calibration=fitted.calibration,
-        metrics=fitted.metrics,
-    )
-    save_artifact(folder / "artifact", manifest, fitted.vocabulary, fitted.state)
-    return Predictor.load(folder / "artifact")
-
-
 def test_a_model_trained_on_a_leaking_feature_is_refused(
     log, train_config, horizons, zone, tmp_path, gate
 ):
@@ -105,22 +59,17 @@ def test_a_model_trained_on_a_leaking_feature_is_refused(
     The model is asked, as every night, about histories that end at the cutoff.
     """
     config = train_config.model_copy(update={"epochs": 8, "num_queries": 16, "learning_rate": 0.03})
+    place = {"horizons": horizons, "zone": zone, "cutoff": CUTOFF}
     with pytest.MonkeyPatch.context() as patched:
         plant(patched)
-        predictor = trained(log, config, horizons, zone, tmp_path)
-    planned = plans(CUTOFF, horizons)
-    cutoffs = sorted({cutoff for plan in planned.values() for cutoff in plan.test})
-    said = {cutoff: predictor.predict(log, cutoff=cutoff, top_k=10) for cutoff in cutoffs}
-    matured = Matured(Histories.from_arrow(log), horizons=horizons, zone=zone)
-    rows = collect(matured, planned, {"1": said}).rows
-    checks = check_behaviour(predictor, log, cutoff=cutoffs[0], zone=zone)
-
-    verdict = evaluate(rows, {"1": checks}, champion=None, gate=gate)["verdicts"]["1"]
+        data = prepare_log(log, config, folder=tmp_path / "data", **place)
+        predictor = version_of(data, config, folder=tmp_path, **place)
+    judged = judge_version(predictor, log, gate=gate, **place)
 
     assert predictor.manifest.metrics["val/purchase_auroc"] > 0.9  # where chance is a half
-    assert point(rows["purchase"], "auroc", "1") < 0.7
-    assert not verdict["admitted"]
+    assert point(judged.collected.rows["purchase"], "auroc", "1") < 0.7
+    assert not judged.verdict["admitted"]
     assert any(
         reason.startswith("purchase: ") and "expected better than" in reason
-        for reason in verdict["reasons"]
+        for reason in judged.verdict["reasons"]
     )

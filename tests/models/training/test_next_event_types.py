@@ -10,8 +10,9 @@ import torch
 from models.networks.network import Network
 from models.training.fit import fit
 from models.training.module import Nightshift
-from models.training.prepared import Prepared, prepare_data
+from models.training.prepared import Prepared
 from models.training.stop import Stop
+from tests.models.small_version import prepare_log
 from tests.models.training.small_training import config_of
 
 pytestmark = pytest.mark.torch
@@ -24,14 +25,8 @@ CONFIG = config_of("gru")
 @pytest.fixture
 def prepared(horizons, zone, tmp_path):
     def prepare(rows: pa.Table, config=CONFIG) -> Prepared:
-        return prepare_data(
-            [rows],
-            num_users=len(rows),
-            folder=tmp_path / "data",
-            config=config,
-            horizons=horizons,
-            zone=zone,
-            cutoff=CUTOFF,
+        return prepare_log(
+            rows, config, horizons=horizons, zone=zone, cutoff=CUTOFF, folder=tmp_path / "data"
         )
 
     return prepare

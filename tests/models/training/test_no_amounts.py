@@ -7,19 +7,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from models.judging.behaviour import check_behaviour
-from models.judging.contestants import collect
-from models.judging.evaluation import evaluate
 from models.networks.network import Network
-from models.registry.artifact import Manifest, save_artifact
-from models.registry.predict import Predictor
-from models.sequences.history import Histories
-from models.sequences.matured import Matured, plans
-from models.training.fit import fit
 from models.training.module import Nightshift
-from models.training.prepared import Prepared, prepare_data
-from models.training.stop import Stop
+from models.training.prepared import Prepared
 from models.training.validation import Answers, validation_metrics
+from tests.models.small_version import judge_version, prepare_log, version_of
 from tests.models.training.small_training import config_of
 
 pytestmark = pytest.mark.torch
@@ -43,14 +35,8 @@ def log(sequences) -> pa.Table:
 
 @pytest.fixture
 def prepared(log, horizons, zone, tmp_path) -> Prepared:
-    return prepare_data(
-        [log],
-        num_users=len(log),
-        folder=tmp_path / "data",
-        config=CONFIG,
-        horizons=horizons,
-        zone=zone,
-        cutoff=CUTOFF,
+    return prepare_log(
+        log, CONFIG, horizons=horizons, zone=zone, cutoff=CUTOFF, folder=tmp_path / "data"
     )
 
 
@@ -78,42 +64,9 @@ def test_a_version_is_admitted_by_what_its_other_heads_show(
     log, prepared, horizons, zone, tmp_path, gate
 ):
     """Trained, scored and judged as any other; the verdict says why spend was left out."""
-    fitted = fit(
-        prepared,
-        config=CONFIG,
-        folder=tmp_path / "run",
-        checkpoint_seconds=3600,
-        on_epoch=lambda *_: None,
-        on_step=lambda _: None,
-        say=lambda _: None,
-        stop=Stop(),
-    )
-    manifest = Manifest(
-        config=CONFIG,
-        horizons=horizons,
-        time_zone=zone.key,
-        training_cutoff=CUTOFF,
-        label_limit=fitted.label_limit,
-        snapshot_ids={},
-        session_gap_minutes=30,
-        max_events=2048,
-        base_rates=fitted.base_rates,
-        calibration=fitted.calibration,
-        metrics=fitted.metrics,
-    )
-    save_artifact(tmp_path / "artifact", manifest, fitted.vocabulary, fitted.state)
-    predictor = Predictor.load(tmp_path / "artifact")
-    planned = plans(CUTOFF, horizons)
-    cutoffs = sorted({cutoff for plan in planned.values() for cutoff in plan.test})
-    said = {cutoff: predictor.predict(log, cutoff=cutoff, top_k=10) for cutoff in cutoffs}
-    matured = Matured(Histories.from_arrow(log), horizons=horizons, zone=zone)
-    found = collect(matured, planned, {"1": said})
-    checks = check_behaviour(predictor, log, cutoff=cutoffs[0], zone=zone)
-
-    document = evaluate(
-        found.rows, {"1": checks}, champion=None, gate=gate, left_out=found.left_out
-    )
-    verdict = document["verdicts"]["1"]
+    place = {"horizons": horizons, "zone": zone, "cutoff": CUTOFF}
+    predictor = version_of(prepared, CONFIG, folder=tmp_path, **place)
+    said, _, verdict = judge_version(predictor, log, gate=gate, **place)
 
     assert verdict["admitted"], verdict["reasons"]
     assert (

@@ -10,9 +10,8 @@ from contracts.errors import TooLittleMemoryError
 from models.sequences.batch import BatchBuilder
 from models.training import dealing, shards
 from models.training.epochs import TrainingBatches, batches_per_epoch
-from models.training.fit import fit
 from models.training.shards import TrainingShards
-from models.training.stop import Stop
+from tests.models.small_version import fit_silently
 from tests.models.training.small_training import config_of, prepared
 
 pytestmark = pytest.mark.torch
@@ -36,16 +35,7 @@ def test_users_are_in_memory_one_shard_at_a_time(data, tmp_path, monkeypatch):
         alive.add(builder)
 
     monkeypatch.setattr(BatchBuilder, "__init__", recorded)
-    fit(
-        data,
-        config=data.training.config,
-        folder=tmp_path / "run",
-        checkpoint_seconds=3600,
-        on_epoch=lambda *_: None,
-        on_step=lambda *_: None,
-        say=lambda _: None,
-        stop=Stop(),
-    )
+    fit_silently(data, data.training.config, tmp_path / "run")
 
     largest = max(len(data.training.open(n).builder.histories) for n in range(5))
     assert len(held) >= 5 + 5 + 5  # each shard to begin with, and again in two epochs
@@ -64,16 +54,7 @@ def test_a_shard_that_does_not_fit_into_memory_says_so(data, number, tmp_path, m
 
     monkeypatch.setattr(shards, "read_shard", read)
     with pytest.raises(TooLittleMemoryError) as error:
-        fit(
-            data,
-            config=data.training.config,
-            folder=tmp_path / "run",
-            checkpoint_seconds=3600,
-            on_epoch=lambda *_: None,
-            on_step=lambda *_: None,
-            say=lambda _: None,
-            stop=Stop(),
-        )
+        fit_silently(data, data.training.config, tmp_path / "run")
 
     assert str(error.value) == (
         "training on 1 process: found no memory left, expected room for a shard of users. "
