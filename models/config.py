@@ -120,8 +120,15 @@ class GBCE(Config):
     calibration: Annotated[float, Field(ge=0.0, le=1.0)]  # 0 is plain BCE, 1 a softmax's scores
 
 
+class InBatchGBCE(Config):
+    """As `GBCE`, with the targets of a batch as one another's negatives."""
+
+    kind: Literal["in_batch_gbce"] = "in_batch_gbce"
+    calibration: Annotated[float, Field(ge=0.0, le=1.0)]  # as in `GBCE`
+
+
 NextItemLoss = Annotated[
-    FullSoftmax | SampledSoftmax | InBatchSoftmax | GBCE, Field(discriminator="kind")
+    FullSoftmax | SampledSoftmax | InBatchSoftmax | GBCE | InBatchGBCE, Field(discriminator="kind")
 ]
 
 

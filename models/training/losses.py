@@ -40,22 +40,28 @@ def gbce_loss(
     items: Tensor,
     negative: Tensor,
     negative_items: Tensor,
+    log_inclusion: Tensor,
     *,
     num_items: int,
     calibration: float,
 ) -> Tensor:
-    """(M,), (M,), (M,), (N, K), (K,) -> (): generalised binary cross entropy of gSASRec.
+    """(M,), (M,), (M,), (N, K), (K,), (K,) -> (): generalised binary cross entropy of gSASRec.
 
     -beta log sigmoid(positive) - sum of log(1 - sigmoid(negative)), over 1 + the negatives, where
     beta = a (t (1 - 1 / a) + 1 / a) and a = K / (V - 1) makes up for drawing few negatives of many
     items; ``calibration`` is t: equations 10 and 11 of https://arxiv.org/abs/2308.07192. A negative
     that is one of its row's targets is left out. ``negative_items`` ascend and differ.
+
+    Negatives that are not equally likely weigh in the sum as equally likely ones would: by 1 over
+    the probability that they are in the sample, and 1 in the mean. Self-normalised importance
+    sampling, section 9.2 of Owen, 2013, https://artowen.su.domains/mc/
     """
     found, hits = _targets_among(negative_items, items)
     kept = torch.ones_like(negative).index_put((rows[hits], found[hits]), negative.new_zeros(()))
-    rate = len(negative_items) / max(num_items - 1, 1)
+    rate = min(len(negative_items) / max(num_items - 1, 1), 1.0)
     beta = rate * (calibration * (1.0 - 1.0 / rate) + 1.0 / rate)
-    refused = (F.softplus(negative) * kept).sum(dim=1)  # (N,)
+    weights = len(log_inclusion) * torch.softmax(-log_inclusion, dim=0)  # (K,)
+    refused = (F.softplus(negative) * kept * weights).sum(dim=1)  # (N,)
     sizes = 1.0 + kept.sum(dim=1)  # (N,)
     losses = (refused[rows] - beta * F.logsigmoid(positive)) / sizes[rows]  # (M,)
     return _mean_by_row(losses, rows, negative.size(0))

@@ -7,7 +7,14 @@ V items of the catalogue and the unknown one.
 import numpy as np
 from numpy.typing import NDArray
 
-from models.config import GBCE, FullSoftmax, InBatchSoftmax, NextItemLoss, SampledSoftmax
+from models.config import (
+    GBCE,
+    FullSoftmax,
+    InBatchGBCE,
+    InBatchSoftmax,
+    NextItemLoss,
+    SampledSoftmax,
+)
 from models.sequences.batch import BatchBuilder, Layout, ranges
 from models.sequences.history import Ints
 
@@ -54,7 +61,7 @@ class NextItems:
         count = self._num_drawn(targets)
         if not count or not self.counts[1:].any():
             return np.ones(1, dtype=np.int64), np.zeros(1, dtype=np.float32)
-        if isinstance(self.loss, InBatchSoftmax):
+        if isinstance(self.loss, InBatchSoftmax | InBatchGBCE):
             items = np.unique(targets)
         else:
             drawn = np.searchsorted(self.sampling, rng.random(count), side="right")
@@ -67,7 +74,7 @@ class NextItems:
         match self.loss:
             case FullSoftmax():
                 return 0
-            case InBatchSoftmax():
+            case InBatchSoftmax() | InBatchGBCE():
                 return len(targets)
             case SampledSoftmax() | GBCE():
                 return self.loss.num_negatives
@@ -80,5 +87,5 @@ def _power(loss: NextItemLoss) -> float:
             return loss.sampling_power
         case GBCE():
             return 0.0
-        case InBatchSoftmax() | FullSoftmax():
+        case InBatchSoftmax() | InBatchGBCE() | FullSoftmax():
             return 1.0

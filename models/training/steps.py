@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.config import GBCE, FullSoftmax, NextItemConfig, TrainConfig
+from models.config import GBCE, FullSoftmax, InBatchGBCE, NextItemConfig, TrainConfig
 from models.networks.linear import linear
 from models.networks.network import Network
 from models.sequences.batch import SequenceBatch
@@ -165,11 +165,12 @@ class Steps(L.LightningModule, Generic[Batch]):
                 projected, vectors[negatives], head.bias[negatives]
             ).float(),  # (I, K)
             "negative_items": negatives,
+            "log_inclusion": batch.log_inclusion,
         }
-        if isinstance(loss, GBCE):
+        if isinstance(loss, GBCE | InBatchGBCE):
             num_items = vectors.size(0) - 1
             return gbce_loss(**scored, num_items=num_items, calibration=loss.calibration)
-        return sampled_softmax_loss(**scored, log_inclusion=batch.log_inclusion)
+        return sampled_softmax_loss(**scored)
 
     def configure_optimizers(self) -> Any:
         """AdamW, https://arxiv.org/abs/1711.05101, one warm-up and one descent to zero."""

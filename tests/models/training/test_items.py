@@ -11,6 +11,7 @@ from benchmarks.item_sequences import histories_of
 from models.config import (
     GBCE,
     FullSoftmax,
+    InBatchGBCE,
     InBatchSoftmax,
     NextItemConfig,
     NextItemLoss,
@@ -175,7 +176,7 @@ def test_a_long_history_is_cut_anywhere_and_a_short_one_nowhere(config):
     assert (ends[:, 1:] == [17, 19]).all()
 
 
-LOSSES = (FullSoftmax, SampledSoftmax, InBatchSoftmax, GBCE)
+LOSSES = (FullSoftmax, SampledSoftmax, InBatchSoftmax, GBCE, InBatchGBCE)
 
 
 def test_the_list_of_losses_is_whole():
@@ -189,6 +190,7 @@ def test_the_list_of_losses_is_whole():
         SampledSoftmax(num_negatives=6),
         InBatchSoftmax(),
         GBCE(num_negatives=6, calibration=0.75),
+        InBatchGBCE(calibration=0.75),
     ],
     ids=lambda loss: loss.kind,
 )

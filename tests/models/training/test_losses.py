@@ -63,9 +63,14 @@ def test_a_rarely_drawn_negative_stands_for_many():
 
 
 @pytest.mark.parametrize("calibration", [0.0, 0.75, 1.0])
-def test_gbce_is_the_papers_formula(calibration):
-    """Target by target, from equations 10 and 11 of gSASRec; a row's own target is no negative."""
+@pytest.mark.parametrize("chances", [[0.1, 0.1, 0.1], [0.8, 0.05, 0.2]])
+def test_gbce_is_the_papers_formula(calibration, chances):
+    """Target by target, from equations 10 and 11 of gSASRec; a row's own target is no negative.
+
+    Where some negatives are likelier than others, a rare one stands for the more.
+    """
     negatives, num_items = [1, 3, 5], 40
+    weights = [3 / chance / sum(1 / each for each in chances) for chance in chances]
     generator = torch.Generator().manual_seed(1)
     negative = torch.randn(3, 3, generator=generator, dtype=torch.float64, requires_grad=True)
     positive = torch.randn(3, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -74,11 +79,11 @@ def test_gbce_is_the_papers_formula(calibration):
     losses = []
     for place, row in enumerate(ROWS.tolist()):
         others = [
-            negative[row, column]
+            (negative[row, column], weights[column])
             for column, name in enumerate(negatives)
             if name not in ITEMS[row == ROWS].tolist()
         ]
-        refused = sum(-(1 - other.sigmoid()).log() for other in others)
+        refused = sum(-weight * (1 - other.sigmoid()).log() for other, weight in others)
         losses.append((refused - (positive[place].sigmoid() ** beta).log()) / (1 + len(others)))
     expected = ((losses[0] + losses[1]) / 2 + losses[2]) / 2
 
@@ -88,6 +93,7 @@ def test_gbce_is_the_papers_formula(calibration):
         ITEMS,
         negative,
         torch.tensor(negatives),
+        torch.tensor(chances, dtype=torch.float64).log(),
         num_items=num_items,
         calibration=calibration,
     )

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from benchmarks.item_sequences import histories_of
-from models.config import GBCE, FullSoftmax, InBatchSoftmax, NextItemLoss, SampledSoftmax
+from models.config import (
+    GBCE,
+    FullSoftmax,
+    InBatchGBCE,
+    InBatchSoftmax,
+    NextItemLoss,
+    SampledSoftmax,
+)
 from models.sequences.batch import BatchBuilder
 from models.sequences.census import Census
 from models.sequences.vocabulary import Encoder, Vocabulary
@@ -48,9 +55,12 @@ def test_an_item_is_among_the_negatives_as_often_as_is_said(loss, shares):
     np.testing.assert_allclose(drawn[1:] / rounds, expected, atol=0.03)
 
 
-def test_in_a_batch_the_targets_are_the_negatives():
+@pytest.mark.parametrize(
+    "loss", [InBatchSoftmax(), InBatchGBCE(calibration=0.5)], ids=lambda loss: loss.kind
+)
+def test_in_a_batch_the_targets_are_the_negatives(loss):
     """Three targets, two items: each is as likely to be there as three draws by count make it."""
-    items, log_inclusion = next_items(InBatchSoftmax()).negatives(
+    items, log_inclusion = next_items(loss).negatives(
         np.random.default_rng(0), np.asarray([4, 1, 4])
     )
 

@@ -17,6 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.models.training.small_training import ENCODERS
+
 PROJECT = Path(__file__).resolve().parents[3]
 PROGRAM = "tests.models.training.small_training"
 SECONDS_A_STEP = 0.05
@@ -242,7 +244,7 @@ def test_memory_that_runs_out_on_one_process_is_said_by_the_first(tmp_path):
 
 @pytest.mark.chaos
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("encoder", ["lstm", "gru", "transformer"])
+@pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("processes", [1, 2])
 def test_many_kills_at_random_change_nothing(encoder, processes, tmp_path):
     """Up to eight kills, at any moment, by either signal: the weights are still the same."""
