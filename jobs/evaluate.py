@@ -1,6 +1,6 @@
 """Judge candidates beside the champion and the baselines, on cutoffs whose outcome is known.
 
-reads   sequences  as of the cutoff: every event before it
+reads   sequences  as of the cutoff: every event before it, of about `gate.judged_users` users
 reads   registry   candidates and challengers trained at the cutoff, and the champion
 writes  registry   metrics, plots and the verdict on each version's run; tags on the version
 writes  reports/evaluation-YYYY-MM-DD.json, from which people read
@@ -22,7 +22,9 @@ import pyarrow as pa
 
 from contracts.errors import CutoffError, NoChampionError
 from contracts.tables import SEQUENCES
-from jobs.histories.read_sequences import sequences_as_of
+from jobs.histories.read_sequences import Sequences, sequences_as_of
+from jobs.histories.sequence_buckets import ROW_COLUMNS
+from jobs.lake.column_types import arrow_schema
 from jobs.lake.lake import open_lake
 from jobs.registries import open_registry
 from jobs.running.program import run
@@ -36,6 +38,7 @@ from models.pages.model_card import Card, write_card
 from models.pages.plots import evaluation_figures, save_png
 from models.registry.predict import Predictions, Predictor
 from models.registry.registry import CHAMPION, ModelVersion, Registry
+from models.sequences.drawn import is_drawn
 from models.sequences.history import Histories
 from models.sequences.matured import Matured, Plan, plans
 
@@ -65,7 +68,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     versions = choose_versions(registry, cutoff, champion=champion, asked=options.version or [])
     lake = open_lake(settings)
     found = sequences_as_of(lake, cutoff)
-    sequences = found.read_arrow()
+    sequences = judged_sequences(found, settings.gate.judged_users)
     horizons = label_horizons(settings)
     planned = plans(cutoff, horizons)
 
@@ -78,6 +81,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         "model": settings.mlflow.model,
         "horizons": horizons.model_dump(),
         "snapshot_ids": {SEQUENCES.name: found.snapshot_id},
+        "users": {"judged": len(sequences), "known": found.num_users},
         "versions": {version.version: _said_of(version, champion) for version in versions},
         "champion": champion.version if champion else None,
         "baselines": collected.chosen,
@@ -107,6 +111,16 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         },
         "report": str(file),
     }
+
+
+def judged_sequences(found: Sequences, judged_users: int) -> pa.Table:
+    """The rows of about so many users, or of all; what is in memory does not grow beyond them."""
+    share = judged_users / max(found.num_users, 1)
+    some = [
+        rows.filter(pa.array(is_drawn(rows["user_id"].to_pylist(), share, purpose="judging")))
+        for rows in found.read_buckets(ROW_COLUMNS)
+    ]
+    return pa.concat_tables(some) if some else arrow_schema(SEQUENCES, ROW_COLUMNS).empty_table()
 
 
 def label_horizons(settings: Settings) -> LabelHorizons:

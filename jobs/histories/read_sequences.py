@@ -114,16 +114,6 @@ class Sequences:
             batches = [*part.batches(filesystem, BATCH_ROWS, list(columns))]
             yield pa.Table.from_batches(batches, schema)
 
-    def read_arrow(self) -> pa.Table:
-        """The same without Spark, in memory."""
-        filesystem, schema = self.lake.filesystem(), arrow_schema(SEQUENCES, ROW_COLUMNS)
-        batches = [
-            batch.cast(schema)
-            for part in self.parts()
-            for batch in part.batches(filesystem, BATCH_ROWS, ROW_COLUMNS)
-        ]
-        return pa.Table.from_batches(batches, schema)
-
     def user_ids(self) -> pa.ChunkedArray:
         """Everybody, each once."""
         parts = [

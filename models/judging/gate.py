@@ -122,6 +122,8 @@ def rule_text(gate: GateRule) -> list[str]:
         *lines,
         f"Better: the paired {gate.confidence:.0%} interval of the difference, resampled by user, "
         "lies above 0. Not significantly worse: the upper end of that interval is at least 0.",
+        f"About {gate.judged_users:,} users are judged, the same every week; all of them where "
+        "there are fewer.",
         "Every behavioural test passes. What was not measured does not pass, save spend in a log "
         "in which nothing was paid for.",
         "Of several admitted versions, the greatest gain becomes champion: the mean over the heads "

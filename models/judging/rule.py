@@ -69,6 +69,7 @@ class HeadRules(Config):
 
 
 class GateRule(Config):
+    judged_users: PositiveInt = 200_000  # about so many are judged, of however many there are
     num_bootstrap: PositiveInt  # resamples of users for each paired interval
     confidence: Annotated[float, Field(gt=0.0, lt=1.0)]
     heads: HeadRules

@@ -4,7 +4,6 @@ The users come as tables, each a bucket of them by a hash of their ids, so that 
 sample of all. In memory are one bucket and one shard, however many there are.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from contracts.windows import instant
 from models.config import LabelHorizons, TrainConfig
 from models.sequences.census import Census
+from models.sequences.drawn import is_drawn
 from models.sequences.history import COLUMNS, Floats, Histories, Ints
 from models.sequences.vocabulary import Vocabulary
 from models.training.query_days import can_be_asked
@@ -72,7 +71,8 @@ def deal(
         for number, rows in enumerate(cut(tables, config.shard_events, seed=config.seed)):
             write_shard(rows, partial, TRAINING, number)
             counted.add(rows)
-            yield rows.filter(pa.array(is_drawn(rows["user_id"].to_pylist(), share)))
+            drawn = is_drawn(rows["user_id"].to_pylist(), share, purpose=VALIDATION)
+            yield rows.filter(pa.array(drawn))
 
     num_validation = 0
     for rows in cut(validated(), config.shard_events, seed=config.seed):
@@ -149,13 +149,6 @@ def read_shard(folder: Path, kind: str, number: int) -> Histories:
 
 def shard_file(folder: Path, kind: str, number: int) -> Path:
     return folder / f"{kind}-{number:05}.parquet"
-
-
-def is_drawn(user_ids: Sequence[str], share: float) -> NDArray[np.bool_]:
-    """(N,) the same users of every log and every night, about so many of all."""
-    digests = [hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in user_ids]
-    numbers = np.frombuffer(b"".join(digests), dtype="<u8")
-    return np.asarray(numbers < share * 2.0**64, dtype=bool)
 
 
 def _num_events(rows: pa.Table) -> Ints:

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, date, datetime, timedelta
 
 import duckdb
+import pyarrow as pa
 import pytest
 import yaml
 from pyspark.sql import functions as F
@@ -12,6 +13,7 @@ from contracts.tables import EVENTS, SEQUENCES
 from contracts.windows import Window, one_day
 from jobs.build_sequences import main
 from jobs.histories.read_sequences import WHOLE_SEQUENCES, sequences_as_of, sequences_at
+from jobs.histories.sequence_buckets import ROW_COLUMNS
 from jobs.lake.lake import content_of, open_lake
 
 pytestmark = pytest.mark.spark
@@ -165,11 +167,11 @@ def by_query(lake, cutoff):
 def seen(spark, sequences):
     """Everything that is read of sequences."""
     by_spark = sequences.read(spark).orderBy("user_id").toArrow().to_pylist()
-    rows = sequences.read_arrow().sort_by("user_id").to_pylist()
+    buckets = pa.concat_tables(sequences.read_buckets(ROW_COLUMNS))
     users = sorted(sequences.user_ids().to_pylist())
     return {
         "spark": by_spark,
-        "arrow": rows,
+        "arrow": buckets.sort_by("user_id").to_pylist(),
         "users": users,
         "first": sequences.first_event_time(),
     }

@@ -7,11 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import torch
+import yaml
 
 from contracts.errors import CutoffError, NoChampionError
 from contracts.tables import SEQUENCES
 from contracts.windows import one_day
 from jobs import evaluate
+from jobs.histories.read_sequences import sequences_as_of
 from jobs.lake.column_types import arrow_schema, spark_schema
 from jobs.lake.lake import open_lake
 from jobs.running.settings import PROJECT, Settings
@@ -19,6 +21,7 @@ from models.config import GRUConfig, LabelHorizons, load_train_config
 from models.networks.network import Network
 from models.registry.artifact import Manifest, save_artifact
 from models.registry.registry import ModelVersion, Registry
+from models.sequences.drawn import is_drawn
 from models.sequences.history import Histories
 from models.sequences.vocabulary import Vocabulary
 from models.training.calibration import IDENTITY, BaseRates, Calibration
@@ -156,6 +159,32 @@ def test_a_candidate_that_knows_nothing_is_refused_and_all_is_written_down(
     assert {key: again[key] for key in first} == first
     assert again["champion"] == champion.version == "1"
     assert (champion.tags["status"], champion.tags["verdict"]) == ("champion", "refused")
+
+
+@pytest.mark.parametrize("judged_users", [8, NUM_USERS, 200_000])
+def test_about_as_many_users_are_judged_as_are_wanted(
+    judged_users, settings, registry, spark, tmp_path
+):
+    """The rest is never in memory together; of fewer users than are wanted it is everyone."""
+    values = yaml.safe_load(settings.file.read_text())
+    values["gate"]["judged_users"] = judged_users
+    settings.file.write_text(yaml.safe_dump(values))
+    fill_lake(settings, spark)
+    register(registry, tmp_path / "model")
+    names = sequence_rows()["user_id"].to_pylist()
+    drawn = is_drawn(names, judged_users / NUM_USERS, purpose="judging")
+
+    assert run(settings) == 0
+    document = json.loads((settings.reports_folder / f"evaluation-{CUTOFF}.json").read_text())
+
+    rows = evaluate.judged_sequences(sequences_as_of(open_lake(settings), CUTOFF), judged_users)
+    assert 0 < drawn.sum() < NUM_USERS or judged_users >= NUM_USERS
+    assert sorted(rows["user_id"].to_pylist()) == [
+        n for n, d in zip(names, drawn, strict=True) if d
+    ]
+    assert document["users"] == {"judged": drawn.sum(), "known": NUM_USERS}
+    judged = [part["users"] for part in document["slices"] if part["head"] == "purchase"]
+    assert 0 < max(judged) <= drawn.sum()
 
 
 def bare(registry: Registry, trained: str, status: str = "candidate") -> str:

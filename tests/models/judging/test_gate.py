@@ -169,3 +169,4 @@ def test_the_text_of_the_rule_is_made_from_the_rule():
     )
     assert all(f"{head}: " in text for head in HEADS)
     assert "95%" in text
+    assert "About 200,000 users are judged" in text

@@ -7,8 +7,9 @@ import pytest
 
 from contracts.errors import ConfigError
 from models.sequences.census import Census
+from models.sequences.drawn import is_drawn
 from models.sequences.vocabulary import Vocabulary
-from models.training.dealing import TRAINING, VALIDATION, Dealt, cut, deal, is_drawn, read_shard
+from models.training.dealing import TRAINING, VALIDATION, Dealt, cut, deal, read_shard
 from models.training.label_days import label_limit
 from tests.models.training.small_training import CUTOFF, HORIZONS, config_of, prepared, users
 
@@ -105,19 +106,13 @@ def test_a_dealing_that_is_cut_short_leaves_nothing_that_looks_whole(tmp_path, z
 
 
 def test_the_validation_asks_about_as_many_users_as_are_wanted(tmp_path, zone):
-    """A share of the users that is the same every night; everyone where that is few."""
-    names = [f"u{n}" for n in range(20_000)]
-    drawn = is_drawn(names, 0.25)
-
-    assert abs(drawn.mean() - 0.25) < 0.01
-    assert (is_drawn(names[::-1], 0.25)[::-1] == drawn).all()
-    assert not (drawn & ~is_drawn(names, 0.5)).any()  # who is asked stays, when more are
+    """The users of a share that is drawn; everyone where that is few."""
     some = dealt(tmp_path / "some", zone, validation_users=6)
     asked = read_shard(tmp_path / "some", VALIDATION, 0).user_ids
     assert some.num_validation == 1
-    assert set(asked) == {
-        user for user in users()["user_id"].to_pylist() if is_drawn([user], 6 / 23)
-    }
+    everyone = users()["user_id"].to_pylist()
+    drawn = is_drawn(everyone, 6 / 23, purpose=VALIDATION)
+    assert set(asked) == {user for user, chosen in zip(everyone, drawn, strict=True) if chosen}
     dealt(tmp_path / "all", zone)
     assert len(read_shard(tmp_path / "all", VALIDATION, 0)) == 23
 
