@@ -38,7 +38,7 @@ from models.pages.model_card import Card, write_card
 from models.pages.plots import evaluation_figures, save_png
 from models.registry.predict import Predictions, Predictor
 from models.registry.registry import CHAMPION, ModelVersion, Registry
-from models.sequences.drawn import is_drawn
+from models.sequences.drawn import draw
 from models.sequences.history import Histories
 from models.sequences.matured import Matured, Plan, plans
 
@@ -115,12 +115,12 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
 
 def judged_sequences(found: Sequences, judged_users: int) -> pa.Table:
     """The rows of about so many users, or of all; what is in memory does not grow beyond them."""
-    share = judged_users / max(found.num_users, 1)
-    some = [
-        rows.filter(pa.array(is_drawn(rows["user_id"].to_pylist(), share, purpose="judging")))
+    nobody = arrow_schema(SEQUENCES, ROW_COLUMNS).empty_table()
+    some = (
+        draw(rows, judged_users, num_users=found.num_users, purpose="judging")
         for rows in found.read_buckets(ROW_COLUMNS)
-    ]
-    return pa.concat_tables(some) if some else arrow_schema(SEQUENCES, ROW_COLUMNS).empty_table()
+    )
+    return pa.concat_tables([nobody, *some])
 
 
 def label_horizons(settings: Settings) -> LabelHorizons:

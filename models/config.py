@@ -108,9 +108,11 @@ class SampledSoftmax(Config):
     sampling_power: Annotated[float, Field(ge=0.0, le=1.0)] = 0.75
 
 
-class InBatchSoftmax(Config):
+class InBatch(Config):
     """The targets of a batch are one another's negatives: there is no number of them to choose."""
 
+
+class InBatchSoftmax(InBatch):
     kind: Literal["in_batch"] = "in_batch"
 
 
@@ -120,9 +122,7 @@ class GBCE(Config):
     calibration: Annotated[float, Field(ge=0.0, le=1.0)]  # 0 is plain BCE, 1 a softmax's scores
 
 
-class InBatchGBCE(Config):
-    """As `GBCE`, with the targets of a batch as one another's negatives."""
-
+class InBatchGBCE(InBatch):
     kind: Literal["in_batch_gbce"] = "in_batch_gbce"
     calibration: Annotated[float, Field(ge=0.0, le=1.0)]  # as in `GBCE`
 

@@ -4,7 +4,16 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+
+
+def draw(rows: pa.Table, wanted: int, *, num_users: int, purpose: str) -> pa.Table:
+    """The rows of about so many of a log's users, or of all where they are not more."""
+    if wanted >= num_users:
+        return rows
+    drawn = is_drawn(rows["user_id"].to_pylist(), wanted / num_users, purpose=purpose)
+    return rows.filter(pa.array(drawn))
 
 
 def is_drawn(user_ids: Sequence[str], share: float, *, purpose: str) -> NDArray[np.bool_]:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from contracts.windows import instant
 from models.config import LabelHorizons, TrainConfig
 from models.sequences.census import Census
-from models.sequences.drawn import is_drawn
+from models.sequences.drawn import draw
 from models.sequences.history import COLUMNS, Floats, Histories, Ints
 from models.sequences.vocabulary import Vocabulary
 from models.training.query_days import can_be_asked
@@ -64,15 +64,13 @@ def deal(
     shutil.rmtree(partial, ignore_errors=True)  # of a start that was killed
     partial.mkdir(parents=True)
     counted = _Counted(label_limit, horizons, zone)
-    share = config.validation_users / max(num_users, 1)
 
     def validated() -> Iterator[pa.Table]:
         """Write and count each training shard; its users who are asked in the validation."""
         for number, rows in enumerate(cut(tables, config.shard_events, seed=config.seed)):
             write_shard(rows, partial, TRAINING, number)
             counted.add(rows)
-            drawn = is_drawn(rows["user_id"].to_pylist(), share, purpose=VALIDATION)
-            yield rows.filter(pa.array(drawn))
+            yield draw(rows, config.validation_users, num_users=num_users, purpose=VALIDATION)
 
     num_validation = 0
     for rows in cut(validated(), config.shard_events, seed=config.seed):

@@ -7,14 +7,7 @@ V items of the catalogue and the unknown one.
 import numpy as np
 from numpy.typing import NDArray
 
-from models.config import (
-    GBCE,
-    FullSoftmax,
-    InBatchGBCE,
-    InBatchSoftmax,
-    NextItemLoss,
-    SampledSoftmax,
-)
+from models.config import GBCE, FullSoftmax, InBatch, NextItemLoss, SampledSoftmax
 from models.sequences.batch import BatchBuilder, Layout, ranges
 from models.sequences.history import Ints
 
@@ -61,7 +54,7 @@ class NextItems:
         count = self._num_drawn(targets)
         if not count or not self.counts[1:].any():
             return np.ones(1, dtype=np.int64), np.zeros(1, dtype=np.float32)
-        if isinstance(self.loss, InBatchSoftmax | InBatchGBCE):
+        if isinstance(self.loss, InBatch):
             items = np.unique(targets)
         else:
             drawn = np.searchsorted(self.sampling, rng.random(count), side="right")
@@ -74,7 +67,7 @@ class NextItems:
         match self.loss:
             case FullSoftmax():
                 return 0
-            case InBatchSoftmax() | InBatchGBCE():
+            case InBatch():
                 return len(targets)
             case SampledSoftmax() | GBCE():
                 return self.loss.num_negatives
@@ -87,5 +80,5 @@ def _power(loss: NextItemLoss) -> float:
             return loss.sampling_power
         case GBCE():
             return 0.0
-        case InBatchSoftmax() | InBatchGBCE() | FullSoftmax():
+        case InBatch() | FullSoftmax():
             return 1.0
