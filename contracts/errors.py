@@ -15,6 +15,8 @@ NightshiftError (Exception)       exit 1  anything else that went wrong, said cl
 |   +-- MissingSnapshotError              what a run once read is not there any more, or not whole
 |   +-- ReplayError                       a past night, rebuilt, is not what was committed
 |   +-- AuditError                        rows that must not be published
+|   +-- DamagedWarehouseError             a database file whose blocks are not what was written
+|   +-- VanishedWarehouseError            nights were published there, and the tables are gone
 |   +-- LossNotFiniteError                a training whose loss is no number
 +-- GateError                     exit 4  the gate refused
 |   +-- PromotionRefusedError             the written rule does not hold for the candidate
@@ -191,6 +193,30 @@ class ReplayError(DataError):
 
 class AuditError(DataError):
     pass
+
+
+class DamagedWarehouseError(DataError):
+    def __init__(self, file: str, *, reason: str) -> None:
+        super().__init__(
+            file,
+            found=f"a damaged file ({reason})",
+            expected="a DuckDB database whose every block is as it was written",
+            do="Nothing was published. Restore the file from a backup. Without one, move the file "
+            "away and publish the nights to keep again, oldest first: the first with "
+            "`nightshift publish --cutoff DATE --new-warehouse`, the others without that flag.",
+        )
+
+
+class VanishedWarehouseError(DataError):
+    def __init__(self, address: str, *, newest: str) -> None:
+        super().__init__(
+            address,
+            found="no tables",
+            expected=f"those that this deployment published, up to the night {newest}",
+            do="Nothing was published. Mount the disk, restore the backup, or correct "
+            "warehouse.uri. To begin a new warehouse, run "
+            "`nightshift publish --cutoff DATE --new-warehouse`.",
+        )
 
 
 class LossNotFiniteError(DataError):

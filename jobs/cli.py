@@ -98,9 +98,17 @@ def demand(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
 
 
 @app.command(rich_help_panel=NIGHTLY)
-def publish(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
+def publish(
+    cutoff: Cutoff,
+    new_warehouse: Annotated[
+        bool, typer.Option("--new-warehouse", help="Make the tables where they are gone.")
+    ] = False,
+    config: Config = None,
+    json: Json = False,
+) -> None:
     """Audit the night's rows, then switch the warehouse tables in one transaction."""
-    run_night_program(night.PUBLISH, cutoff, config, json)
+    chosen = ["--new-warehouse"] if new_warehouse else []
+    run_night_program(night.PUBLISH, cutoff, config, json, chosen)
 
 
 @app.command(rich_help_panel=NIGHTLY)

@@ -56,6 +56,7 @@ from jobs.warehouse.night_rows import (
     user_scores,
 )
 from jobs.warehouse.publication import Publication
+from jobs.warehouse.published_before import PublishedBefore
 from jobs.warehouse.warehouse import Warehouse, open_warehouse
 from models.registry.registry import Registry
 
@@ -178,6 +179,9 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     cutoff = options.cutoff
     night = read_night(open_lake(settings), cutoff)
     warehouse = open_warehouse(settings)
+    published_before = PublishedBefore(settings.home)
+    if not options.new_warehouse:
+        published_before.require(warehouse)
     registry = open_registry(settings)
     versions = pc.unique(night.scores["model_version"]).to_pylist()
     expected = expectations(
@@ -202,6 +206,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         report = run_program(REPORT, night_arguments(str(cutoff)), settings)
         refusal.details["report"] = report.summary.get("report", report.message)
         raise
+    published_before.remember(warehouse, cutoff)
     return {
         "run_key": publication.run_key,
         "warehouse": warehouse.address,
@@ -218,7 +223,15 @@ def _scored_at(scored: Commit) -> datetime:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run("publish", body, argv, description="Audit a night, then publish it.")
+    return run(
+        "publish", body, argv, description="Audit a night, then publish it.", arguments=_arguments
+    )
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--new-warehouse", action="store_true", help="make the tables where they are gone"
+    )
 
 
 if __name__ == "__main__":

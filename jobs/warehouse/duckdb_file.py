@@ -20,7 +20,14 @@ import duckdb
 import pyarrow as pa
 from adbc_driver_duckdb import dbapi
 
-from contracts.errors import AuditError, BusyError, ConfigError, UnreachableError
+from contracts.errors import (
+    AuditError,
+    BusyError,
+    ConfigError,
+    DamagedWarehouseError,
+    NightshiftError,
+    UnreachableError,
+)
 from contracts.tables import MODELS, NIGHTLY, PUBLISH_LEDGER, WAREHOUSE, Table
 from jobs.warehouse import sql as sql
 from jobs.warehouse.connection import (
@@ -49,6 +56,8 @@ from jobs.warehouse.publication import (
 T = TypeVar("T")
 HEADERS = 3 * 4096  # bytes of a database file before its blocks
 MAGIC = b"DUCK"  # of a database file, after eight bytes of checksum
+OWNER_ONLY = 0o600
+DAMAGE = ("Corrupt database file", "Could not read enough bytes")  # in DuckDB's own words
 
 
 class DuckDBFile:
@@ -91,14 +100,10 @@ class DuckDBFile:
                 return connection.sql(statement, params=list(values)).to_arrow_table()
         except (duckdb.BinderException, duckdb.CatalogException) as error:
             raise absent(self.address, first_line(error)) from error
-        except duckdb.IOException as error:
+        except duckdb.Error as error:
             self._refuse_other()
-            raise UnreachableError(
-                "the warehouse",
-                address=self.address,
-                reason=first_line(error),
-                do="Close the program that holds the file open for writing, then run this again.",
-            ) from error
+            do = "Close the program that holds the file open for writing, then run this again."
+            raise self._our_error(error, do=do) from error
 
     def _refuse_other(self) -> None:
         """Raise ConfigError where the file is none of DuckDB's: nothing is lost by that."""
@@ -187,12 +192,23 @@ class DuckDBFile:
             yield
         except (OSError, adbc_driver_manager.Error) as error:
             do = f"{KEPT}Check the file, its folder and the space on its disk, then run this again."
-            raise our_error(error, address=self.address, do=do) from error
+            raise self._our_error(error, do=do) from error
+
+    def _our_error(self, error: Exception, *, do: str) -> NightshiftError:
+        reason = first_line(error)
+        if any(words in reason for words in DAMAGE):
+            return DamagedWarehouseError(self.address, reason=reason)
+        return our_error(error, address=self.address, do=do)
 
     @contextmanager
     def _lock(self, run_key: str) -> Iterator[None]:
-        """Hold the warehouse's lock: the system lets go of it even when this process is killed."""
-        with open(f"{self.file}.lock", "a+") as lock:
+        """Hold the warehouse's lock: the system lets go of it even when this process is killed.
+
+        Whoever can open the lock file, even to read, can lock it: so it is its owner's alone.
+        """
+        with open(f"{self.file}.lock", "a+", opener=_for_owner) as lock:
+            with suppress(PermissionError):  # made by an earlier version, by another account
+                os.fchmod(lock.fileno(), OWNER_ONLY)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -295,6 +311,10 @@ def _resemble(copy: Path, file: Path) -> None:
         with suppress(PermissionError):
             os.chown(copy, owner, was.st_gid)
     shutil.copymode(file, copy)
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, OWNER_ONLY)
 
 
 def _log_of(file: Path) -> Path:

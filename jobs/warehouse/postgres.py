@@ -39,6 +39,13 @@ from jobs.warehouse.connection import (
     upsert,
 )
 from jobs.warehouse.fingerprint import Fingerprint, fingerprint, holding
+from jobs.warehouse.postgres_locks import (
+    KEEPALIVES,
+    UNANSWERED_MILLISECONDS,
+    begin_session,
+    naming_holders,
+    take_lock,
+)
 from jobs.warehouse.publication import (
     KEPT,
     Check,
@@ -51,16 +58,13 @@ from jobs.warehouse.publication import (
 )
 
 ANSWER_SECONDS = 90.0  # how long a commit's outcome is asked for when its answer was lost
-LOCK_SECONDS = 10  # the longest wait for a reader, where a definition changes
 # The longest wait for a reader, where an old night is dropped: new readers queue behind it.
 DROP_MILLISECONDS = 50
-# A peer that has vanished without a word is noticed within a minute, on either side.
-KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-LINK = {"connect_timeout": 10, **KEEPALIVES}
+LINK = {"connect_timeout": 10, **KEEPALIVES, "tcp_user_timeout": UNANSWERED_MILLISECONDS}
 
 
 class PostgresServer:
-    """Each call is a connection of its own; a publisher's holds the lock until it is closed."""
+    """Each call is a connection of its own; each of a publisher's transactions holds the lock."""
 
     def __init__(self, uri: str, *, time_zone: str, keep_nights: int, reader_role: str) -> None:
         self._uri = uri
@@ -73,9 +77,9 @@ class PostgresServer:
         return without_password(self._uri)
 
     def publish(self, publication: Publication, *, check: Check) -> dict[str, Published]:
-        with self._connected() as connection:
-            self._hold_lock(connection, publication.run_key)
+        with self._connected(publication.run_key) as connection:
             self._set_up(connection)
+            take_lock(connection, self.address)
             if published := published_by(connection, publication.run_key):
                 return published
             try:
@@ -83,6 +87,7 @@ class PostgresServer:
             except (AuditError, adbc_driver_manager.DataError) as error:
                 refusal = self._our_error(error, do="")
                 connection.rollback()
+                take_lock(connection, self.address)
                 self._refuse(connection, publication, str(refusal))
                 raise refusal from error
             try:
@@ -96,9 +101,9 @@ class PostgresServer:
         return published
 
     def record(self, models: pa.Table, *, run_key: str) -> None:
-        with self._connected() as connection:
-            self._hold_lock(connection, run_key)
+        with self._connected(run_key) as connection:
             self._set_up(connection)
+            take_lock(connection, self.address)
             upsert(connection, MODELS, models)
             connection.commit()
 
@@ -108,7 +113,7 @@ class PostgresServer:
 
     def is_made(self) -> bool:
         name = PUBLISH_LEDGER.name
-        found = self.query("SELECT to_regclass($1) IS NOT NULL AS is_made", name)
+        found = self.query(postgres_sql.IS_MADE, name)
         return bool(found["is_made"][0].as_py())
 
     def leftovers(self, *, older_than: datetime) -> list[Path]:
@@ -160,8 +165,8 @@ class PostgresServer:
         deadline = time.monotonic() + ANSWER_SECONDS
         while True:
             try:
-                with self._connected() as connection:
-                    self._hold_lock(connection, run_key)
+                with self._connected(run_key) as connection:
+                    take_lock(connection, self.address)
                     published = published_by(connection, run_key)
                 break
             except (UnreachableError, BusyError) as error:
@@ -186,16 +191,17 @@ class PostgresServer:
                 if cutoff == publication.cutoff:
                     continue
                 try:
+                    take_lock(connection, self.address)
                     execute(connection, f"SET LOCAL lock_timeout = {DROP_MILLISECONDS}")
                     execute(connection, f"DROP TABLE {sql.quoted(nights[cutoff])}")
                     connection.commit()
-                except adbc_driver_manager.Error:
+                except (adbc_driver_manager.Error, BusyError):
                     connection.rollback()
                     break
 
     def _set_up(self, connection: Any) -> None:
         """Make tables, views, comments and grants, where they are not as they should be."""
-        execute(connection, f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+        take_lock(connection, self.address)
         for table in WAREHOUSE:
             execute(connection, postgres_sql.create_parent(table))
             check_columns(connection, table, self.address)
@@ -203,8 +209,8 @@ class PostgresServer:
         grants = postgres_sql.grants(self.reader_role)
         mark = postgres_sql.mark_of([*comments, *views.values(), *grants])
         setup = sql.quoted(postgres_sql.SETUP)
-        execute(connection, f"CREATE TABLE IF NOT EXISTS {setup} (mark VARCHAR NOT NULL)")
-        execute(connection, f"ALTER TABLE {setup} ADD COLUMN IF NOT EXISTS reader_role VARCHAR")
+        kept = "mark VARCHAR NOT NULL, reader_role VARCHAR"
+        execute(connection, f"CREATE TABLE IF NOT EXISTS {setup} ({kept})")
         before = rows_of(connection, f"SELECT mark, reader_role FROM {setup}").to_pylist()
         found = _view_columns(connection)
         if [row["mark"] for row in before] != [mark] or not {*views} <= {*found}:
@@ -223,32 +229,17 @@ class PostgresServer:
             execute(connection, f"INSERT INTO {setup} VALUES ($1, $2)", mark, self.reader_role)
         connection.commit()
 
-    def _hold_lock(self, connection: Any, run_key: str) -> None:
-        """Hold the warehouse's lock until the connection is closed. Raises BusyError."""
-        execute(connection, f"SET application_name = {sql.literal(run_key[:63])}")
-        execute(connection, "SET TimeZone = 'UTC'")
-        for name, value in KEEPALIVES.items():
-            execute(connection, f"SET tcp_{name} = {value}")
-        if not rows_of(connection, postgres_sql.TRY_LOCK)["is_ours"][0].as_py():
-            holders = rows_of(connection, postgres_sql.HOLDER).to_pylist()
-            named = [f"server process {one['pid']} ({one['application_name']})" for one in holders]
-            raise BusyError(
-                self.address,
-                found=f"{', '.join(named) or 'another run'} publishing",
-                expected="no other publisher",
-                do=f"{KEPT}Wait for it to end, then run this again.",
-            )
-        connection.commit()
-
     @contextmanager
-    def _connected(self, *, do: str = "") -> Iterator[Any]:
+    def _connected(self, name: str = "", *, do: str = "") -> Iterator[Any]:
         do = do or f"{KEPT}Start it, or mend the way to it, then run this again."
         try:
             link = "&".join(f"{k}={v}" for k, v in LINK.items() if f"{k}=" not in self._uri)
             uri = f"{self._uri}{'&' if '?' in self._uri else '?'}{link}"
             connection = dbapi.connect(uri, autocommit=False)
             try:
-                yield connection
+                begin_session(connection, name)
+                with naming_holders(connection, self.address):
+                    yield connection
             finally:
                 with suppress(adbc_driver_manager.Error):
                     connection.close()

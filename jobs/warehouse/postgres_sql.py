@@ -15,7 +15,7 @@ from contracts.tables import NIGHTLY, WAREHOUSE, Table
 from jobs.warehouse import sql as sql
 
 ASKED_NIGHTS = 8  # newest cutoffs that `_latest` looks at: one is enough but for that instant
-LOCK = 0x6E69  # "ni": the class of our advisory locks; the object is the schema
+LOCK = "nightshift_lock"  # a table without rows; whoever may not change it cannot lock it
 SETUP = "nightshift_setup"  # one row: which of the statements below were carried out, for whom
 
 
@@ -57,12 +57,24 @@ VIEWS = (
     "USING (table_schema, table_name) WHERE table_schema = current_schema() "
     "ORDER BY table_name, ordinal_position"
 )
-TRY_LOCK = f"SELECT pg_try_advisory_lock({LOCK}, hashtext(current_schema())) AS is_ours"
-HOLDER = (
-    "SELECT pid, application_name FROM pg_stat_activity JOIN pg_locks USING (pid) "
-    f"WHERE locktype = 'advisory' AND classid = {LOCK} AND objsubid = 2 "
-    "AND objid = (CAST(hashtext(current_schema()) AS BIGINT) & 4294967295)::oid "
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+IS_MADE = "SELECT to_regclass($1) IS NOT NULL AS is_made"
+CREATE_LOCK = f"CREATE TABLE IF NOT EXISTS {LOCK} ()"
+TAKE_LOCK = f"LOCK TABLE {LOCK} IN EXCLUSIVE MODE NOWAIT"
+# Sessions that hold a lock on a relation of ours, strongest lock first.
+_SESSIONS = (
+    "SELECT pid, usename AS login, application_name AS program, relname AS relation, mode "
+    "FROM pg_locks JOIN pg_class ON pg_class.oid = relation "
+    "JOIN pg_stat_activity AS session USING (pid) "
+    "WHERE granted AND pid <> pg_backend_pid() "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) "
+)
+PUBLISHER = f"{_SESSIONS} AND relname = '{LOCK}' AND mode = 'ExclusiveLock'"
+HOLDERS = (
+    f"{_SESSIONS} AND relkind IN ('r', 'p', 'v') "
+    "ORDER BY array_position(ARRAY['AccessExclusiveLock', 'ExclusiveLock', "
+    "'ShareRowExclusiveLock', 'ShareLock', 'ShareUpdateExclusiveLock', 'RowExclusiveLock', "
+    "'RowShareLock', 'AccessShareLock'], mode), relname, pid"
 )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from contracts.errors import BusyError, ConfigError, UnreachableError
+from contracts.errors import BusyError, ConfigError, DamagedWarehouseError, UnreachableError
 from contracts.tables import WAREHOUSE
 from jobs.warehouse.duckdb_file import HEADERS, DuckDBFile
 
@@ -210,3 +210,49 @@ def test_a_file_of_another_kind_is_neither_read_nor_replaced(warehouse):
             "file yet. Name another file in warehouse.uri, or move this one away."
         )
     assert warehouse.file.read_text() == "a spreadsheet, say\n" * 1000
+
+
+def _cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def _zeroed(content: bytes) -> bytes:
+    """The headers and the first block are whole, what comes after is not."""
+    end = HEADERS + 262_144
+    return content[:end] + bytes(len(content) - end)
+
+
+def _headless(content: bytes) -> bytes:
+    return content[:4096] + bytes(8192) + content[12_288:]
+
+
+@pytest.mark.parametrize("damage", [_cut, _zeroed, _headless])
+def test_a_damaged_file_is_named_and_left_as_it_is(warehouse, damage):
+    """A disk that lost blocks: no advice to look for another program, no try after try."""
+    publish(warehouse, TUESDAY)
+    damaged = damage(warehouse.file.read_bytes())
+    warehouse.file.write_bytes(damaged)
+    with pytest.raises(DamagedWarehouseError) as read:
+        warehouse.query("SELECT * FROM user_scores")
+    with pytest.raises(DamagedWarehouseError) as written:
+        publish(warehouse, WEDNESDAY, "run-2")
+
+    assert warehouse.file.read_bytes() == damaged
+    for caught in (read, written):
+        assert caught.value.exit_code == 3
+        assert str(caught.value).startswith(f"{warehouse.file}: found a damaged file (")
+        assert str(caught.value).endswith(
+            "), expected a DuckDB database whose every block is as it was written. Nothing was "
+            "published. Restore the file from a backup. Without one, move the file away and "
+            "publish the nights to keep again, oldest first: the first with "
+            "`nightshift publish --cutoff DATE --new-warehouse`, the others without that flag."
+        )
+
+
+def test_the_publishers_lock_is_its_owners_alone(warehouse):
+    """Whoever could open the lock file, even to read, could hold the lock for good."""
+    lock = warehouse.file.with_name("warehouse.duckdb.lock")
+    lock.touch(0o644)
+    publish(warehouse, TUESDAY)
+
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600

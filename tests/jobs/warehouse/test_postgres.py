@@ -309,12 +309,12 @@ def test_a_second_publisher_is_told_who_is_at_it(warehouse):
         "Nothing was published and the tables of the night before still answer. "
         "Wait for it to end, then run this again."
     )
-    assert busy.found.endswith(" (run-2) publishing")
+    assert busy.found.endswith(" (nightshift, run-2) publishing")
 
 
 def test_a_reader_that_holds_the_views_is_waited_for_a_while_only(warehouse, reader, monkeypatch):
     """Definitions change seldom; when they must, no night hangs behind a forgotten report."""
-    monkeypatch.setattr("jobs.warehouse.postgres.LOCK_SECONDS", 1)
+    monkeypatch.setattr("jobs.warehouse.postgres_locks.LOCK_SECONDS", 1)
     publish(warehouse, TUESDAY, "run-1", 0.1)
     warehouse.time_zone = "Europe/Berlin"
     with reader.transaction():
@@ -322,8 +322,106 @@ def test_a_reader_that_holds_the_views_is_waited_for_a_while_only(warehouse, rea
         with pytest.raises(BusyError) as caught:
             publish(warehouse, WEDNESDAY, "run-2")
 
-    assert "lock timeout" in caught.value.found
-    assert caught.value.expected == "no other program with a lock on the tables"
+    assert caught.value.found == (
+        "canceling statement due to lock timeout after 1 s: server process "
+        f"{reader.info.backend_pid} (nightshift) with AccessShareLock on freshness"
+    )
+
+
+@pytest.mark.parametrize(
+    "forgotten",
+    [
+        "LOCK TABLE user_scores IN ACCESS EXCLUSIVE MODE",
+        "LOCK TABLE publish_ledger IN SHARE MODE",
+        "DELETE FROM user_scores_2017_11_29",
+        "CREATE INDEX ON item_demand_2017_11_29 (item_id)",
+    ],
+)
+def test_a_forgotten_lock_is_waited_for_a_while_only_and_its_holder_is_named(
+    warehouse, reader, monkeypatch, forgotten
+):
+    """Someone went home with an open transaction: the night says whose it is and how to end it."""
+    monkeypatch.setattr("jobs.warehouse.postgres_locks.LOCK_SECONDS", 1)
+    publish(warehouse, WEDNESDAY, "run-1", 0.1)
+    reader.execute("SET application_name = 'psql'")
+    pid = reader.info.backend_pid
+    with reader.transaction():
+        reader.execute(forgotten)
+        begun = time.monotonic()
+        with pytest.raises(BusyError) as caught:
+            publish(warehouse, WEDNESDAY, "run-2", 0.2)
+        seconds = time.monotonic() - begun
+        reader.execute("SELECT 1")  # the session was not ended for it
+        raise psycopg.Rollback
+
+    assert seconds < 5
+    assert f"after 1 s: server process {pid} (nightshift, psql) with " in caught.value.found
+    assert str(caught.value).endswith(
+        ", expected no other program with a lock on the tables. Nothing was published and the "
+        "tables of the night before still answer. Wait for it to end, or end it with "
+        f"`SELECT pg_terminate_backend({pid})`, then run this again."
+    )
+    assert shares(warehouse) == [0.1]
+
+
+def test_who_asks_the_warehouse_waits_for_a_forgotten_lock_a_while_only(
+    warehouse, reader, monkeypatch
+):
+    """`status` and the night's page read there too."""
+    monkeypatch.setattr("jobs.warehouse.postgres_locks.LOCK_SECONDS", 1)
+    publish(warehouse, WEDNESDAY, "run-1", 0.1)
+    with reader.transaction():
+        reader.execute("LOCK TABLE user_scores IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(BusyError) as caught:
+            shares(warehouse)
+
+    assert f"server process {reader.info.backend_pid} (nightshift" in caught.value.found
+
+
+def test_a_login_that_may_only_read_cannot_hold_the_publishers_lock(
+    warehouse, reader, postgres_uri
+):
+    """Every lock that it can take is taken, for good: the night is published all the same."""
+    publish(warehouse, TUESDAY, "run-1", 0.1)
+    for statement in (
+        "DROP ROLE IF EXISTS idle_analyst",
+        f"CREATE ROLE idle_analyst LOGIN IN ROLE {READER}",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO idle_analyst",
+    ):
+        reader.execute(statement)
+    uri = postgres_uri.replace("nightshift@", "idle_analyst@")
+    with psycopg.connect(uri) as analyst:
+        for relation in ("nightshift_lock", "user_scores", "publish_ledger", "nightshift_setup"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), analyst.transaction():
+                analyst.execute(f"LOCK TABLE {relation} IN ROW EXCLUSIVE MODE")
+            analyst.execute(f"LOCK TABLE {relation} IN ACCESS SHARE MODE")
+        analyst.execute("SELECT pg_advisory_lock(28265, hashtext(current_schema()))")
+        publish(warehouse, WEDNESDAY, "run-2", 0.2)
+    reader.execute("DROP OWNED BY idle_analyst")
+    reader.execute("DROP ROLE idle_analyst")
+
+    assert shares(warehouse) == [0.2]
+
+
+def test_two_first_publishers_make_one_lock(postgres_uri):
+    """Both find an empty database in the same instant: nobody fails for that."""
+    runs = [(open_at(postgres_uri), f"run-{n}") for n in range(4)]
+    outcomes: list[object] = []
+
+    def run(warehouse: PostgresServer, name: str) -> None:
+        try:
+            outcomes.append(publish(warehouse, TUESDAY, name))
+        except BusyError as busy:
+            outcomes.append(busy)
+
+    threads = [threading.Thread(target=run, args=one) for one in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(outcomes) == len(runs)
+    assert any(not isinstance(one, BusyError) for one in outcomes)
 
 
 def test_a_server_that_is_not_there_says_what_to_do(postgres):
