@@ -27,7 +27,7 @@ def open_catalog(settings: Settings) -> Catalog:
         if address.startswith("postgresql") and "connect_timeout" not in address:
             separator = "&" if "?" in address else "?"
             properties["uri"] = f"{address}{separator}connect_timeout={_CONNECT_SECONDS}"
-        return _load({**properties, "warehouse": settings.lake_location})
+        return _load({**properties, "warehouse": settings.lake_location}, address, settings)
     except UnreachableError:
         raise
     except Exception as error:  # each kind of catalog has its own tree of errors
@@ -40,12 +40,15 @@ def open_catalog(settings: Settings) -> Catalog:
         ) from error
 
 
-def _load(properties: dict[str, str]) -> Catalog:
+def _load(properties: dict[str, str], address: str, settings: Settings) -> Catalog:
     """Load the catalog and make what a new one lacks, whoever else is making it at the moment."""
     for attempts_left in reversed(range(_ATTEMPTS)):
         try:
             catalog = load_catalog("nightshift", **properties)
+            has_tables = _holds_tables(settings)  # before we ask, lest another makes both meanwhile
             if not catalog.namespace_exists(NAMESPACE):
+                if has_tables:
+                    raise _lost(address, settings, reason="an empty one")
                 catalog.create_namespace(NAMESPACE)
             return catalog
         except (NamespaceAlreadyExistsError, SQLAlchemyError) as error:
@@ -57,8 +60,7 @@ def _load(properties: dict[str, str]) -> Catalog:
 
 def _prepare(address: str, settings: Settings) -> None:
     """Make the folders of a first run, but never a new catalog beside tables of an old one."""
-    location = settings.lake_location
-    lake = Path(urlsplit(location).path) if location.startswith("file:") else None
+    lake = _local_lake(settings)
     if lake is not None:
         try:
             lake.mkdir(parents=True, exist_ok=True)
@@ -78,11 +80,26 @@ def _prepare(address: str, settings: Settings) -> None:
         return
     if settings.home in file.parents:
         file.parent.mkdir(parents=True, exist_ok=True)
-    if lake is not None and any(lake.glob("*/metadata/*.json")):
-        raise UnreachableError(
-            "the lake's catalog",
-            address=address,
-            reason=f"no such file, though {lake} holds tables",
-            do="Restore the catalog, or correct lake.catalog.uri; "
-            "a new catalog would not know these tables.",
-        )
+    if _holds_tables(settings):
+        raise _lost(address, settings, reason="no such file")
+
+
+def _holds_tables(settings: Settings) -> bool:
+    """Of a lake on a local disk: does its folder hold tables, whatever the catalog says?"""
+    lake = _local_lake(settings)
+    return lake is not None and any(lake.glob("*/metadata/*.json"))
+
+
+def _lost(address: str, settings: Settings, *, reason: str) -> UnreachableError:
+    return UnreachableError(
+        "the lake's catalog",
+        address=without_password(address),
+        reason=f"{reason}, though {_local_lake(settings)} holds tables",
+        do="Restore the catalog, or correct lake.catalog.uri; "
+        "a new catalog would not know these tables.",
+    )
+
+
+def _local_lake(settings: Settings) -> Path | None:
+    location = settings.lake_location
+    return Path(urlsplit(location).path) if location.startswith("file:") else None

@@ -9,7 +9,12 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from contracts.errors import AuditError, MissingPartitionError, UnreachableError
+from contracts.errors import (
+    AuditError,
+    MissingPartitionError,
+    UnreachableError,
+    VanishedWarehouseError,
+)
 from contracts.tables import (
     DEMAND,
     DEMAND_BY_CATEGORY,
@@ -236,9 +241,11 @@ def lake(settings, spark) -> Lake:
     return lake
 
 
-def run_publish(settings: Settings, capsys: pytest.CaptureFixture[str], cutoff: date) -> dict:
+def run_publish(
+    settings: Settings, capsys: pytest.CaptureFixture[str], cutoff: date, *more: str
+) -> dict:
     capsys.readouterr()
-    code = publish.main(["--cutoff", str(cutoff), "--config", str(settings.file), "--json"])
+    code = publish.main(["--cutoff", str(cutoff), "--config", str(settings.file), "--json", *more])
     return {**json.loads(capsys.readouterr().out.splitlines()[-1]), "code": code}
 
 
@@ -383,6 +390,18 @@ def test_a_server_is_published_to_by_configuration_alone(
     assert (on_server["code"], on_server["warehouse"]) == (0, postgres_uri)
     assert on_server["tables"] == in_file["tables"]
     assert warehouse.query("SELECT * FROM user_scores_latest").num_rows == 23
+
+
+@pytest.mark.spark
+def test_a_warehouse_that_is_gone_is_made_anew_only_when_asked(settings, lake, capsys):
+    """Tonight alone would answer as if it were all that there ever was."""
+    run_publish(settings, capsys, CUTOFF)
+    (settings.home / settings.warehouse.uri).unlink()
+    refused = run_publish(settings, capsys, CUTOFF)
+    begun = run_publish(settings, capsys, CUTOFF, "--new-warehouse")
+
+    assert (refused["code"], refused["error"]) == (3, VanishedWarehouseError.__name__)
+    assert begun["code"] == 0
 
 
 @pytest.mark.spark

@@ -1,5 +1,6 @@
 """Replacing partitions: whole, at once, said in the snapshot, and never two at a time."""
 
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -313,6 +314,18 @@ def test_a_lost_catalog_is_not_replaced_by_an_empty_one(spark, settings, lake):
         "Restore the catalog, or correct lake.catalog.uri; "
         "a new catalog would not know these tables."
     )
+
+
+def test_a_catalog_that_was_restored_empty_is_no_first_run(spark, settings, lake):
+    """It opens and knows no table: a night would build upon its own day alone."""
+    put(lake, rows(spark, "a"))
+    with sqlite3.connect(settings.home / "catalog.db") as catalog:
+        for table in ("iceberg_tables", "iceberg_namespace_properties"):
+            catalog.execute(f"DELETE FROM {table}")
+
+    with pytest.raises(UnreachableError) as refused:
+        open_lake(settings)
+    assert refused.value.found == f"an empty one, though {settings.home}/lake holds tables"
 
 
 def test_a_server_that_does_not_answer_is_named_without_its_password(settings):
