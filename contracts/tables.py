@@ -44,9 +44,11 @@ _CATEGORY = Column("category", "string", "the item's category, '' where unknown"
 _MODEL_VERSION = Column("model_version", "string", "version in the MLflow registry")
 
 PURCHASE = "purchase"  # the event_type that buys
+RETURN = "return"  # the event_type that brings back what was bought
 PUBLISHED, REFUSED = "published", "refused"  # outcomes in the ledger
 SUM_TOLERANCE = 1e-6  # by which a sum of forecasts may miss: a share of it, of one unit at least
 
+_COUNTED = "counted as the setting `money` says"  # docs/money.md
 _TARGET_DATE = Column("target_date", "date", "the day that is forecast")
 _QUANTILES = (
     Column("units_p10", "float64", "sold with probability 0.1 at most", "units"),
@@ -72,8 +74,21 @@ EVENTS = Table(
         Column("event_time", "timestamp", "when it happened"),
         Column("category", "string", "the item's category", nullable=True),
         Column("price", "float64", "price of one unit", "currency", nullable=True),
-        Column("quantity", "float64", "units, as the log has them", "units", nullable=True),
-        Column("amount", "float64", "paid for the whole line", "currency", nullable=True),
+        Column(
+            "quantity",
+            "float64",
+            "units; below 0 where they come back, as those of a return always are",
+            "units",
+            nullable=True,
+        ),
+        Column(
+            "amount",
+            "float64",
+            "of the whole line: paid by a purchase; below 0 where money goes back, as that of a "
+            "return always does; of other types what it would cost, which counts as no money",
+            "currency",
+            nullable=True,
+        ),
         Column("session_hint", "string", "the log's own basket or session", nullable=True),
         Column("text", "string", "words that came with it: a search, a review", nullable=True),
         Column("properties", "map<string,string>", "columns that the mapping keeps as they are"),
@@ -107,7 +122,7 @@ SESSIONS = Table(
         Column("end_time", "timestamp", "its last event"),
         Column("num_events", "int64", "events in it", "events"),
         Column("num_items", "int64", "different items in it", "items"),
-        Column("spend", "float64", "paid in it", "currency"),
+        Column("spend", "float64", f"paid in it, {_COUNTED}", "currency"),
         Column("is_converted", "boolean", "does it hold a purchase?"),
         Column("session_date", "date", "day of its first event, business time zone"),
     ),
@@ -128,8 +143,8 @@ SESSION_EVENTS = Table(
         Column("event_time", "timestamp", "when it happened"),
         Column("category", "string", "the item's category", nullable=True),
         Column("price", "float64", "of one unit", "currency", nullable=True),
-        Column("quantity", "float64", "units", "units", nullable=True),
-        Column("amount", "float64", "paid for the whole line", "currency", nullable=True),
+        Column("quantity", "float64", "units, as in `events`", "units", nullable=True),
+        Column("amount", "float64", "as in `events`", "currency", nullable=True),
         Column("session_date", "date", "day of the session's first event, business time zone"),
     ),
 )
@@ -148,8 +163,8 @@ SEQUENCES = Table(
         Column("item_ids", "list<string>", "what"),
         Column("event_types", "list<string>", "view, cart, purchase, …"),
         Column("categories", "list<string>", "the items' categories, '' where unknown"),
-        Column("quantities", "list<float64>", "units, 0 where unknown", "units"),
-        Column("amounts", "list<float64>", "paid, 0 where unknown", "currency"),
+        Column("quantities", "list<float64>", "as in `events`, 0 where unknown", "units"),
+        Column("amounts", "list<float64>", "as in `events`, 0 where unknown", "currency"),
         Column(
             "texts",
             "list<string>",
@@ -158,7 +173,7 @@ SEQUENCES = Table(
         ),
         Column("session_starts", "list<boolean>", "does a session begin here? The first: yes"),
         Column("lifetime_events", "int64", "all of these, kept in the arrays or not", "events"),
-        Column("lifetime_spend", "float64", "paid in all of these", "currency"),
+        Column("lifetime_spend", "float64", f"paid in all of these, {_COUNTED}", "currency"),
         Column("first_event_time", "timestamp", "the first of all of these"),
         Column("last_event_time", "timestamp", "the latest event"),
         Column(
@@ -212,7 +227,8 @@ SCORES = Table(
         Column(
             "expected_spend_28d",
             "float64",
-            "mean spend in those 28 days; 0 in a log without amounts",
+            f"mean of what is paid in those 28 days, {_COUNTED}, at least 0; 0 in a log without "
+            "amounts",
             "currency",
         ),
         Column("recommended_item_ids", "list<string>", "likeliest next items, best first"),
@@ -303,7 +319,8 @@ USER_SCORES = Table(
         Column(
             "expected_spend_28d",
             "float64",
-            "mean spend in the 28 days from the cutoff on; 0 in a log without amounts",
+            f"mean of what is paid in the 28 days from the cutoff on, {_COUNTED}, at least 0; 0 in "
+            "a log without amounts",
             "currency",
         ),
         Column("spend_decile", "int32", "10: the tenth that will spend most", "1 to 10"),

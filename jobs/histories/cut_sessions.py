@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from contracts.tables import PURCHASE, SESSION_EVENTS, SESSIONS, Table
 from contracts.windows import Window
-from jobs.histories.exact_money import in_money, sums, whole_units
 from jobs.histories.user_order import in_micros, is_long, order_events, rank
 from jobs.lake.column_types import arrow_schema
+from models.money import in_money, sums, whole_units
 
 # What the cut reads of `events`.
 COLUMNS = [

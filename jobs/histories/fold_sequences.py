@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.tables import EVENTS, SEQUENCES
-from jobs.histories.exact_money import in_money, sums, whole_units
 from jobs.histories.user_order import in_micros, is_long, order_events, rank
 from jobs.lake.column_types import arrow_schema
+from models.money import in_money, sums, whole_units
 
 # An event's column → the array of it. Their order is the sort order, so that ties have one too.
 FIELDS = {

@@ -8,9 +8,11 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from contracts.money import COMES_BACK
 from contracts.windows import CLOCK_DAYS
 from jobs.ingestion.parse_lines import has_unclosed_quote
 from jobs.ingestion.read_values import LARGEST, read_number, read_time, read_type
+from jobs.lake.money_columns import as_signed
 from jobs.sources.parts import Csv, CsvWithoutHeader, IdFromColumns, NamedOrAnonymous, column_of
 from jobs.sources.rows import Log
 
@@ -31,9 +33,7 @@ def map_events(parsed: DataFrame, log: Log, *, zone: str, first_bit: int = 0) ->
         read_time(log.event_time, text).alias("event_time"),
         *(read_number(number, text).alias(name) for name, number in log.numbers.items()),
     )
-    count = F.coalesce("quantity", F.lit(1.0))
-    price = F.when(count > 0, F.col("amount") / count) if log.price is None else F.col("price")
-    amount = F.col("price") * count if log.amount is None else F.col("amount")
+    price, quantity, amount = _numbers(log)
     reason = F.coalesce(
         _reason(log, text, zone),
         F.when(F.abs(amount) > LARGEST, F.lit("amount too large")),
@@ -50,12 +50,30 @@ def map_events(parsed: DataFrame, log: Log, *, zone: str, first_bit: int = 0) ->
         "event_time",
         _optional(text, log.category).alias("category"),
         F.when(F.abs(price) <= LARGEST, price).alias("price"),  # of a hair's breadth: none
-        "quantity",
+        quantity.alias("quantity"),
         amount.alias("amount"),
         _optional(text, log.session_hint).alias("session_hint"),
         F.nullif(F.trim(_optional(text, log.text)), F.lit("")).alias("text"),
         _properties(log).alias("properties"),
     )
+
+
+def _numbers(log: Log) -> tuple[Column, Column, Column]:
+    """Price, quantity and amount; what comes back has a price above 0, the others below.
+
+    However the log writes a return: with a minus in one of them, in two, or in none.
+    """
+    kind = F.col("event_type")
+    quantity = as_signed(F.col("quantity"), kind)
+    count = F.coalesce("quantity", F.lit(1.0))
+    amount = F.col("amount") if log.amount is not None else F.col("price") * count
+    amount = as_signed(amount, kind)
+    if log.price is None:
+        signed_count = as_signed(count, kind)
+        price = F.when(signed_count != 0, amount / signed_count)
+    else:
+        price = F.when(kind.isin(*COMES_BACK), F.abs("price")).otherwise(F.col("price"))
+    return price, quantity, amount
 
 
 def _reason(log: Log, text: dict[str, Column], zone: str) -> Column:

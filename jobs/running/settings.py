@@ -30,6 +30,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from contracts.errors import ConfigError, UnknownKeyError
+from contracts.money import Money
 from contracts.tables import SCORES
 from models.demand.rule import DemandRule
 from models.judging.rule import GateRule
@@ -179,6 +180,7 @@ class Settings(Section):
     home: Path  # absolute
     time_zone: str
     source: str
+    money: Money = "net"  # what counts as spend and as units
     raw: str
     lake: LakeSettings
     warehouse: WarehouseSettings

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from jobs.histories.exact_money import in_money, sums, whole_units
+from models.money import in_money, sums, whole_units
 from tests.jobs.reference import cents
 
 AMOUNTS = st.one_of(
