@@ -13,6 +13,7 @@ from typing import Any
 
 from contracts.errors import BusyError
 from contracts.night import NIGHT, NIGHT_LOCK, Program, night_arguments
+from jobs.running.private_files import open_private
 from jobs.running.settings import Settings
 from jobs.running.steps import Result
 
@@ -43,7 +44,7 @@ def hold_night(settings: Settings, cutoff: str) -> Iterator[None]:
     """
     settings.home.mkdir(parents=True, exist_ok=True)
     file = settings.home / NIGHT_LOCK
-    with file.open("a+") as lock:
+    with open_private(file, "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

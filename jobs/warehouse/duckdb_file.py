@@ -29,6 +29,7 @@ from contracts.errors import (
     UnreachableError,
 )
 from contracts.tables import MODELS, NIGHTLY, PUBLISH_LEDGER, WAREHOUSE, Table
+from jobs.running.private_files import open_private
 from jobs.warehouse import sql as sql
 from jobs.warehouse.connection import (
     absent,
@@ -56,7 +57,6 @@ from jobs.warehouse.publication import (
 T = TypeVar("T")
 HEADERS = 3 * 4096  # bytes of a database file before its blocks
 MAGIC = b"DUCK"  # of a database file, after eight bytes of checksum
-OWNER_ONLY = 0o600
 DAMAGE = ("Corrupt database file", "Could not read enough bytes")  # in DuckDB's own words
 
 
@@ -206,9 +206,7 @@ class DuckDBFile:
 
         Whoever can open the lock file, even to read, can lock it: so it is its owner's alone.
         """
-        with open(f"{self.file}.lock", "a+", opener=_for_owner) as lock:
-            with suppress(PermissionError):  # made by an earlier version, by another account
-                os.fchmod(lock.fileno(), OWNER_ONLY)
+        with open_private(Path(f"{self.file}.lock"), "a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -311,10 +309,6 @@ def _resemble(copy: Path, file: Path) -> None:
         with suppress(PermissionError):
             os.chown(copy, owner, was.st_gid)
     shutil.copymode(file, copy)
-
-
-def _for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, OWNER_ONLY)
 
 
 def _log_of(file: Path) -> Path:
