@@ -65,10 +65,11 @@ EVENTS = Table(
     name="events",
     key=("event_id",),
     partition="ingest_date",
-    meaning="One thing that one user did at one instant.",
+    meaning="One thing that one user did at one instant. Where the log does not name the user, it "
+    "counts for items and their demand, and is in no session, no sequence and no score.",
     columns=(
         Column("event_id", "string", "the log's own id, or a hash of the line's content"),
-        _USER,
+        Column("user_id", "string", "who it was; null where the log does not say", nullable=True),
         _ITEM,
         Column("event_type", "string", "view, cart, purchase, return, …"),
         Column("event_time", "timestamp", "when it happened"),

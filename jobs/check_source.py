@@ -32,6 +32,11 @@ from jobs.sources.rows import Log
 
 JOB = "sources check"
 EXAMPLES = 3
+# What logs write where they do not know the user, in lower case.
+MEANS_NOBODY = frozenset(
+    {"null", "none", "nan", "nil", "na", "n/a", "\\n", "undefined", "unknown", "anonymous", "guest"}
+    | {"(not set)", "not set", "0", "0.0", "-1", "-1.0", "00000000-0000-0000-0000-000000000000"}
+)
 _NO_DAY = date(9999, 12, 1)  # nothing is later: the ingestion day of the file is not known
 _DAY = re.compile(r"ingest_date=(\d{4}-\d{2}-\d{2})")
 
@@ -77,6 +82,8 @@ def summarize(rows: Sequence[Row], log: Log, source: Source, *, head: list[str])
         "rows": len(rows),
         "events": len({row["event_id"] for row in events}),
         "duplicates": len(events) - len({row["event_id"] for row in events}),
+        "unknown_users": sum(row["user_id"] is None for row in events),
+        "nobody_words": nobody_words(events),
         "refused": len(refused),
         "reasons": {
             reason: {"rows": len(alike), "examples": [_line(row) for row in alike[:EXAMPLES]]}
@@ -92,6 +99,16 @@ def summarize(rows: Sequence[Row], log: Log, source: Source, *, head: list[str])
         "last_event_time": max(times, default=None),
         "never_given": [name for n, name in enumerate(log.columns) if n not in given],
         "not_mapped": [name for name in head if name not in log.columns],
+    }
+
+
+def nobody_words(events: Sequence[Row]) -> dict[str, int]:
+    """Users whose id looks like a word for "not known", and how many events each has."""
+    counts = Counter(row["user_id"] for row in events if row["user_id"] is not None)
+    return {
+        user: count
+        for user, count in counts.most_common()
+        if user.strip().lower() in MEANS_NOBODY and count > 1
     }
 
 
@@ -122,6 +139,18 @@ def show_check(summary: dict[str, Any]) -> None:
         f"{summary['refused']:,} refused ({share:.2%}; "
         f"a night allows {summary['max_bad_fraction']:.2%})"
     )
+    if summary["unknown_users"]:
+        share = summary["unknown_users"] / (summary["events"] + summary["duplicates"])
+        out.print(
+            f"{summary['unknown_users']:,} rows have no known user ({share:.2%}): they count for "
+            "items and demand, and are in no session, sequence or score"
+        )
+    for word, count in summary["nobody_words"].items():
+        out.print(
+            f"the user {word!r} has {count:,} rows: if that means that the user is not known, map "
+            f"user_id: {{column: …, unknown: [{word!r}]}}",
+            markup=False,
+        )
     for reason, said in summary["reasons"].items():
         out.print(f"  {reason}: {said['rows']:,}", markup=False)
         for example in said["examples"]:

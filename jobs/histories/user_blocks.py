@@ -69,7 +69,12 @@ def deal_by_user(
 
 
 def blocks_of(rows: pa.Table, num_buckets: int) -> Iterator[pa.RecordBatch]:
-    """The rows, dealt: a record of bucket and Arrow stream for each bucket that has any."""
+    """The rows, dealt: a record of bucket and Arrow stream for each bucket that has any.
+
+    Rows without a user are dealt to nobody.
+    """
+    if rows["user_id"].null_count:
+        rows = rows.filter(rows["user_id"].is_valid())
     bucket = buckets_of(rows["user_id"], num_buckets)
     order = np.argsort(bucket, kind="stable")  # of 16-bit numbers: a counting sort
     dealt = rows.take(pa.array(order)).combine_chunks()

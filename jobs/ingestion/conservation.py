@@ -6,7 +6,7 @@ refused lines by what became of them; and what was written is read back and comp
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from shlex import quote
@@ -30,6 +30,7 @@ class Counts:
     events: int = 0
     duplicates: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)  # of the quarantined
+    unknown_users: int = 0  # events, of those above, whose user the log does not name
 
     @property
     def quarantined(self) -> int:
@@ -50,6 +51,7 @@ class Counts:
         return {
             "lines": self.lines,
             "events": self.events,
+            "unknown_users": self.unknown_users,
             "duplicates": self.duplicates,
             "quarantined": self.quarantined,
             "reasons": dict(sorted(self.reasons.items())),
@@ -65,8 +67,9 @@ def total(parts: Iterable[Counts]) -> Counts:
             lines=whole.lines + part.lines,
             events=whole.events + part.events,
             duplicates=whole.duplicates + part.duplicates,
+            unknown_users=whole.unknown_users + part.unknown_users,
         )
-    return Counts(whole.lines, whole.events, whole.duplicates, reasons)
+    return replace(whole, reasons=reasons)
 
 
 def count_file(rows: Sequence[Row]) -> Counts:
@@ -76,6 +79,7 @@ def count_file(rows: Sequence[Row]) -> Counts:
     return Counts(
         lines=1 + max(row["last"] for row in rows) - min(row["first"] for row in rows),
         events=sum(row["lines"] for row in rows if is_event(row)),
+        unknown_users=sum(row["unknown_users"] for row in rows if is_event(row)),
         duplicates=sum(row["lines"] for row in rows if row["is_duplicate"]),
         reasons={row["reason"]: row["lines"] for row in rows if row["reason"] is not None},
     )
@@ -91,6 +95,7 @@ def tally(marked: DataFrame) -> list[Row]:
         marked.groupBy("ingest_date", "source", "reason", "is_duplicate")
         .agg(
             F.count(F.lit(1)).alias("lines"),
+            F.count_if(F.col("user_id").isNull()).alias("unknown_users"),
             F.min("line").alias("first"),
             F.max("line").alias("last"),
             F.min("broken").alias("broken"),

@@ -58,9 +58,13 @@ def mark_duplicates(mapped: DataFrame, earlier: DataFrame, *, dedupe_days: int) 
 
 
 def find_robots(marked: DataFrame, *, max_events: int) -> DataFrame:
-    """The users' days with more events than that in one ingestion day. They are few."""
+    """The users' days with more events than that in one ingestion day. They are few.
+
+    Events without a known user are of many people: however many there are, they are no robot's.
+    """
+    is_asked = F.col("user_id").isNotNull() & F.col("reason").isNull() & ~F.col("is_duplicate")
     return (
-        marked.where(F.col("reason").isNull() & ~F.col("is_duplicate"))
+        marked.where(is_asked)
         .groupBy(*USER_DAY)
         .agg(F.count(F.lit(1)).alias("num_events"))
         .where(F.col("num_events") > max_events)

@@ -13,7 +13,7 @@ from contracts.windows import CLOCK_DAYS
 from jobs.ingestion.parse_lines import has_unclosed_quote
 from jobs.ingestion.read_values import LARGEST, read_number, read_time, read_type
 from jobs.lake.money_columns import as_signed
-from jobs.sources.parts import Csv, CsvWithoutHeader, IdFromColumns, NamedOrAnonymous, column_of
+from jobs.sources.parts import Csv, CsvWithoutHeader, IdFromColumns, UserOrUnknown, column_of
 from jobs.sources.rows import Log
 
 
@@ -79,6 +79,7 @@ def _numbers(log: Log) -> tuple[Column, Column, Column]:
 def _reason(log: Log, text: dict[str, Column], zone: str) -> Column:
     """The first check that the line fails, in words; null when it fails none."""
     is_csv = isinstance(log.format, Csv | CsvWithoutHeader)
+    allows_unknown = isinstance(log.user_id, UserOrUnknown)
     # A day's grace for clocks and zones.
     too_late = F.to_utc_timestamp(F.date_add("ingest_date", CLOCK_DAYS).cast("timestamp"), zone)
     checks = [
@@ -86,7 +87,7 @@ def _reason(log: Log, text: dict[str, Column], zone: str) -> Column:
         *([("unclosed quote", has_unclosed_quote())] if is_csv else []),
         ("unreadable line", F.col("fields").isNull()),
         ("missing event_id", F.col("event_id").isNull()),
-        ("missing user_id", F.col("user_id").isNull()),
+        *([] if allows_unknown else [("missing user_id", F.col("user_id").isNull())]),
         ("missing item_id", text[log.item_id].isNull()),
         ("missing event_time", text[log.event_time.column].isNull()),
         ("unreadable event_time", F.col("event_time").isNull()),
@@ -125,11 +126,10 @@ def _event_id(log: Log, text: dict[str, Column]) -> Column:
 
 
 def _user_id(log: Log, text: dict[str, Column]) -> Column:
+    """Null where the line does not say who it was: in blanks, or in a word that means it."""
     named = text[column_of(log.user_id)]
-    if not isinstance(log.user_id, NamedOrAnonymous):
-        return named
-    # concat of a null is null: who has neither a name nor a stand-in is refused.
-    return F.coalesce(named, F.concat(F.lit("anonymous-"), text[log.user_id.anonymous]))
+    words = log.user_id.unknown if isinstance(log.user_id, UserOrUnknown) else ()
+    return F.when(~F.trim(named).isin("", *words), named)
 
 
 def _properties(log: Log) -> Column:

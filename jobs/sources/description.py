@@ -77,7 +77,10 @@ def describe_id(form: EventId) -> str:
 
 
 def describe_user(form: UserId) -> str:
-    return form if isinstance(form, str) else f"{form.column}, else anonymous-{form.anonymous}"
+    if isinstance(form, str):
+        return form
+    words = "".join(f" or {word}" for word in form.unknown)
+    return f"{form.column}, unknown where empty{words}"
 
 
 def describe_type(form: EventType) -> str:

@@ -132,16 +132,27 @@ EventId = Annotated[
 ]
 
 
-class NamedOrAnonymous(Part):
-    """Where the log names no user, each value of another column is a user of its own."""
+def _unknown_words(value: Any) -> Any:
+    if value == "allowed":
+        return ()
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(word, str | int) and not isinstance(word, bool) for word in value
+    ):
+        raise ValueError("allowed, or a list of the words that mean it, such as ['NULL', 0]")
+    return tuple(str(word).strip() for word in value)
+
+
+class UserOrUnknown(Part):
+    """A line without a known user is an event of nobody: it counts for items, not for a user."""
 
     column: ColumnName
-    anonymous: ColumnName  # an invoice, a session: the user is `anonymous-<its value>`
+    # `allowed`: an empty value means that the user is not known; the words of a list mean it too.
+    unknown: Annotated[tuple[str, ...], BeforeValidator(_unknown_words)]
 
 
 UserId = Annotated[
-    Annotated[ColumnName, Tag(WORD)] | Annotated[NamedOrAnonymous, Tag("<anonymous>")],
-    _by_key(WORD, "anonymous"),
+    Annotated[ColumnName, Tag(WORD)] | Annotated[UserOrUnknown, Tag("<unknown>")],
+    _by_key(WORD, "unknown"),
 ]
 
 
@@ -262,6 +273,6 @@ class Marked(Part):
     unless: tuple[str, ...] = ()
 
 
-def column_of(part: "str | NamedOrAnonymous | DecimalComma | Divided") -> str:
+def column_of(part: "str | UserOrUnknown | DecimalComma | Divided") -> str:
     """The column that a user or a number is read from."""
     return part if isinstance(part, str) else part.column

@@ -14,7 +14,6 @@ from jobs.sources.parts import (
     MappedType,
     Marked,
     MatchedType,
-    NamedOrAnonymous,
     Number,
     Part,
     Time,
@@ -69,8 +68,6 @@ class Log(Rows):
 
     def _named(self) -> list[str | None]:
         names: list[str | None] = [column_of(self.user_id), self.item_id, self.event_time.column]
-        if isinstance(self.user_id, NamedOrAnonymous):
-            names.append(self.user_id.anonymous)
         if isinstance(self.event_id, IdFromColumns):
             names += self.event_id.columns
         if isinstance(self.event_type, MappedType | MatchedType):

@@ -35,6 +35,15 @@ def test_rows_in_are_rows_out(users, num_buckets):
     assert sum(map(len, found.values())) == len(users)
 
 
+def test_events_of_nobody_are_dealt_to_nobody():
+    """Whoever reads users' events never meets one without a user."""
+    blocks = [*blocks_of(rows_of([None, "ann", None, "bob", None]), 1)]
+    _, (rows,) = gather(iter(blocks))
+
+    assert rows.to_pylist() == [{"user_id": "ann", "n": 1}, {"user_id": "bob", "n": 3}]
+    assert not [*blocks_of(rows_of([None, None]), 4)]
+
+
 def test_a_bucket_is_the_same_on_every_machine():
     """It follows from the user's own letters, not from who came first."""
     users = pa.chunked_array([["ann", "bob", "cy"]])

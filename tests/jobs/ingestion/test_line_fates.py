@@ -96,6 +96,7 @@ def test_a_robot_has_more_events_on_a_day_than_it_may(spark):
         *(mapped(0, 0, n, event_id=f"d{n}", user="late", happened=-n) for n in range(30, 39)),
         *(mapped(0, 0, n, user="broken", reason="unreadable price") for n in range(40, 49)),
         *(mapped(n, 0, 1, event_id=f"e{n}", user="daily") for n in range(9)),
+        *(mapped(0, 0, n, event_id=f"f{n}", user=None) for n in range(50, 59)),  # many strangers
     ]
     load = spark.createDataFrame(lines, MAPPED)
     fates = mark_duplicates(load, spark.createDataFrame([], EARLIER), dedupe_days=0)

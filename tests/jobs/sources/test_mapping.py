@@ -135,11 +135,21 @@ WRONG = [
     ),
     (
         {"user_id": None},
-        ": user_id: found None, expected one of these forms: a column's name, anonymous.",
+        ": user_id: found None, expected one of these forms: a column's name, unknown.",
     ),
     (
-        {"user_id": {"column": "user", "anonymous": "session", "prefix": "x"}},
+        {"user_id": {"column": "user", "unknown": "allowed", "prefix": "x"}},
         ": user_id: found 'x' at prefix, expected extra inputs are not permitted.",
+    ),
+    (
+        {"user_id": {"column": "user", "unknown": [None]}},
+        ": user_id: found [None] at unknown, expected allowed, or a list of the words that mean "
+        "it, such as ['NULL', 0].",
+    ),
+    (
+        {"user_id": {"column": "user", "anonymous": "session"}},
+        ": user_id: found {'anonymous': 'session', 'column': 'user'}, expected one of these forms: "
+        "a column's name, unknown.",
     ),
     (
         {"event_type": {"column": "what", "matches": {"(": "view"}}},

@@ -184,8 +184,8 @@ CASES = {
             ]
         },
         "events": {"85048": "purchase", "22087": "return", "21733": "purchase"},
-        "users": {"85048": "13085", "22087": "16321", "21733": "anonymous-489464"},
-        "refused": {5: "unknown event_type", 6: "missing user_id"},
+        "users": {"85048": "13085", "22087": "16321", "21733": None},
+        "refused": {5: "unknown event_type", 6: "unknown event_type"},
         "event": {
             "user_id": "16321",
             "item_id": "22087",
