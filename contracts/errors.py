@@ -13,6 +13,7 @@ NightshiftError (Exception)       exit 1  anything else that went wrong, said cl
 |   +-- MissingColumnsError               a column that the mapping names is not in the log
 |   +-- MissingPartitionError             a stage before has not committed what this one reads
 |   +-- MissingSnapshotError              what a run once read is not there any more, or not whole
+|   +-- DamagedMetadataError              a table's newest metadata file is cut, empty or gone
 |   +-- ReplayError                       a past night, rebuilt, is not what was committed
 |   +-- AuditError                        rows that must not be published
 |   +-- DamagedWarehouseError             a database file whose blocks are not what was written
@@ -184,6 +185,21 @@ class MissingSnapshotError(DataError):
             expected="the snapshot, with every file that it names",
             do="Neither a night nor `nightshift vacuum` removes one: look for another program "
             "that expires snapshots or removes files, and restore them from a copy.",
+        )
+
+
+class DamagedMetadataError(DataError):
+    """``before`` is the metadata file before it; empty where that one is not whole either."""
+
+    def __init__(self, table: str, *, file: str, reason: str, before: str) -> None:
+        super().__init__(
+            f"the table {table}",
+            found=f"a damaged metadata file {file or '(of this catalog)'} ({reason})",
+            expected="the one that its newest commit wrote",
+            do=f"The one before it is whole: {before}. `nightshift lake restore {table}` goes back "
+            "to it; then run the job of the lost commit again."
+            if before
+            else "Restore the lake's folder and its catalog from a backup of the same moment.",
         )
 
 

@@ -321,6 +321,22 @@ def doctor(config: Config = None, json: Json = False) -> None:
     run_body("doctor", config, json, examine, is_shown=True)
 
 
+lake = typer.Typer(help="The lake's tables.", no_args_is_help=True)
+app.add_typer(lake, name="lake", rich_help_panel=OPERATE)
+
+
+@lake.command("restore")
+def restore(
+    table: Annotated[str, typer.Argument(help="A table of the lake.", metavar="TABLE")],
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Go back to the metadata file before a damaged one; a table that is whole stays as it is."""
+    from jobs.restore_table import restore_table
+
+    run_body("lake restore", config, json, lambda settings: (0, restore_table(settings, table)))
+
+
 sources = typer.Typer(help="Mappings from raw logs to `events`.", no_args_is_help=True)
 app.add_typer(sources, name="sources", rich_help_panel=OPERATE)
 

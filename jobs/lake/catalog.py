@@ -6,9 +6,11 @@ from urllib.parse import urlsplit
 
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError
+from pyiceberg.io import PY_IO_IMPL
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from contracts.errors import UnreachableError
+from jobs.lake.durable import IO_CLASS, sync_catalog
 from jobs.running.addresses import without_password, without_password_of
 from jobs.running.settings import Settings
 
@@ -44,7 +46,8 @@ def _load(properties: dict[str, str], address: str, settings: Settings) -> Catal
     """Load the catalog and make what a new one lacks, whoever else is making it at the moment."""
     for attempts_left in reversed(range(_ATTEMPTS)):
         try:
-            catalog = load_catalog("nightshift", **properties)
+            catalog = load_catalog("nightshift", **{PY_IO_IMPL: IO_CLASS, **properties})
+            sync_catalog(catalog)
             has_tables = _holds_tables(settings)  # before we ask, lest another makes both meanwhile
             if not catalog.namespace_exists(NAMESPACE):
                 if has_tables:

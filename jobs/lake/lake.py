@@ -36,6 +36,8 @@ from jobs.lake.column_types import (
     with_columns,
 )
 from jobs.lake.commits import Commit, Staged, audit, read_commit, summary_of
+from jobs.lake.damage import UNREADABLE, Restored, damaged, restore
+from jobs.lake.durable import sync_files
 from jobs.lake.files import (
     RowGroup,
     as_table,
@@ -256,6 +258,7 @@ class Lake:
     ) -> Commit:
         """Switch the window to the staged files, in one snapshot. Raises BusyError."""
         table, window = staged.table, staged.window
+        sync_files(staged.paths, self._location)  # what the catalog will name is on the disk
         found = self._create(table)
         row_filter = _in_window(table, window)
         try:
@@ -283,6 +286,10 @@ class Lake:
         # Not "the current snapshot": another run may have landed on other days since.
         return next(commit for commit in self.commits(table) if commit.run_key == staged.run_key)
 
+    def restore(self, table: Table) -> Restored:
+        """Go back from a damaged metadata file. Raises ConfigError, DamagedMetadataError."""
+        return restore(self._catalog, NAMESPACE, table.name)
+
     # ---- what killed runs have left --------------------------------------------------------------
 
     def leftovers(self, table: Table, *, older_than: datetime) -> list[Leftover]:
@@ -299,10 +306,13 @@ class Lake:
     # ---- inside ----------------------------------------------------------------------------------
 
     def _find(self, table: Table) -> IcebergTable | None:
+        """Raises DamagedMetadataError."""
         try:
             return self._catalog.load_table((NAMESPACE, table.name))
         except NoSuchTableError:
             return None
+        except UNREADABLE as error:
+            raise damaged(self._catalog, NAMESPACE, table.name, error) from error
 
     def _data_files(
         self, table: Table, window: Window | None, snapshot_id: int | None
