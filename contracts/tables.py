@@ -115,7 +115,8 @@ SESSIONS = Table(
     name="sessions",
     key=("session_id",),
     partition="session_date",
-    meaning="A run of one user's events with no gap longer than the session gap.",
+    meaning="One user's events with one session hint, or, where the log gives none, with no gap "
+    "longer than the session gap. Sessions of several hints may lie between each other.",
     columns=(
         Column("session_id", "string", "the id of its first event"),
         _USER,
@@ -172,7 +173,7 @@ SEQUENCES = Table(
             "the words of each, '' where there are none; null where no event of the row has any",
             nullable=True,
         ),
-        Column("session_starts", "list<boolean>", "does a session begin here? The first: yes"),
+        Column("session_starts", "list<boolean>", "first, or after a longer silence than the gap"),
         Column("lifetime_events", "int64", "all of these, kept in the arrays or not", "events"),
         Column("lifetime_spend", "float64", f"paid in all of these, {_COUNTED}", "currency"),
         Column("first_event_time", "timestamp", "the first of all of these"),

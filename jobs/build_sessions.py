@@ -7,11 +7,12 @@ writes  session_events  each event with its session, and its place in it
                         tables, so a re-run is safe
 key     session_id, event_id
 
-A session ends where the next event comes after more than `sessions.gap_minutes`, or carries another
-session hint; an equal hint holds it together, but never over more than a week. An event may be
-`sessions.late_days` late: its session began on its own day or on the one before, and both are
-restated in one commit. An older event, or one of a session that began earlier still, changes
-nothing here: the run says how many there were (`late_events`, `continued_events`).
+Events with one session hint are one session, whatever comes between, unless the hint was silent for
+more than a week. Events without a hint go by silence: after more than `sessions.gap_minutes` a
+session begins (docs/decisions/0045). An event may be `sessions.late_days` late: its session began
+on its own day or on the one before, and both are restated in one commit. An older event, or one of
+a session that began earlier still, changes nothing here: the run says how many there were
+(`late_events`, `continued_events`).
 
     spark-submit jobs/build_sessions.py --cutoff 2017-11-29
 """

@@ -24,8 +24,10 @@ COLUMNS = [
     "category", "price", "quantity", "amount", "session_hint", "ingest_date",
 ]  # fmt: skip
 LONGEST_GAP_DAYS = 7  # a hint that comes back after a longer silence starts a new session
+LONGEST_PRELUDE_DAYS = 1  # events without a hint that began earlier keep a session of their own
 _CARRIED = [name for name in COLUMNS if name in SESSION_EVENTS.column_names]
 _LONGEST_GAP = LONGEST_GAP_DAYS * 24 * 60  # minutes
+_LONGEST_PRELUDE = LONGEST_PRELUDE_DAYS * 24 * 60  # minutes
 _TIES = ["event_id", "ingest_date"]
 
 
@@ -52,13 +54,16 @@ def cut_sessions(
     order = order_events(user, time, lambda rows: events.select(_TIES).take(pa.array(rows)))
     user, time = user[order], time[order]
     hint = _codes(events["session_hint"])[order]
-    starts = _starts(user, time, hint, gap_minutes)
+    session = _sessions(user, time, hint, gap_minutes)  # (N,) event → its session
+    if (np.diff(session) < 0).any():  # sessions lie between each other: bring each together
+        together = np.argsort(session, kind="stable")
+        order, time, session = order[together], time[together], session[together]
+    starts = np.append(True, np.diff(session) > 0)[: len(session)]
     first = np.flatnonzero(starts)  # (S,) places of the sessions' first events
     dates = _local_dates(time[first], zone)
     is_kept = (dates >= _day(window.start)) & (dates < _day(window.end))
 
     last = np.append(first, len(time))[1:] - 1
-    session = np.cumsum(starts) - 1  # (N,) event → its session
     amounts = events["amount"].fill_null(0.0).to_numpy()
     sessions = {
         "session_id": events["event_id"].take(pa.array(order[first])),
@@ -105,16 +110,51 @@ def _count_new(
     return int(np.add.reduceat(is_new.astype(np.int64), first)[is_earlier].sum())
 
 
-def _starts(user: np.ndarray, time: np.ndarray, hint: np.ndarray, gap_minutes: int) -> np.ndarray:
-    """Does this event start a session? The user's first: yes."""
-    starts = np.ones(len(time), dtype=bool)
-    silence = time[1:] - time[:-1]
-    both = (hint[1:] >= 0) & (hint[:-1] >= 0)
-    is_same = hint[1:] == hint[:-1]
-    by_hint = ~is_same | is_long(silence, _LONGEST_GAP)
-    by_gap = is_long(silence, gap_minutes)
-    starts[1:] = (user[1:] != user[:-1]) | np.where(both, by_hint, by_gap)
-    return starts
+def _sessions(user: np.ndarray, time: np.ndarray, hint: np.ndarray, gap_minutes: int) -> np.ndarray:
+    """(N,) each event's session, numbered in the order of their first events.
+
+    An event with a hint belongs to the session of its hint. One without belongs to that of the
+    event before it, unless the silence is long. Where events without a hint stand right before a
+    hint that begins, they are its session's first.
+
+    Letters: P parts, each a hinted event, or one that follows nothing, with those that follow it.
+    """
+    is_near = np.zeros(len(time), dtype=bool)  # (N,) of the same user, and soon after
+    is_near[1:] = (user[1:] == user[:-1]) & ~is_long(np.diff(time), gap_minutes)
+    is_head = (hint >= 0) | ~is_near
+    head = np.flatnonzero(is_head)  # (P,)
+    root = np.arange(len(head))  # (P,) part → the first part of its session
+    hinted = np.flatnonzero(hint[head] >= 0)
+    root[hinted] = hinted[_first_alike(user[head[hinted]], hint[head[hinted]], time[head[hinted]])]
+
+    begins = hinted[(root[hinted] == hinted) & is_near[head[hinted]]]
+    prelude = begins - 1
+    is_taken = (hint[head[prelude]] < 0) & ~is_long(
+        time[head[begins]] - time[head[prelude]], _LONGEST_PRELUDE
+    )
+    taken = np.arange(len(head))
+    taken[begins[is_taken]] = prelude[is_taken]
+    root = taken[root]
+    number = np.cumsum(root == np.arange(len(head))) - 1  # (P,) of the sessions that begin here
+    sessions: np.ndarray = number[root][np.cumsum(is_head) - 1]
+    return sessions
+
+
+def _first_alike(user: np.ndarray, hint: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """(H,) the place of the first of the events of one user and hint with no long silence between.
+
+    The events are in the order of user and time.
+    """
+    alike = np.lexsort((hint, user))  # stable: in the order of time where both are equal
+    is_first = np.ones(len(alike), dtype=bool)
+    is_first[1:] = (
+        (np.diff(user[alike]) != 0)
+        | (np.diff(hint[alike]) != 0)
+        | is_long(np.diff(time[alike]), _LONGEST_GAP)
+    )
+    first = np.empty(len(alike), dtype=np.int64)
+    first[alike] = alike[np.maximum.accumulate(np.where(is_first, np.arange(len(alike)), 0))]
+    return first
 
 
 def _codes(values: pa.ChunkedArray) -> np.ndarray:

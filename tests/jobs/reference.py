@@ -1,11 +1,12 @@
 """Sessions in plain Python, short enough to be checked by eye: what Spark's must equal."""
 
 from collections import defaultdict
+from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
 from typing import NamedTuple
 
-WEEK = 7 * 24 * 60 * 60
+DAY = timedelta(days=1)
 
 
 class Event(NamedTuple):
@@ -22,21 +23,29 @@ class Event(NamedTuple):
 
 
 def cut(events, gap_minutes):
-    """The sessions, each a list of events in order."""
+    """The sessions, each a list of events in order, by user and first event."""
     sessions = []
     for _, mine in groupby(sorted(events, key=lambda e: e[:3]), key=lambda e: e.user_id):
-        last = None
+        session, of_hint = [], {}  # that of the event before; of each hint: session, latest event
         for event in mine:
-            silence = (event.event_time - last.event_time).total_seconds() if last else None
-            if last and event.session_hint and last.session_hint:
-                starts = event.session_hint != last.session_hint or silence > WEEK
-            else:
-                starts = last is None or silence > 60 * gap_minutes
-            if starts:
-                sessions.append([])
-            sessions[-1].append(event)
-            last = event
+            silence = event.event_time - session[-1].event_time if session else 7 * DAY
+            is_near = bool(session) and silence <= timedelta(minutes=gap_minutes)
+            hint = event.session_hint
+            if hint in of_hint and event.event_time - of_hint[hint][1].event_time <= 7 * DAY:
+                session = of_hint[hint][0]
+            elif not (is_near and (hint is None or is_prelude(session, event))):
+                session = []
+                sessions.append(session)
+            session.append(event)
+            if hint is not None:
+                of_hint[hint] = session, event
     return sessions
+
+
+def is_prelude(session, event):
+    """Are these events without a hint, of this day, the first of the hint that comes now?"""
+    has_hint = any(one.session_hint is not None for one in session)
+    return not has_hint and event.event_time - session[0].event_time <= DAY
 
 
 def session_rows(events, *, gap_minutes, zone):

@@ -39,7 +39,7 @@ def random_nights(seed):
                 user_id=f"u{rng.randrange(60)}",
                 event_time=local(DAYS[day], minute),
                 event_id=f"e{number}",
-                session_hint=rng.choice([None, None, None, "x"]),
+                session_hint=rng.choice([None, None, None, "x", "y"]),
                 item_id="i",
                 event_type="view",
                 amount=0.1,
@@ -94,7 +94,9 @@ def test_night_by_night_sessions_are_those_of_all_events(spark, settings, capsys
     """
     monkeypatch.setenv("NIGHTSHIFT__SESSIONS__LATE_DAYS", str(LATE_DAYS))
     log = [
-        event._replace(session_hint=event.session_hint and f"x{event.event_time.date()}")
+        event._replace(
+            session_hint=event.session_hint and f"{event.session_hint}{event.event_time.date()}"
+        )
         for event in random_nights(7)
     ]
     lake = open_lake(settings)

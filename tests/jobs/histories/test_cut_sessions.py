@@ -20,7 +20,9 @@ from tests.jobs.reference import Event, cut, in_order, session_rows
 START = datetime(2017, 7, 4, 16, tzinfo=UTC)
 ZONE = "America/New_York"
 HORIZON = Window(date(2017, 1, 1), date(2020, 1, 1))
-MINUTES = (0, 0, 1, 29, 30, 31, 240, 7 * 24 * 60, 7 * 24 * 60 + 1)  # since the event before
+# Since the event before.
+MINUTES = (0, 0, 1, 1, 29, 30, 31, 240, 24 * 60, 24 * 60 + 1, 7 * 24 * 60, 7 * 24 * 60 + 1)
+HINTS = [None, "x", "y", "z"]
 
 
 def event(
@@ -99,6 +101,74 @@ def test_a_hint_overrules_the_silence():
     assert [row["num_events"] for row in found] == [2, 2, 1, 1, 1]
 
 
+def test_hints_that_alternate_are_a_session_each():
+    """Two tabs: A, B, A, B within minutes, or at one instant, in whatever order the ids are."""
+    in_turn = sessions(
+        *(event("a", 0, hint="A"), event("b", 1, hint="B", kind="purchase", amount=2.5)),
+        *(event("c", 2, hint="A", item="j"), event("d", 3, hint="B", amount=1.0)),
+    )
+    at_once = sessions(
+        *(event(name, 0, hint=hint) for name, hint in zip("abcd", "ABAB", strict=True))
+    )
+
+    assert [(row["session_id"], row["num_events"], row["num_items"]) for row in in_turn] == [
+        ("a", 2, 2),
+        ("b", 2, 1),
+    ]
+    assert [(row["spend"], row["is_converted"]) for row in in_turn] == [(0.0, False), (3.5, True)]
+    assert [row["end_time"] - row["start_time"] for row in in_turn] == 2 * [timedelta(minutes=2)]
+    assert [(row["session_id"], row["num_events"]) for row in at_once] == [("a", 2), ("b", 2)]
+
+
+def test_events_of_alternating_sessions_have_their_place_in_their_own():
+    log = [event(name, minute, hint="ABBA"[minute]) for minute, name in enumerate("abcd")]
+
+    assert places(found_in(arrow(log)).events) == {
+        "a": ("a", 1),
+        "b": ("b", 1),
+        "c": ("b", 2),
+        "d": ("a", 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ([(0, "A"), (1, "B"), (2, None), (3, "A")], ["ad", "bc"]),  # of the event before
+        ([(0, None), (1, "A"), (2, "B"), (3, "A")], ["abd", "c"]),  # the first of what begins
+        ([(0, "A"), (90, None), (91, "A")], ["ac", "b"]),  # A goes on: it began before
+        ([(0, None), (31, "A")], ["a", "b"]),  # after a long silence
+        ([(0, None), (1, "A"), (2, None), (3, "B")], ["abc", "d"]),  # these have a hint already
+        ([*((n, None) for n in range(0, 1441, 30)), (1441, "A")], ["a", "b"]),  # for over a day
+    ],
+)
+def test_an_event_without_a_hint_goes_with_its_neighbour(log, expected):
+    """With the one before, where the silence is short; else with a hint that begins right after."""
+    names = "abcd"[: len(log)] if len(log) < 10 else [*(len(log) - 1) * "a", "b"]
+    events = [
+        event(f"{name}{number:02}", minute, hint=hint)
+        for number, (name, (minute, hint)) in enumerate(zip(names, log, strict=True))
+    ]
+    found = {}
+    for event_id, (session_id, _) in sorted(places(found_in(arrow(events)).events).items()):
+        found.setdefault(session_id, set()).add(event_id[0])
+
+    assert sorted("".join(sorted(names)) for names in found.values()) == expected
+
+
+def test_a_hint_that_comes_back_after_a_week_begins_anew():
+    """Whatever came between: its own silence counts."""
+    week = 7 * 24 * 60
+    log = [event("a", 0, hint="A"), event("b", week, hint="A"), event("c", 2 * week, hint="B")]
+    found = sessions(*log, event("d", 2 * week + 1, hint="A"), event("e", 3 * week, hint="A"))
+
+    assert [(row["session_id"], row["num_events"]) for row in found] == [
+        ("a", 2),
+        ("c", 1),
+        ("d", 2),
+    ]
+
+
 def test_a_session_belongs_to_the_day_it_began_on():
     """Also over midnight of the business zone, and even where the window opens in its middle."""
     midnight = 12 * 60  # of New York, from START on
@@ -153,8 +223,22 @@ def user_logs(draw):
     return log
 
 
+@st.composite
+def tabs(draw):
+    """Minutes of one user with several sessions open at a time."""
+    steps = st.tuples(st.sampled_from([0, 0, 20, 60, 1800, 1860]), st.sampled_from(HINTS))
+    second, log = 0, []
+    for step, hint in draw(st.lists(steps, max_size=12)):
+        second += step
+        log.append((second, hint))
+    return log
+
+
 @examples(max_examples=200, deadline=None)
-@given(logs=st.lists(user_logs(), max_size=8), data=st.randoms(use_true_random=False))
+@given(
+    logs=st.lists(st.one_of(user_logs(), tabs()), max_size=8),
+    data=st.randoms(use_true_random=False),
+)
 def test_random_logs_are_cut_as_by_hand(logs, data):
     """In whatever order they are read; every event is in one session, at its place in it."""
     log = [
