@@ -1,8 +1,9 @@
 """How a DAG starts a program of ours: as a process, with strings, never by importing it.
 
 Where things are comes from the environment, so that the same DAG runs on a laptop and in an image:
-``NIGHTSHIFT_PROJECT`` (folder that holds ``jobs/``), ``NIGHTSHIFT_PYTHON``. So does the time zone
-of its days, ``NIGHTSHIFT__TIME_ZONE``, which the programs read as their ``time_zone`` too.
+``NIGHTSHIFT_PROJECT`` (folder that holds ``jobs/``), ``NIGHTSHIFT_PYTHON``. So do the pools of a
+night and of a training, ``NIGHTSHIFT_NIGHT_POOL`` and ``NIGHTSHIFT_TRAINING_POOL``, and the time
+zone of its days, ``NIGHTSHIFT__TIME_ZONE``, which the programs read as their ``time_zone`` too.
 """
 
 import json
@@ -28,6 +29,9 @@ PROJECT = Path(os.environ.get("NIGHTSHIFT_PROJECT", Path(__file__).resolve().par
 PYTHON = os.environ.get("NIGHTSHIFT_PYTHON", sys.executable)
 DRIVER_MEMORY = os.environ.get("NIGHTSHIFT_SPARK_DRIVER_MEMORY", "1g")
 RETRIES = int(os.environ.get("NIGHTSHIFT_RETRIES", "2"))  # of what is no refusal
+NIGHT_POOL = os.environ.get("NIGHTSHIFT_NIGHT_POOL", "default_pool")
+TRAINING_POOL = os.environ.get("NIGHTSHIFT_TRAINING_POOL", "default_pool")
+NIGHT_PRIORITY = 100  # where both share a pool: above every step of a training, which have 1
 TIME_ZONE = os.environ.get("NIGHTSHIFT__TIME_ZONE", "UTC")  # whose midnight a cutoff is
 ZONE = ZoneInfo(TIME_ZONE)
 START_DATE = date.fromisoformat(os.environ.get("NIGHTSHIFT_START_DATE", "2026-01-01"))

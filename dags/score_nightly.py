@@ -21,6 +21,8 @@ from contracts.night import NIGHT, night_arguments
 from dags.programs import (
     CUTOFF,
     FILTERS,
+    NIGHT_POOL,
+    NIGHT_PRIORITY,
     RETRIES,
     START,
     TIME_ZONE,
@@ -52,6 +54,8 @@ with DAG(
         "max_retry_delay": timedelta(minutes=15),
         "retry_policy": RefusalsAreFinal(),
         "execution_timeout": timedelta(hours=2),
+        "pool": NIGHT_POOL,
+        "priority_weight": NIGHT_PRIORITY,
     },
     user_defined_filters=FILTERS,
     doc_md=__doc__,

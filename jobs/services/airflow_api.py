@@ -5,6 +5,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +42,15 @@ class AirflowApi:
         """Start a run with these Params, and return its id."""
         asked = {"logical_date": None, "conf": conf}
         return str(self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", asked)["dag_run_id"])
+
+    def set_pools(self, slots: Mapping[str, int], *, meaning: Mapping[str, str]) -> None:
+        """Make these pools, or give those that are there so many slots."""
+        entities = [
+            {"name": name, "slots": count, "description": meaning[name]}
+            for name, count in slots.items()
+        ]
+        action = {"action": "create", "action_on_existence": "overwrite", "entities": entities}
+        self._call("PATCH", "/api/v2/pools", {"actions": [action]})
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Have one task of a run done again, and no other."""

@@ -24,6 +24,7 @@ from contracts.errors import BusyError, UnreachableError
 from jobs.running.settings import PROJECT, Settings
 from jobs.running.steps import environment
 from jobs.services.airflow_api import AirflowApi
+from jobs.services.pools import MEANING, SLOTS, pool_environment
 from jobs.services.processes import listener_of, start_process, started_for, stop_all
 
 USER = "admin"
@@ -69,6 +70,7 @@ def start(settings: Settings, *, airflow_port: int = 8080, mlflow_port: int = 50
         _prepare_database(home, env)
         _start_airflow(home, airflow_port, env)
         _wait_until_well(running, home)
+        running.api().set_pools(SLOTS, meaning=MEANING)
     except BaseException:
         stop(settings)
         raise
@@ -96,13 +98,12 @@ def airflow_environment(settings: Settings, running: Running) -> dict[str, str]:
     home = settings.home
     spark = {"conn_type": "spark", "host": settings.spark.master}
     return {
+        **pool_environment(),
         **environment(settings),
         "AIRFLOW_HOME": str(home / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        # A task is a Spark driver or a training: more of them than cores only take each other's.
-        "AIRFLOW__CORE__PARALLELISM": str(max(2, min(4, os.cpu_count() or 2))),
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "airflow/passwords.json"),

@@ -1,5 +1,6 @@
 """What every DAG promises, checked on every DAG."""
 
+import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -63,6 +64,31 @@ def test_a_task_has_an_owner_a_limit_and_tries_again_with_patience(dag, task):
 def test_a_refusal_is_final_for_every_task(dag, task):
     """What the data or the gate refused is not tried again."""
     assert type(task.retry_policy).__name__ == "RefusalsAreFinal"
+
+
+POOLS = """
+from airflow.dag_processing.dagbag import DagBag
+for dag in DagBag("dags").dags.values():
+    for task in dag.tasks:
+        print(dag.dag_id, task.pool, task.priority_weight)
+"""
+
+
+def test_every_task_has_the_pool_of_its_dag_and_a_night_comes_first():
+    """Told by the environment; an Airflow without these pools keeps to its default one."""
+    pools = {"NIGHTSHIFT_NIGHT_POOL": "n", "NIGHTSHIFT_TRAINING_POOL": "t"}
+    command = [sys.executable, "-c", POOLS]
+    said = subprocess.run(
+        command, cwd=PROJECT, env={**os.environ, **pools}, capture_output=True, text=True
+    )
+    rows = [line.split() for line in said.stdout.splitlines() if len(line.split()) == 3]
+    found = {(dag, pool) for dag, pool, _ in rows if dag in {dag.dag_id for dag in DAGS}}
+    weights = {dag: [int(weight) for name, _, weight in rows if name == dag] for dag, _ in found}
+
+    assert found == {("score_nightly", "n"), ("train_weekly", "t")}
+    assert len(weights["score_nightly"]) + len(weights["train_weekly"]) == len(TASKS)
+    assert min(weights["score_nightly"]) > 20 * max(weights["train_weekly"])
+    assert {task.pool for _, task in TASKS} == {"default_pool"}
 
 
 @pytest.mark.parametrize("dag", DAGS, ids=name)

@@ -11,6 +11,7 @@ import yaml
 from compose_spec import PyCompose
 
 from jobs.running.settings import PostgresWarehouse, load_settings
+from jobs.services.pools import LONGEST_WAIT_SECONDS, SLOTS
 
 FOLDER = Path(__file__).resolve().parents[2] / "docker"
 DOCKERFILES = sorted(FOLDER.glob("*.Dockerfile"))
@@ -173,6 +174,21 @@ def test_the_schedule_and_the_programs_mean_the_same_midnight(compose):
     assert environments
     for environment in environments:
         assert environment["NIGHTSHIFT__TIME_ZONE"] == load_settings().time_zone
+
+
+def test_a_night_waits_for_no_training_in_the_compose_file_either(compose):
+    """Pools apart, a worker for each of their slots, and tokens that outlive a training."""
+    init = services(compose)["init"]["command"][-1]
+    slots = {name: int(count) for name, count in re.findall(r"airflow pools set (\w+) (\d+)", init)}
+    told = compose["x-airflow-environment"]
+
+    assert [told["NIGHTSHIFT_NIGHT_POOL"], told["NIGHTSHIFT_TRAINING_POOL"]] == [*slots] == [*SLOTS]
+    assert int(told["AIRFLOW__CORE__PARALLELISM"]) == sum(slots.values())
+    for name in (
+        "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT",
+        "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME",
+    ):
+        assert told[name] == str(LONGEST_WAIT_SECONDS)
 
 
 def test_the_programs_publish_to_the_warehouse_that_is_started(compose, monkeypatch):

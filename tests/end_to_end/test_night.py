@@ -7,7 +7,8 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -70,20 +71,29 @@ def test_nothing_is_scored_without_a_champion(deployment):
     assert refused.summary["error"] == "NoChampionError"
 
 
+TOKEN_SECONDS = 10  # of a queued task; so short that no training here is over in time
+AIRFLOW = {
+    "NIGHTSHIFT_RETRIES": "0",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": str(TOKEN_SECONDS),
+    "AIRFLOW__API_AUTH__JWT_LEEWAY": "1",
+}
+
+
 @pytest.fixture(scope="module")
 def running(deployment: Deployment) -> Iterator[Running]:
     """Airflow and MLflow. The alias is set by the test, as an operator's own decision."""
     registry_of(deployment).set_alias("champion", "1")
-    os.environ["NIGHTSHIFT_RETRIES"] = "0"
+    os.environ |= AIRFLOW
     try:
         yield start(deployment.settings, airflow_port=free_port(), mlflow_port=free_port())
     finally:
         stop(deployment.settings)
-        del os.environ["NIGHTSHIFT_RETRIES"]
+        for name in AIRFLOW:
+            del os.environ[name]
         assert started_for(deployment.settings.home) == []
 
 
-RUN: dict[str, str] = {}  # the run of the night, for the tests after it
+RUN: dict[str, str] = {}  # the run of each DAG, for the tests after it
 
 
 def test_a_night_in_airflow_is_green(deployment, running):
@@ -95,7 +105,7 @@ def test_a_night_in_airflow_is_green(deployment, running):
         {"cutoff": str(TONIGHT)},
         say=lambda task, state, _: heard.append((task, state)),
     )
-    RUN["id"] = run.run_id
+    RUN["score_nightly"] = run.run_id
 
     assert run.reasons == {}
     assert run.state == "success"
@@ -185,6 +195,8 @@ def test_a_weekly_training_waits_for_a_person_and_then_for_the_rule(deployment, 
     skipped = set[str]()
 
     def agree(task: str, state: str, _: float) -> None:
+        if (task, state) == ("train[0]", "running"):  # for the test after this one
+            api.clear("score_nightly", RUN["score_nightly"], night.SERIES.name)
         if state == "skipped":
             skipped.add(task)
         if (task, state) == ("approve", "awaiting_input"):
@@ -192,7 +204,7 @@ def test_a_weekly_training_waits_for_a_person_and_then_for_the_rule(deployment, 
             api.answer("train_weekly", run_id, task, "Approve")
 
     conf = {"encoders": ["gru"], "epochs": 1, "require_approval": True}
-    run_id = api.trigger("train_weekly", {"cutoff": str(TRAINING), **conf})
+    RUN["train_weekly"] = run_id = api.trigger("train_weekly", {"cutoff": str(TRAINING), **conf})
     run = watch(api, "train_weekly", run_id, say=agree, patience_seconds=600)
 
     tasks = {"choose", "train[0]", "evaluate", "ask", "approve", "promote", "train_demand"}
@@ -203,14 +215,42 @@ def test_a_weekly_training_waits_for_a_person_and_then_for_the_rule(deployment, 
     assert registry_of(deployment).resolve("champion").version == "1"
 
 
+def test_a_step_of_a_night_does_not_wait_for_a_training(running):
+    """Asked for while a training ran, it begins before that is over; none of them is red.
+
+    In one queue, a task that waits for a training longer than its token holds is red, and its log
+    is empty: so it was with one pool. `AIRFLOW` makes the token shorter than this training.
+    """
+    api = running.api()
+    nights, weeks = (api.tasks(dag, RUN[dag]) for dag in ("score_nightly", "train_weekly"))
+    series, training = nights[night.SERIES.name], weeks["train[0]"]
+    waited = [wait_of(task) for task in weeks.values() if task["state"] != "skipped"]
+
+    assert training["duration"] > TOKEN_SECONDS + 1
+    assert series["state"] == "success"
+    assert training["start_date"] < series["start_date"] < training["end_date"]
+    assert max(waited) > TOKEN_SECONDS + 1  # another step of the week waited for the training
+    assert {task["state"] for task in weeks.values()} <= {"success", "skipped", "failed"}
+
+
+def wait_of(task: dict[str, Any]) -> float:
+    """Seconds from when a task could have started to when it did."""
+    scheduled, started = (
+        datetime.fromisoformat(task[name]) for name in ("scheduled_when", "start_date")
+    )
+    return (started - scheduled).total_seconds()
+
+
 def redo(running: Running, task: str) -> str:
     """Do one task of the night again, which has to fail. Returns why it did.
 
     A task waits for those before it, so the tests break the night from its end to its beginning.
     """
     api = running.api()
-    api.clear("score_nightly", RUN["id"], task)
-    run = watch(api, "score_nightly", RUN["id"], say=lambda *_: None, patience_seconds=300)
+    api.clear("score_nightly", RUN["score_nightly"], task)
+    run = watch(
+        api, "score_nightly", RUN["score_nightly"], say=lambda *_: None, patience_seconds=300
+    )
 
     assert task in run.reasons  # the run itself is as its last task is: done before
     return run.reasons[task]

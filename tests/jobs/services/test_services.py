@@ -10,6 +10,7 @@ import stat
 import pytest
 
 from contracts.errors import BusyError
+from jobs.services.pools import SLOTS
 from jobs.services.services import Running, _password, airflow_environment, start, stop
 
 RUNNING = Running("http://127.0.0.1:1", "http://127.0.0.1:2", "admin", "secret")
@@ -26,6 +27,24 @@ def test_airflows_tasks_find_this_deployment(settings):
         "conn_type": "spark",
         "host": "local[1]",
     }
+
+
+def test_no_task_waits_inside_the_executor(settings):
+    """A worker for each slot of the pools: a night's step waits where it has no token yet."""
+    found = airflow_environment(settings, RUNNING)
+
+    assert int(found["AIRFLOW__CORE__PARALLELISM"]) == sum(SLOTS.values())
+    assert {found["NIGHTSHIFT_NIGHT_POOL"], found["NIGHTSHIFT_TRAINING_POOL"]} == {*SLOTS}
+    assert SLOTS["night"] >= 2
+    assert SLOTS["training"] >= 1
+
+
+def test_a_queued_tasks_token_outlives_the_longest_training(settings):
+    """Airflow's own 600 s are less than a training takes; a week may hold four of twelve hours."""
+    found = airflow_environment(settings, RUNNING)
+
+    assert float(found["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT"]) >= 4 * 12 * 3600
+    assert float(found["AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME"]) >= 12 * 3600
 
 
 def test_another_port_is_told_to_every_part_of_airflow(settings):
