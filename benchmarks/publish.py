@@ -130,6 +130,9 @@ def compare(place: Place, table: Table, num_users: int, *, rounds: int) -> list[
     ]
 
 
+ACTIVE_DAYS = 60  # a quarter of the users were seen longer ago
+
+
 def made(table: Table, num_users: int) -> tuple[pa.Table, pa.Table]:
     """Scores as the lake holds them, and what is published of them."""
     num_items = RECOMMENDED if table is USER_RECOMMENDATIONS else 0
@@ -138,7 +141,10 @@ def made(table: Table, num_users: int) -> tuple[pa.Table, pa.Table]:
             f"""
             SELECT printf('user-%07d', i) AS user_id,
                    (hash(i) % 1000003) / 1000003 AS purchase_probability_7d,
-                   (hash(i + 1) % 1000003) / 1000003 AS churn_probability_28d,
+                   CASE WHEN i % 4 > 0 THEN (hash(i + 1) % 1000003) / 1000003 END
+                       AS churn_probability_28d,
+                   DATE '{DAY}' - CASE WHEN i % 4 > 0 THEN 1 ELSE {ACTIVE_DAYS} + 1 END
+                       AS last_event_date,
                    (hash(i + 2) % 1000003) / 5000 AS expected_spend_28d,
                    list_transform(range({num_items}),
                        lambda k: printf('item-%06d', (i * 7 + k * 997) % {NUM_ITEMS}))
@@ -166,7 +172,7 @@ def expected_of(scores: pa.Table, cutoff: date) -> Expectations:
     items, categories = (
         arrow_schema(table).empty_table() for table in (DEMAND, DEMAND_BY_CATEGORY)
     )
-    night = NightInLake(scores, items, categories, scores["user_id"], NOON, {})
+    night = NightInLake(scores, items, categories, scores["user_id"], NOON, ACTIVE_DAYS, {})
     catalogue = pa.array([f"item-{n:06d}" for n in range(NUM_ITEMS)])
     return expectations(night, cutoff, demand_days=28, catalogue=catalogue, before={}, max_psi=0.25)
 

@@ -43,6 +43,18 @@ _CUTOFF = Column("cutoff", "date", "the first day that the model did not see")
 _CATEGORY = Column("category", "string", "the item's category, '' where unknown")
 _MODEL_VERSION = Column("model_version", "string", "version in the MLflow registry")
 
+_OF_ACTIVE = (
+    "asked of users with an event in the `horizons.churn_active_days` (60) days before the cutoff, "
+    "null for others"
+)
+_LAST_EVENT = Column(
+    "last_event_date",
+    "date",
+    "day of the user's latest event before the cutoff, business time zone; null where the clocks "
+    "of the log ran ahead and there is none",
+    nullable=True,
+)
+
 PURCHASE = "purchase"  # the event_type that buys
 RETURN = "return"  # the event_type that brings back what was bought
 PUBLISHED, REFUSED = "published", "refused"  # outcomes in the ledger
@@ -225,7 +237,13 @@ SCORES = Table(
     columns=(
         _USER,
         Column("purchase_probability_7d", "float64", "buys in the 7 days from the cutoff on"),
-        Column("churn_probability_28d", "float64", "no event in the 28 days from the cutoff on"),
+        Column(
+            "churn_probability_28d",
+            "float64",
+            f"no event in the 28 days from the cutoff on; {_OF_ACTIVE}",
+            nullable=True,
+        ),
+        _LAST_EVENT,
         Column(
             "expected_spend_28d",
             "float64",
@@ -307,29 +325,41 @@ USER_SCORES = Table(
         Column(
             "purchase_probability_7d",
             "float64",
-            "probability of a purchase in the 7 days from the cutoff on",
+            "probability of a purchase in the 7 days from the cutoff on; of every user",
             "0 to 1",
         ),
-        Column("purchase_decile", "int32", "10: the tenth of users likeliest to buy", "1 to 10"),
+        Column(
+            "purchase_decile", "int32", "10: the tenth of all users likeliest to buy", "1 to 10"
+        ),
         Column(
             "churn_probability_28d",
             "float64",
-            "probability of no event at all in the 28 days from the cutoff on",
+            "probability of no event at all in the 28 days from the cutoff on; " + _OF_ACTIVE,
             "0 to 1",
+            nullable=True,
         ),
-        Column("churn_decile", "int32", "10: the tenth of users likeliest to leave", "1 to 10"),
+        Column(
+            "churn_decile",
+            "int32",
+            "10: of the users who are asked, the tenth likeliest to leave; null for others",
+            "1 to 10",
+            nullable=True,
+        ),
         Column(
             "expected_spend_28d",
             "float64",
-            f"mean of what is paid in the 28 days from the cutoff on, {_COUNTED}, at least 0; 0 in "
-            "a log without amounts",
+            "mean of what a user, any user, will have paid in the 28 days from the cutoff on, "
+            f"{_COUNTED}, at least 0; 0 in a log without amounts",
             "currency",
         ),
-        Column("spend_decile", "int32", "10: the tenth that will spend most", "1 to 10"),
+        Column(
+            "spend_decile", "int32", "10: the tenth of all users that will spend most", "1 to 10"
+        ),
         Column("model_name", "string", "registered model"),
         _MODEL_VERSION,
         Column("run_id", "string", "MLflow run that trained the model"),
         Column("scored_at", "timestamp", "when the row was made", in_hash=False),
+        _LAST_EVENT,  # the last column, so that a view of before goes on and has it, too
     ),
 )
 

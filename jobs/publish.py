@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contracts.errors import AuditError
+from contracts.errors import AuditError, DataError
 from contracts.night import REPORT, night_arguments
 from contracts.tables import (
     CATEGORY_DEMAND,
@@ -46,6 +46,7 @@ from jobs.registries import open_registry
 from jobs.running.program import run
 from jobs.running.settings import Settings
 from jobs.running.steps import run_program
+from jobs.score_batches import CHURN_ACTIVE_DAYS
 from jobs.warehouse.audit import Expectations, audit
 from jobs.warehouse.drift import previous_counts, previous_query
 from jobs.warehouse.fingerprint import fingerprint
@@ -72,6 +73,7 @@ class NightInLake:
     demand_by_category: pa.Table
     user_ids: pa.ChunkedArray  # of the sequences that the scores were made from
     scored_at: datetime
+    churn_active_days: int  # of whom the version that scored was asked about churn
     snapshot_ids: Mapping[str, int]
 
 
@@ -98,6 +100,7 @@ def read_night(lake: Lake, cutoff: date) -> NightInLake:
         ),
         user_ids=sequences_at(lake, sequences_id).user_ids(),
         scored_at=_scored_at(scored),
+        churn_active_days=_churn_active_days(scored),
         snapshot_ids={
             SCORES.name: scored.snapshot_id,
             DEMAND.name: forecast.snapshot_id,
@@ -149,6 +152,7 @@ def expectations(
         catalogue=catalogue,
         before=before,
         max_psi=max_psi,
+        churn_active_days=night.churn_active_days,
     )
 
 
@@ -220,6 +224,19 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
 
 def _scored_at(scored: Commit) -> datetime:
     return datetime.fromisoformat(scored.facts["scored_at"])
+
+
+def _churn_active_days(scored: Commit) -> int:
+    """Raises DataError where an earlier version of the code has scored: it asked everybody."""
+    if CHURN_ACTIVE_DAYS not in scored.facts:
+        cutoff = scored.window.start
+        raise DataError(
+            f"{SCORES.name}/cutoff={cutoff}",
+            found="rows of an earlier version, which asked every user about churn",
+            expected="NULL where a user is not asked",
+            do=f"Run `nightshift score --cutoff {cutoff}` again, then publish again.",
+        )
+    return int(scored.facts[CHURN_ACTIVE_DAYS])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -135,6 +135,7 @@ def read_ledger(warehouse: Warehouse, cutoff: date) -> list[dict[str, Any]] | Mi
 def read_scores(warehouse: Warehouse, cutoff: date) -> Scores | Missing:
     (total,) = warehouse.query(
         "SELECT count(*) AS users, coalesce(sum(purchase_probability_7d), 0) AS buyers, "
+        "count(churn_probability_28d) AS asked, "
         "count(*) FILTER (WHERE churn_probability_28d > 0.5) AS leavers, "
         "coalesce(sum(expected_spend_28d), 0) AS spend, "
         "coalesce(percentile_cont(0.99) WITHIN GROUP (ORDER BY expected_spend_28d), 0) AS high "
@@ -152,17 +153,19 @@ def read_scores(warehouse: Warehouse, cutoff: date) -> Scores | Missing:
     for column, upper in uppers.items():
         bars = warehouse.query(
             f"SELECT CAST(least(floor({column} / {upper} * {NUM_BARS}), {NUM_BARS - 1}) "
-            "AS INTEGER) AS bar, count(*) AS users FROM user_scores WHERE cutoff = $1 GROUP BY 1",
+            "AS INTEGER) AS bar, count(*) AS users FROM user_scores "
+            f"WHERE cutoff = $1 AND {column} IS NOT NULL GROUP BY 1",
             cutoff,
         ).to_pylist()
         counts = {row["bar"]: row["users"] for row in bars}
         distributions[column] = [
-            [(bar + 1) * upper / NUM_BARS, counts.get(bar, 0) / total["users"]]
+            [(bar + 1) * upper / NUM_BARS, counts.get(bar, 0) / max(sum(counts.values()), 1)]
             for bar in range(NUM_BARS)
         ]
     return Scores(
         num_users=total["users"],
         expected_buyers=total["buyers"],
+        asked_about_churn=total["asked"],
         likely_to_leave=total["leavers"],
         expected_spend=total["spend"],
         distributions=distributions,

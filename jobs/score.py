@@ -12,6 +12,7 @@ second run of a night does the same sums in the same order and writes the same r
 """
 
 import argparse
+import json
 import shutil
 import sys
 import time
@@ -35,7 +36,7 @@ from jobs.registries import open_registry
 from jobs.running.program import run
 from jobs.running.settings import Settings, remembered
 from jobs.running.spark import open_spark
-from jobs.score_batches import Request, Stamp, score_rows, write_scores
+from jobs.score_batches import CHURN_ACTIVE_DAYS, Request, Stamp, score_rows, write_scores
 from models.registry.registry import ModelVersion, Registry
 
 JOB = "score"
@@ -109,10 +110,17 @@ def score_night(
         facts={
             **remembered(settings, "recommendations"),
             MODEL_VERSION: str(champion.version),
+            CHURN_ACTIVE_DAYS: str(churn_active_days(model)),
             "scored_at": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
     return commit, seconds
+
+
+def churn_active_days(model: Path) -> int:
+    """Of whom the version answers the question of churn."""
+    manifest = json.loads((model / "manifest.json").read_text())
+    return int(manifest["horizons"]["churn_active_days"])
 
 
 def check_rows(staged: Staged, sequences: Sequences) -> None:

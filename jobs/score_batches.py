@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 INPUT_COLUMNS = [name for name in ROW_COLUMNS if name != "event_ids"]
 BATCH_USERS = 1024  # some 40 MB at 600 events a user
 
+CHURN_ACTIVE_DAYS = "churn_active_days"  # the fact of a commit that says who was asked about churn
 PROBABILITY_DECIMALS = 6  # so that a second run, summing in another order, says the same
 SPEND_DECIMALS = 2
 EMBEDDING_DECIMALS = 5
@@ -139,7 +140,11 @@ def score_batch(predictor: "Predictor", batch: pa.RecordBatch, request: Request)
     columns = {
         "user_id": batch.column("user_id"),
         "purchase_probability_7d": np.round(found.purchase, PROBABILITY_DECIMALS),
-        "churn_probability_28d": np.round(found.churn, PROBABILITY_DECIMALS),
+        "churn_probability_28d": pa.array(
+            np.round(found.churn, PROBABILITY_DECIMALS),
+            mask=~found.is_active,  # who is not asked has no answer
+        ),
+        "last_event_date": found.last_event_dates,
         "expected_spend_28d": np.round(found.spend, SPEND_DECIMALS),
         "recommended_item_ids": _lists(found.item_ids, offered, pa.string()),
         "recommended_scores": _lists(np.round(found.item_scores, PROBABILITY_DECIMALS), offered),

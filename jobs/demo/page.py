@@ -85,6 +85,8 @@ def show_seconds(facts: Mapping[str, Any]) -> None:
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -7,7 +7,7 @@ sentence, so that one look at a red night shows all that is wrong with it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +39,7 @@ DECILES = {  # of `user_scores`: the decile, and what it ranks
     "churn_decile": "churn_probability_28d",
     "spend_decile": "expected_spend_28d",
 }
+CHURN = DECILES["churn_decile"]
 SERIES_OF = {ITEM_DEMAND: "item_id", CATEGORY_DEMAND: "category"}  # what each forecasts by day
 
 
@@ -57,6 +58,7 @@ class Expectations:
         str, list[int]
     ]  # score → the night before's users in each bin, if there was one
     max_psi: float  # how far a score may move in a night
+    churn_active_days: int  # churn is asked of users with an event in these days before the cutoff
 
 
 def audit(staged: Mapping[Table, pa.Table], expected: Expectations) -> None:
@@ -86,7 +88,7 @@ def failures_of(table: Table, rows: pa.Table, expected: Expectations) -> list[st
         columns, read = expected.hashes[table]
         failures += check_hash(rows, columns, read)
     if failures:
-        rows = rows.drop_null()  # as no column of a nightly table is nullable, broken rows go
+        rows = _whole(table, rows)
     if rows.num_rows == 0:
         return [*failures, "0 whole rows, expected at least 1"]
     failures += [
@@ -96,6 +98,7 @@ def failures_of(table: Table, rows: pa.Table, expected: Expectations) -> list[st
     ]
     if table is USER_SCORES:
         failures += check_users(rows, expected.user_ids)
+        failures += check_asked(rows, expected.cutoff, active_days=expected.churn_active_days)
         failures += [said for name in DECILES for said in check_decile(rows, name)]
         failures += check_drift(rows, expected.before, max_psi=expected.max_psi)
     if table is USER_RECOMMENDATIONS:
@@ -117,6 +120,38 @@ def check_nulls(table: Table, rows: pa.Table) -> list[str]:
         column.name: rows[column.name].null_count for column in table.columns if not column.nullable
     }
     return [f"{count} nulls in {name}, expected 0" for name, count in counts.items() if count]
+
+
+def _whole(table: Table, rows: pa.Table) -> pa.Table:
+    """The rows with a value wherever the contract wants one."""
+    for column in table.columns:
+        if not column.nullable and rows[column.name].null_count:
+            rows = rows.filter(rows[column.name].is_valid())
+    return rows
+
+
+def check_asked(rows: pa.Table, cutoff: date, *, active_days: int) -> list[str]:
+    """Churn has an answer for every user who was active lately, and for no other.
+
+    A null anywhere else is one of `check_nulls`, or of a decile that has no group.
+    """
+    last = rows["last_event_date"]
+    since = pa.scalar(cutoff - timedelta(days=active_days))
+    is_active = pc.fill_null(pc.greater_equal(last, since), False)
+    is_answered = rows[CHURN].is_valid()
+    wrong = {
+        f"users who were active in the {active_days} days before {cutoff} have no {CHURN}": pc.and_(
+            is_active, pc.invert(is_answered)
+        ),
+        f"users who were not active in the {active_days} days before {cutoff} have a {CHURN}": (
+            pc.and_(is_answered, pc.invert(is_active))
+        ),
+        f"values of last_event_date are not before {cutoff}": pc.fill_null(
+            pc.greater_equal(last, pa.scalar(cutoff)), False
+        ),
+    }
+    counts = {said: pc.sum(is_wrong).as_py() or 0 for said, is_wrong in wrong.items()}
+    return [f"{count} {said}" for said, count in counts.items() if count]
 
 
 def check_key(table: Table, rows: pa.Table) -> list[str]:
@@ -192,7 +227,17 @@ def check_num_rows(rows: pa.Table, num_rows: int) -> list[str]:
 
 
 def check_decile(rows: pa.Table, name: str) -> list[str]:
-    """Ten groups whose sizes differ by one at most, the tenth with the highest values."""
+    """Ten groups whose sizes differ by one at most, the tenth with the highest values.
+
+    The groups are of the users who have the value, and of no others.
+    """
+    has_value = rows[DECILES[name]].is_valid()
+    apart = pc.sum(pc.not_equal(has_value, rows[name].is_valid())).as_py() or 0
+    if apart:
+        return [f"{apart} users have a {name} without a {DECILES[name]}, or the reverse"]
+    rows = rows.filter(has_value)
+    if not rows.num_rows:
+        return []
     deciles = rows[name].to_numpy()
     counts = np.bincount(deciles.clip(0, 11), minlength=12)[1:11]
     if counts.max() - counts.min() > 1 or counts.sum() != rows.num_rows:

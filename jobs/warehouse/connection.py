@@ -67,18 +67,14 @@ def published_by(connection: Any, run_key: str) -> dict[str, Published]:
     }
 
 
-def check_columns(connection: Any, table: Table, where: str) -> None:
-    """A table made by another version is never altered in silence. Raises ConfigError."""
-    found = rows_of(
-        connection,
-        "SELECT column_name, data_type, is_nullable FROM information_schema.columns "
-        "WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position",
-        table.name,
-    ).to_pylist()
-    said = sql.differences(
-        table,
-        [(row["column_name"], row["data_type"], row["is_nullable"] == "YES") for row in found],
-    )
+def bring_up_to_date(connection: Any, table: Table, where: str) -> None:
+    """Give a table of an earlier version what it may lack; its rows stay as they are.
+
+    Raises ConfigError where it differs otherwise: then it is not altered.
+    """
+    for statement in sql.upgrades(table, _columns_of(connection, table)):
+        execute(connection, statement)
+    said = sql.differences(table, _columns_of(connection, table))
     if said:
         raise ConfigError(
             f"{where}: table {table.name}",
@@ -87,6 +83,17 @@ def check_columns(connection: Any, table: Table, where: str) -> None:
             do=f"{KEPT}Alter or rename the table, or name another warehouse in warehouse.uri, "
             "then publish again.",
         )
+
+
+def _columns_of(connection: Any, table: Table) -> list[tuple[str, str, bool]]:
+    """Name, type, and whether it may be empty, of each column that is there."""
+    rows = rows_of(
+        connection,
+        "SELECT column_name, data_type, is_nullable FROM information_schema.columns "
+        "WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position",
+        table.name,
+    ).to_pylist()
+    return [(row["column_name"], row["data_type"], row["is_nullable"] == "YES") for row in rows]
 
 
 def our_error(

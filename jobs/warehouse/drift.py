@@ -26,17 +26,24 @@ EDGES: dict[str, NDArray[np.float64]] = {  # by unit: the 19 lower ends of all b
 }
 CHANCE = 43.82  # chi-square with 19 degrees of freedom: one night in a thousand is above
 LOOK_BACK_DAYS = 7  # a night longer ago is no night before
+ASKED = "of those asked"
 EMPTY = 0.5  # users that an empty bin counts as: its logarithm would be infinite
 
 Counts = dict[str, list[int]]  # column → users in each bin
 
 
 def distributions(table: Table, rows: pa.Table) -> Counts:
-    """Counts of a night's scores; none of a table that holds no scores of users."""
+    """Counts of a night's scores; none of a table that holds no scores of users.
+
+    A score that not every user is asked is counted among those who are, under a name that says so:
+    a night of before, when all were counted, is not compared with it.
+    """
     if table is not USER_SCORES:
         return {}
     return {
-        column.name: _counts(rows[column.name].to_numpy(), EDGES[column.unit])
+        f"{column.name} {ASKED}" if column.nullable else column.name: _counts(
+            rows[column.name].drop_null().to_numpy(), EDGES[column.unit]
+        )
         for column in table.columns
         if column.unit in EDGES
     }
@@ -52,8 +59,8 @@ def check_drift(rows: pa.Table, before: Mapping[str, list[int]], *, max_psi: flo
     """Each score that has moved since the night before, with the index."""
     failures = []
     for name, counts in distributions(USER_SCORES, rows).items():
-        if name not in before:
-            continue
+        if not sum(before.get(name, ())) or not sum(counts):
+            continue  # no user to compare, or none to compare with
         found = psi(counts, before[name])
         allowed = max(max_psi, CHANCE * (1 / sum(counts) + 1 / sum(before[name])))
         if found > allowed:

@@ -34,7 +34,7 @@ from jobs.warehouse import sql as sql
 from jobs.warehouse.connection import (
     absent,
     append,
-    check_columns,
+    bring_up_to_date,
     execute,
     first_line,
     our_error,
@@ -157,7 +157,7 @@ class DuckDBFile:
         execute(connection, "SET TimeZone = 'UTC'")
         for table in WAREHOUSE:
             execute(connection, sql.create_table(table))
-            check_columns(connection, table, self.address)
+            bring_up_to_date(connection, table, self.address)
         for table in NIGHTLY:
             execute(connection, sql.create_latest(table, sql.newest_published(table)))
         execute(connection, sql.create_freshness(self.time_zone))

@@ -19,11 +19,13 @@ from jobs.warehouse.audit import DECILES
 def user_scores(scores: pa.Table, *, scored_at: datetime) -> pa.Table:
     """One row for each user, with a decile for each value: 10 holds the highest tenth.
 
-    Equal values are told apart by user_id, so that the groups are equal and a re-run agrees.
+    The tenths are of the users who have the value: the others have no decile. Equal values are told
+    apart by user_id, so that the groups are equal and a re-run agrees.
     """
     deciles = [
-        f"(10 * row_number() OVER (ORDER BY {value}, user_id) + count(*) OVER () - 1)"
-        f" // count(*) OVER () AS {decile}"
+        f"CASE WHEN {value} IS NOT NULL THEN "
+        f"(10 * row_number() OVER (ORDER BY {value} NULLS LAST, user_id) + count({value}) OVER ()"
+        f" - 1) // count({value}) OVER () END AS {decile}"
         for decile, value in DECILES.items()
     ]
     rows = _select(f"SELECT *, {', '.join(deciles)} FROM rows", scores)

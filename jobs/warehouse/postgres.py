@@ -30,7 +30,7 @@ from jobs.running.addresses import without_password, without_password_of
 from jobs.warehouse import postgres_sql, sql
 from jobs.warehouse.connection import (
     append,
-    check_columns,
+    bring_up_to_date,
     execute,
     first_line,
     our_error,
@@ -204,7 +204,7 @@ class PostgresServer:
         take_lock(connection, self.address)
         for table in WAREHOUSE:
             execute(connection, postgres_sql.create_parent(table))
-            check_columns(connection, table, self.address)
+            bring_up_to_date(connection, table, self.address)
         comments, views = postgres_sql.comments(), postgres_sql.views(self.time_zone)
         grants = postgres_sql.grants(self.reader_role)
         mark = postgres_sql.mark_of([*comments, *views.values(), *grants])
@@ -217,7 +217,8 @@ class PostgresServer:
             if not _is_role(connection, self.reader_role):
                 execute(connection, f"CREATE ROLE {sql.quoted(self.reader_role)} NOLOGIN")
             for name, columns in sql.view_columns().items():
-                if found.get(name, columns) != columns:  # or it is replaced, and its rights stay
+                # A view that goes on with more columns is replaced: rights and dependants stay.
+                if found.get(name, columns) != columns[: len(found.get(name, columns))]:
                     execute(connection, f"DROP VIEW {sql.quoted(name)}")
                 execute(connection, views[name])
             for role in {row["reader_role"] for row in before} - {self.reader_role, None}:

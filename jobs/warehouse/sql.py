@@ -125,6 +125,24 @@ def delete_old(name: str) -> str:
     return f"DELETE FROM {name} WHERE cutoff < ({oldest}) AND cutoff <> $2"
 
 
+def upgrades(table: Table, found: Iterable[tuple[str, str, bool]]) -> list[str]:
+    """What brings a table of an earlier version up to date without touching a row.
+
+    A column that may be empty is added, and one that may be empty now loses its NOT NULL. Every
+    other difference is left for `differences` to name.
+    """
+    nullable = {name: is_nullable for name, _, is_nullable in found}
+    name, statements = quoted(table.name), []
+    for column in table.columns if nullable else ():
+        if column.nullable and column.name not in nullable:
+            statements.append(f"ALTER TABLE {name} ADD COLUMN {_column(column)}")
+        elif column.nullable and not nullable[column.name]:
+            statements.append(
+                f"ALTER TABLE {name} ALTER COLUMN {quoted(column.name)} DROP NOT NULL"
+            )
+    return statements
+
+
 def differences(table: Table, found: Iterable[tuple[str, str, bool]]) -> list[str]:
     """How a table's columns (name, SQL type, nullable) differ from the contract, in words."""
     present = {

@@ -199,6 +199,8 @@ def _joined(parts: Sequence[Predictions], rows: Sequence[Row]) -> Predictions:
         user_ids=[users[n] for n in order],
         purchase=column("purchase"),
         churn=column("churn"),
+        is_active=column("is_active"),
+        last_event_dates=column("last_event_dates"),
         spend=column("spend"),
         spend_median=column("spend_median"),
         item_ids=column("item_ids"),

@@ -83,8 +83,9 @@ def _purpose(card: Card) -> list[Block]:
         Bullets([question.format(**days) for question in QUESTIONS.values()]),
         Paragraph(
             "The first two are probabilities that were set right on weeks whose outcome is known: "
-            "of a hundred users with 0.3, about thirty do it. Churn is asked of users who were "
-            f"active in the {days['churn_active_days']} days before the cutoff. It offers items "
+            "of a hundred users with 0.3, about thirty do it. Churn is asked, and answered, of "
+            f"users who were active in the {days['churn_active_days']} days before the cutoff: "
+            "who left before that has left already, and has no probability. It offers items "
             f"out of a catalogue of {card.num_items:,}."
         ),
     ]

@@ -42,6 +42,7 @@ class Scores:
 
     num_users: int
     expected_buyers: float
+    asked_about_churn: int  # users who were active lately: the others have no churn probability
     likely_to_leave: int  # churn probability above one half
     expected_spend: float
     distributions: Mapping[str, Sequence[Sequence[float]]]  # column → [right edge, share]
@@ -137,10 +138,11 @@ def _numbers(page: Page) -> str:
         return ""
     scores = page.scores
     share = scores.expected_buyers / max(scores.num_users, 1)
+    leaving = f"no event for 28 days; of {scores.asked_about_churn:,} who were active lately"
     cells = [
         ("Users scored", f"{scores.num_users:,}", "every user seen before this day"),
         ("Expected to buy", f"{scores.expected_buyers:,.0f}", f"within 7 days; {share:.0%} of all"),
-        ("More likely to leave than not", f"{scores.likely_to_leave:,}", "no event for 28 days"),
+        ("More likely to leave than not", f"{scores.likely_to_leave:,}", leaving),
         ("Expected spend", f"{scores.expected_spend:,.0f}", "in 28 days, all users together"),
     ]
     inner = "".join(
@@ -233,12 +235,19 @@ def _scores(scores: Scores) -> str:
             plots.histogram(points, SCORE_NAMES.get(name, name)),
             name=f"scores-{name}",
             title=SCORE_NAMES.get(name, name),
-            text="Share of users by score. The last bar also holds what lies above it.",
+            text=f"Share of {_of_whom(name, scores)} by score. The last bar also holds what lies "
+            "above it.",
         )
         for name, points in scores.distributions.items()
         if points
     ]
     return f"<div class='plots three'>{''.join(drawn)}</div>"
+
+
+def _of_whom(name: str, scores: Scores) -> str:
+    if not name.startswith("churn"):
+        return "users"
+    return f"the {scores.asked_about_churn:,} users who were active lately, and so are asked,"
 
 
 def _demand(items: Sequence[ItemDemand]) -> str:

@@ -7,11 +7,13 @@ N users, k items recommended, D dim.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -22,7 +24,7 @@ from models.networks.ranking import Pairs, Ranking
 from models.registry.artifact import Artifact, Manifest, load_artifact
 from models.registry.exclusion import NOTHING_EXCLUDED, Exclusion
 from models.sequences.batch import BatchBuilder, SequenceBatch, ranges
-from models.sequences.history import Floats, Histories, Ints
+from models.sequences.history import Bools, Floats, Histories, Ints
 from models.sequences.vocabulary import Encoder
 
 MAX_USERS = 256  # of a batch
@@ -33,7 +35,9 @@ MAX_TOKENS = 4096  # of a batch, padding included: its states stay in a core's c
 class Predictions:
     user_ids: list[str]
     purchase: Floats  # (N,) probability
-    churn: Floats  # (N,) probability
+    churn: Floats  # (N,) probability; it means nothing of a user who is not active
+    is_active: Bools  # (N,) is the user one whom the version was trained to be asked about churn?
+    last_event_dates: NDArray[np.datetime64]  # (N,) of the latest event before the cutoff, or NaT
     spend: Floats  # (N,) currency, expected
     spend_median: Floats  # (N,) currency, as often above it as below
     item_ids: NDArray[np.object_]  # (N, k) best first; "" after the last that may be recommended
@@ -89,7 +93,7 @@ class Predictor:
             histories, self.encoder, max_length=self.manifest.config.encoder.max_length, zone=zone
         )
         ranking = Ranking(self.catalogue, self._hidden(exclusion), max_users=MAX_USERS, k=top_k)
-        answer = self._unknown(histories.user_ids, ranking)
+        answer = self._unknown(histories, cutoff, ranking)
         for users in batches_of(np.diff(builder.instants.offsets), builder.max_length):
             places = np.arange(len(users), dtype=np.int64)
             batch, _ = builder.build(users, places, np.full(len(users), cutoff.toordinal()))
@@ -126,15 +130,19 @@ class Predictor:
         known = (self.encoder.items.get(item_id, 0) for item_id in exclusion.item_ids)
         return torch.tensor(sorted({0, *known}))
 
-    def _unknown(self, user_ids: NDArray[np.object_], ranking: Ranking) -> Predictions:
-        N, rates = len(user_ids), self.manifest.base_rates
+    def _unknown(self, histories: Histories, cutoff: date, ranking: Ranking) -> Predictions:
+        N, rates = len(histories), self.manifest.base_rates
+        dates = last_dates(histories, self.manifest.zone)
+        active_from = cutoff - timedelta(days=self.manifest.horizons.churn_active_days)
         popular = ranking.best(
             torch.zeros(1, self.manifest.config.encoder.dim), NO_PAIRS, torch.zeros(0), NO_PAIRS
         )
         return Predictions(
-            user_ids=[str(user_id) for user_id in user_ids],
+            user_ids=[str(user_id) for user_id in histories.user_ids],
             purchase=np.full(N, rates.purchase),
             churn=np.full(N, rates.churn),
+            is_active=np.asarray(dates >= np.datetime64(active_from), dtype=bool),
+            last_event_dates=dates,
             spend=np.full(N, rates.spend),
             spend_median=np.full(N, rates.spend),
             item_ids=np.tile(self.item_ids[popular.items.numpy()], (N, 1)),
@@ -144,6 +152,15 @@ class Predictor:
 
 
 NO_PAIRS = Pairs(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
+
+
+def last_dates(histories: Histories, zone: ZoneInfo) -> NDArray[np.datetime64]:
+    """(N,) the day of each user's latest event by the clocks of the zone; NaT without one."""
+    has_event = histories.num_events > 0
+    times = np.append(histories.times, 0)[np.where(has_event, histories.offsets[1:] - 1, -1)]
+    instants = pa.array(times, pa.timestamp("us", tz=zone.key), mask=~has_event)
+    days = pc.local_timestamp(instants).cast(pa.date32())
+    return np.asarray(days.to_numpy(zero_copy_only=False), dtype="datetime64[D]")
 
 
 def batches_of(num_instants: Ints, max_length: int) -> Iterator[Ints]:

@@ -54,7 +54,10 @@ class Served:
             {
                 "user_id": found.user_ids,
                 "purchase_probability_7d": found.purchase,
-                "churn_probability_28d": found.churn,
+                "churn_probability_28d": np.where(found.is_active, found.churn, np.nan),
+                "last_event_date": [
+                    None if np.isnat(day) else str(day) for day in found.last_event_dates
+                ],
                 "expected_spend_28d": found.spend,
                 "recommended_item_ids": [
                     row[some].tolist() for row, some in zip(found.item_ids, offered, strict=True)
@@ -126,6 +129,7 @@ def _ordered(events: pd.DataFrame) -> pd.DataFrame:
             present=[str(name) for name in events.columns],
             mapping="the request",
         )
+    events = events[events["user_id"].notna()]  # an event of nobody is in no user's history
     frame = events.loc[:, list(COLUMNS)].copy()
     frame[TEXT] = events[TEXT].fillna("").astype(str) if TEXT in events.columns else ""
     for name in ("user_id", "item_id"):
@@ -172,7 +176,8 @@ def signature() -> Any:
             [
                 ColSpec("string", "user_id"),
                 ColSpec("double", "purchase_probability_7d"),
-                ColSpec("double", "churn_probability_28d"),
+                ColSpec("double", "churn_probability_28d", required=False),
+                ColSpec("string", "last_event_date", required=False),
                 ColSpec("double", "expected_spend_28d"),
                 ColSpec(Array(DataType.string), "recommended_item_ids"),
                 ColSpec(Array(DataType.double), "recommended_scores"),

@@ -159,7 +159,8 @@ def test_every_household_has_one_row_and_every_probability_is_one(deployment):
     found = warehouse.query(
         "SELECT count(*) AS rows, count(DISTINCT user_id) AS users, "
         "count(*) FILTER (WHERE purchase_probability_7d BETWEEN 0 AND 1) AS purchase, "
-        "count(*) FILTER (WHERE churn_probability_28d BETWEEN 0 AND 1) AS churn, "
+        "count(*) FILTER (WHERE churn_probability_28d BETWEEN 0 AND 1 "
+        "OR churn_probability_28d IS NULL AND last_event_date < cutoff - 60) AS churn, "
         "count(*) FILTER (WHERE expected_spend_28d >= 0) AS spend "
         f"FROM user_scores WHERE cutoff = DATE '{TONIGHT}'"
     ).to_pylist()[0]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -40,6 +41,7 @@ CUTOFF = date(2017, 11, 29)
 NOON = datetime(2017, 11, 29, 12, tzinfo=UTC)
 USERS = ["O'Brien", "🛒 Zoë", *(f"user-{n:02d}" for n in range(21))]
 DAYS = 28
+ACTIVE_DAYS = 60
 CATALOGUE = ["milk", "bread", "eggs", "tea"]
 
 
@@ -50,6 +52,7 @@ def scores(users: list[str] = USERS, *, share: float | None = None) -> pa.Table:
             "user_id": user,
             "purchase_probability_7d": (n + 1) / 100 if share is None else share,
             "churn_probability_28d": 1 - (n + 1) / 100 if share is None else share,
+            "last_event_date": CUTOFF - timedelta(days=ACTIVE_DAYS),
             "expected_spend_28d": 10.0 * n,
             "recommended_item_ids": ["milk", "bread", "eggs"][: 1 + n % 3],
             "recommended_scores": [0.5, 0.25, 0.125][: 1 + n % 3],
@@ -89,7 +92,9 @@ def by_category() -> pa.Table:
 
 
 def night_in_lake() -> publish.NightInLake:
-    return publish.NightInLake(scores(), demand(), by_category(), scores()["user_id"], NOON, {})
+    return publish.NightInLake(
+        scores(), demand(), by_category(), scores()["user_id"], NOON, ACTIVE_DAYS, {}
+    )
 
 
 # ---- the rows ------------------------------------------------------------------------------------
@@ -116,6 +121,47 @@ def test_equal_values_are_told_apart_by_user_id():
 
     assert ordered == sorted(ordered)
     assert forward.sort_by("user_id") == backward.sort_by("user_id")
+
+
+def test_a_decile_of_churn_is_a_tenth_of_the_users_who_are_asked():
+    """Who left long ago has neither probability nor decile, and takes no place of the others'."""
+    asked = [n % 2 == 0 for n in range(len(USERS))]
+    lake = scores().to_pylist()
+    for row, is_asked in zip(lake, asked, strict=True):
+        if not is_asked:
+            row["churn_probability_28d"] = None
+            row["last_event_date"] = CUTOFF - timedelta(days=ACTIVE_DAYS + 1)
+    of_lake = pa.Table.from_pylist(lake, schema=arrow_schema(SCORES))
+    rows = user_scores(of_lake, scored_at=NOON)
+    found = [row for row in rows.to_pylist() if row["churn_probability_28d"] is not None]
+    sizes = [sum(row["churn_decile"] == decile for row in found) for decile in range(1, 11)]
+
+    assert len(found) == sum(asked) == 12
+    assert sorted(sizes) == [*[1] * 8, 2, 2]
+    assert rows["churn_decile"].null_count == len(USERS) - 12
+    assert rows["purchase_decile"].null_count == rows["spend_decile"].null_count == 0
+    night = replace(night_in_lake(), scores=of_lake)
+    expected = publish.expectations(
+        night, CUTOFF, demand_days=DAYS, catalogue=pa.array(CATALOGUE), before={}, max_psi=0.25
+    )
+    audit(publish.nightly_rows(night), expected)
+
+
+def test_a_night_in_which_nobody_is_asked_about_churn_has_no_churn():
+    """A shop that was shut for longer than the days of `churn_active_days`."""
+    lake = [
+        {**row, "churn_probability_28d": None, "last_event_date": date(2017, 1, 1)}
+        for row in scores().to_pylist()
+    ]
+    night = replace(night_in_lake(), scores=pa.Table.from_pylist(lake, schema=arrow_schema(SCORES)))
+    rows = publish.nightly_rows(night)
+    counts = distributions(USER_SCORES, rows[USER_SCORES])
+    expected = publish.expectations(
+        night, CUTOFF, demand_days=DAYS, catalogue=pa.array(CATALOGUE), before=counts, max_psi=0.25
+    )
+
+    audit(rows, expected)
+    assert rows[USER_SCORES]["churn_decile"].null_count == len(USERS)
 
 
 def test_recommendations_are_ranked_from_one():
@@ -223,7 +269,7 @@ def lake(settings, spark) -> Lake:
         scores().to_pylist(),
         "score-1",
         reads={"sequences": sequences.snapshot_id},
-        facts={"scored_at": NOON.isoformat()},
+        facts={"scored_at": NOON.isoformat(), "churn_active_days": str(ACTIVE_DAYS)},
     )
     mlflow = settings.mlflow
     registry = Registry(mlflow.tracking_uri, mlflow.model, settings.artifacts_uri)

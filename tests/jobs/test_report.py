@@ -25,7 +25,8 @@ SCORES, DEMAND, LEDGER = (
 )
 NIGHT = f"""
 INSERT INTO user_scores ({SCORES})
-SELECT DATE '{CUTOFF}', 'u' || n, n / 4.0, 1, 1 - n / 4.0, 1, spend, 1, 'm', '1', 'r', now()
+SELECT DATE '{CUTOFF}', 'u' || n, n / 4.0, 1, nullif(1 - n / 4.0, 0.5), 1, spend, 1, 'm', '1', 'r',
+       now(), DATE '{CUTOFF}' - 1
 FROM (VALUES (0, 0.0), (1, 5.0), (2, 10.0), (3, 1000.0)) AS users (n, spend);
 INSERT INTO item_demand ({DEMAND})
 SELECT DATE '{CUTOFF}', item, 'dairy', DATE '{CUTOFF}', 1, 2, 12, units, 'weekday-mean-8w'
@@ -77,7 +78,8 @@ def test_totals_and_shares_are_those_of_the_published_rows(warehouse):
     found = report.read_scores(warehouse, CUTOFF)
 
     assert isinstance(found, Scores)
-    assert (found.num_users, found.expected_buyers, found.likely_to_leave) == (4, 1.5, 2)
+    assert (found.num_users, found.expected_buyers) == (4, 1.5)
+    assert (found.asked_about_churn, found.likely_to_leave) == (3, 2)
     assert found.expected_spend == 1015.0
     for points in found.distributions.values():
         assert len(points) == report.NUM_BARS

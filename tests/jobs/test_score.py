@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,15 +35,20 @@ pytestmark = [pytest.mark.spark, pytest.mark.torch]
 
 CUTOFF = date(2017, 11, 29)
 NIGHT_BEFORE = CUTOFF - timedelta(days=1)
+LEFT = ("user-3", "user-8")
 USERS = ['O\'Brien "the" \\ hat', "🛒 Zoë", "x" * 500, *(f"user-{n}" for n in range(17))]
 ITEMS = ["milk", "bread", "eggs", "apples"]
 
 
 def sequence_rows(cutoff: date, users: list[str]) -> pa.Table:
-    """User n bought n + 1 things, one a day, the last on the day before the cutoff."""
+    """User n bought n + 1 things, one a day, the last on the day before the cutoff.
+
+    The users of `LEFT` bought the last of theirs longer ago than churn is asked about.
+    """
     rows = []
     for n, user in enumerate(users):
-        last = datetime(cutoff.year, cutoff.month, cutoff.day, 12, tzinfo=UTC) - timedelta(days=1)
+        ago = 61 if user in LEFT else 1
+        last = datetime(cutoff.year, cutoff.month, cutoff.day, 12, tzinfo=UTC) - timedelta(days=ago)
         times = [last - timedelta(days=n - place) for place in range(n + 1)]
         items = [ITEMS[(n + place) % len(ITEMS)] for place in range(n + 1)]
         rows.append(
@@ -146,7 +152,14 @@ def test_every_user_gets_one_row_of_the_champion(settings, lake, registry, capsy
     assert (summary["users"], summary["model_version"], summary["is_hindsight"]) == (20, "1", False)
     assert rows["user_id"].to_pylist() == sorted(USERS, key=str.encode)
     assert rows.column_names == SCORES.column_names
-    assert all(rows[name].null_count == 0 for name in rows.column_names)
+    assert {name: rows[name].null_count for name in rows.column_names if rows[name].null_count} == {
+        "churn_probability_28d": len(LEFT)
+    }
+    for row in rows.to_pylist():
+        ago = 61 if row["user_id"] in LEFT else 1
+        assert row["last_event_date"] == CUTOFF - timedelta(days=ago)
+        assert (row["churn_probability_28d"] is None) == (row["user_id"] in LEFT)
+    assert commit.facts["churn_active_days"] == "60"
     for name in ("purchase_probability_7d", "churn_probability_28d"):
         assert 0 <= pc.min(rows[name]).as_py() <= pc.max(rows[name]).as_py() <= 1
     assert pc.unique(pc.list_value_length(rows["recommended_item_ids"])).to_pylist() == [3]
@@ -167,7 +180,9 @@ def test_spark_says_what_the_model_says_of_each_user_alone(settings, lake, regis
         alone = pa.Table.from_pylist([sequences[row["user_id"]]], schema=arrow_schema(SEQUENCES))
         found = predictor.predict(alone, cutoff=CUTOFF, top_k=3)
         assert row["purchase_probability_7d"] == pytest.approx(found.purchase[0], abs=1e-5)
-        assert row["churn_probability_28d"] == pytest.approx(found.churn[0], abs=1e-5)
+        asked = row["churn_probability_28d"] is not None
+        assert asked == found.is_active[0]
+        assert not asked or row["churn_probability_28d"] == pytest.approx(found.churn[0], abs=1e-5)
         assert row["expected_spend_28d"] == pytest.approx(found.spend[0], abs=0.01)
         assert row["recommended_item_ids"] == found.item_ids[0].tolist()
         assert row["embedding"] == pytest.approx(found.embeddings[0].tolist(), abs=1e-4)
@@ -185,8 +200,14 @@ def test_the_registered_version_says_of_raw_events_what_the_night_said(settings,
     assert sorted(answer["user_id"]) == sorted(night)
     for _, said in answer.iterrows():
         row = night[said["user_id"]]
-        for name in ("purchase_probability_7d", "churn_probability_28d"):
-            assert said[name] == pytest.approx(row[name], abs=1e-5)
+        assert said["purchase_probability_7d"] == pytest.approx(
+            row["purchase_probability_7d"], abs=1e-5
+        )
+        churn = said["churn_probability_28d"]
+        assert (None if np.isnan(churn) else pytest.approx(churn, abs=1e-5)) == (
+            row["churn_probability_28d"]
+        )
+        assert said["last_event_date"] == str(row["last_event_date"])
         assert said["expected_spend_28d"] == pytest.approx(row["expected_spend_28d"], abs=0.01)
         assert said["recommended_item_ids"] == row["recommended_item_ids"]
         assert said["recommended_scores"] == pytest.approx(row["recommended_scores"], abs=1e-5)

@@ -1,5 +1,6 @@
 -- marketing: Who has come closer to leaving since the night before?
--- The two newest nights side by side; any two cutoffs can be compared so.
+-- The two newest nights side by side, of users who were active before both; any two cutoffs can be
+-- compared so.
 WITH nights AS (
     SELECT max(cutoff) AS newest,
            max(CASE WHEN cutoff < (SELECT max(cutoff) FROM user_scores_latest) THEN cutoff END)

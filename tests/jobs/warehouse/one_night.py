@@ -3,7 +3,7 @@
 Every score of a night is the same ``share``, in every table, so that a mixed night shows.
 """
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def nightly(cutoff: date, *, share: float = 0.5, users: tuple[str, ...] = ("ann"
         "model_version": "1",
         "run_id": "abc",
         "scored_at": NOON,
+        "last_event_date": cutoff - timedelta(days=1),
     }
     units = dict.fromkeys(("units_p10", "units_p50", "units_p90", "expected_units"), share)
     rows: dict[Any, list[dict[str, Any]]] = {

@@ -14,6 +14,7 @@ from jobs.warehouse.fingerprint import fingerprint
 
 CUTOFF = date(2017, 11, 29)
 NUM_USERS = 12
+ACTIVE_DAYS = 60
 USERS = [f"u{n:02d}" for n in range(NUM_USERS)]
 
 
@@ -33,6 +34,7 @@ def user_scores(**changes: list[object]) -> pa.Table:
         "model_version": ["3"] * NUM_USERS,
         "run_id": ["abc"] * NUM_USERS,
         "scored_at": pa.array([0] * NUM_USERS, pa.timestamp("us", "UTC")),
+        "last_event_date": [CUTOFF - timedelta(days=ACTIVE_DAYS)] * NUM_USERS,
     }
     return pa.table({**columns, **changes})
 
@@ -78,6 +80,7 @@ EXPECTED = Expectations(
     catalogue=pa.array(["milk", "bread", "eggs"]),
     before={},
     max_psi=0.25,
+    churn_active_days=ACTIVE_DAYS,
 )
 SOUND = {
     USER_SCORES: user_scores(),
@@ -148,6 +151,44 @@ def shares(first: float) -> list[float]:
             USER_SCORES,
             user_scores(purchase_probability_7d=shares(0.99)),
             ["1 users of higher purchase_probability_7d than one in a purchase_decile above"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(last_event_date=[CUTOFF - timedelta(days=ACTIVE_DAYS + 1)] * 12),
+            ["12 users who were not active in the 60 days before 2017-11-29 have a churn_prob"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(
+                churn_probability_28d=pa.array([None] * 12, pa.float64()),
+                churn_decile=pa.array([None] * 12, pa.int32()),
+            ),
+            ["12 users who were active in the 60 days before 2017-11-29 have no churn_prob"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(churn_probability_28d=[None, *shares(0)[1:]]),
+            ["1 users have a churn_decile without a churn_probability_28d, or the reverse"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(churn_decile=pa.array([None] * 12, pa.int32())),
+            ["12 users have a churn_decile without a churn_probability_28d, or the reverse"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(last_event_date=pa.array([None] * 12, pa.date32())),
+            ["12 users who were not active in the 60 days before 2017-11-29 have a churn_prob"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(last_event_date=[CUTOFF] * 12),
+            ["12 values of last_event_date are not before 2017-11-29"],
+        ),
+        (
+            USER_SCORES,
+            user_scores(spend_decile=pa.array([None] * 12, pa.int32())),
+            ["12 nulls in spend_decile, expected 0"],
         ),
         (
             USER_RECOMMENDATIONS,
@@ -244,8 +285,8 @@ def test_scores_that_moved_overnight_are_named_with_their_index():
 
     assert said(many) == []
     assert said(moved) == [
-        "churn_probability_28d has moved since the night before: a stability index of 13.40, "
-        "expected at most 0.25 (audit.max_psi)"
+        "churn_probability_28d of those asked has moved since the night before: "
+        "a stability index of 13.40, expected at most 0.25 (audit.max_psi)"
     ]
 
 

@@ -17,6 +17,8 @@ from jobs.warehouse.drift import (
     psi,
 )
 
+CHURN = "churn_probability_28d"
+
 
 def scores(values: np.ndarray) -> pa.Table:
     return pa.table({column.name: values for column in USER_SCORES.columns if column.unit in EDGES})
@@ -44,6 +46,29 @@ def test_each_value_has_one_bin_and_the_bins_never_move():
     assert found["expected_spend_28d"] == [3, 1, *[0] * 18]
     assert {len(edges) for edges in EDGES.values()} == {NUM_BINS - 1}
     assert distributions(ITEM_DEMAND, pa.table({})) == {}
+
+
+def test_churn_is_compared_among_those_who_are_asked():
+    """Their number may change; and a night of before, in which all were asked, is no measure."""
+    asked = scores(np.array([0.2, 0.7])).to_pydict()
+    nobody = pa.nulls(1, pa.float64())
+    rows = pa.concat_tables(
+        [pa.table(asked), pa.table({**scores(np.array([0.5])).to_pydict(), CHURN: nobody})]
+    )
+    found = distributions(USER_SCORES, rows)
+
+    assert sum(found["purchase_probability_7d"]) == 3
+    assert sum(found[f"{CHURN} of those asked"]) == 2
+    assert CHURN not in found
+    assert check_drift(rows, {CHURN: [9000, *[0] * 19]}, max_psi=1e-9) == []
+
+
+def test_a_night_in_which_nobody_is_asked_has_not_moved():
+    rows = pa.table({**scores(np.array([0.5])).to_pydict(), CHURN: pa.nulls(1, pa.float64())})
+    before = distributions(USER_SCORES, scores(np.full(500, 0.9)))
+
+    said = check_drift(rows, before, max_psi=0.25)
+    assert not [one for one in said if CHURN in one]
 
 
 @pytest.mark.parametrize("num_users", [30, 3000])

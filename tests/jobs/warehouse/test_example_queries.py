@@ -47,7 +47,8 @@ def night(cutoff: date, *, seed: int) -> Staged:
             {
                 "user_id": f"user-{n:02d}",
                 "purchase_probability_7d": random.random(),
-                "churn_probability_28d": random.random(),
+                "churn_probability_28d": random.random() if n % 3 else None,
+                "last_event_date": cutoff - timedelta(days=1 if n % 3 else 61),
                 "expected_spend_28d": 100 * random.random(),
                 "recommended_item_ids": items,
                 "recommended_scores": [0.3, 0.2, 0.1],
@@ -194,8 +195,12 @@ def by_hand() -> Answers:
         (u["user_id"], u[buys], u[spends], first[u["user_id"]]) for u in wavering
     ]
     leaving = sorted((u for u in users if u["churn_decile"] == 10), key=lambda u: -u[spends])
-    answers["02-leaving"] = [(u["user_id"], u[leaves], u[spends]) for u in leaving]
-    sure = [u for u in users if u["purchase_decile"] == 10 and u["churn_decile"] <= 3]
+    answers["02-leaving"] = [
+        (u["user_id"], u["last_event_date"], u[leaves], u[spends]) for u in leaving
+    ]
+    asked = [u for u in users if u[leaves] is not None]
+    assert (len(asked), len(leaving)) == (40, 4)
+    sure = [u for u in asked if u["purchase_decile"] == 10 and u["churn_decile"] <= 3]
     sure.sort(key=lambda u: -u[buys])
     answers["03-without-coupon"] = [(u["user_id"], u[buys], u[leaves]) for u in sure]
     reached, total = 0.0, sum(u[buys] for u in users)
@@ -204,7 +209,7 @@ def by_hand() -> Answers:
         some = [u[buys] for u in users if u["purchase_decile"] == decile]
         reached += sum(some)
         answers["04-reach"].append((decile, len(some), sum(some), reached / total))
-    worse = [u for u in users if u[leaves] > before[u["user_id"]][leaves]]
+    worse = [u for u in asked if u[leaves] > before[u["user_id"]][leaves]]
     worse.sort(key=lambda u: before[u["user_id"]][leaves] - u[leaves])
     answers["05-worse"] = [(u["user_id"], before[u["user_id"]][leaves], u[leaves]) for u in worse]
     shown: dict[str, int] = defaultdict(int)

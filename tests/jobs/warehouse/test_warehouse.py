@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from contracts.errors import AuditError, ConfigError
-from contracts.tables import NIGHTLY
+from contracts.tables import NIGHTLY, USER_SCORES
+from jobs.lake.column_types import arrow_schema
 from jobs.lake.content_hash import content_hash, hashed_columns
 from jobs.warehouse.publication import Staged
 from jobs.warehouse.warehouse import Warehouse
@@ -284,6 +285,40 @@ def test_a_view_that_somebody_dropped_is_there_again_after_the_next_night(wareho
     publish(warehouse, WEDNESDAY, "run-2", 0.2)
 
     assert shares(warehouse) == [0.2]
+
+
+def test_a_table_of_before_is_brought_up_to_date_and_keeps_its_rows(warehouse, analyst):
+    """What may be empty now is added, or loses its NOT NULL; who reads a view of theirs goes on."""
+    publish(warehouse, TUESDAY, "run-1", 0.1)
+    columns = ", ".join(USER_SCORES.column_names[:-1])
+    for statement in (
+        "DROP VIEW user_scores_latest",
+        "ALTER TABLE user_scores DROP COLUMN last_event_date",
+        "ALTER TABLE user_scores ALTER COLUMN churn_probability_28d SET NOT NULL",
+        "ALTER TABLE user_scores ALTER COLUMN churn_decile SET NOT NULL",
+        f"CREATE VIEW user_scores_latest AS SELECT {columns} FROM user_scores",
+        "CREATE VIEW theirs AS SELECT user_id FROM user_scores_latest",
+    ):
+        analyst(statement)
+    asked = nightly(WEDNESDAY, share=0.2)
+    rows = [
+        {**row, "churn_probability_28d": None, "churn_decile": None}
+        for row in asked[USER_SCORES].to_pylist()
+    ]
+    tonight = {**asked, USER_SCORES: pa.Table.from_pylist(rows, schema=arrow_schema(USER_SCORES))}
+    warehouse.publish(publication(WEDNESDAY, "run-2", nightly=tonight), check=accept)
+    found = warehouse.query(
+        "SELECT cutoff, churn_probability_28d AS churn, last_event_date AS last FROM user_scores "
+        "WHERE user_id = 'ann' ORDER BY cutoff"
+    ).to_pylist()
+
+    assert found == [
+        {"cutoff": TUESDAY, "churn": 0.1, "last": None},
+        {"cutoff": WEDNESDAY, "churn": None, "last": TUESDAY},
+    ]
+    latest = warehouse.query("SELECT last_event_date AS last FROM user_scores_latest")
+    assert latest["last"].to_pylist() == [TUESDAY, TUESDAY]
+    assert warehouse.query("SELECT count(*) AS n FROM theirs")["n"].to_pylist() == [2]
 
 
 @pytest.mark.parametrize(

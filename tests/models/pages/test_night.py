@@ -69,7 +69,7 @@ def whole(evaluation) -> Page:
                 "published_at": "2017-11-29 03:00:00",
             }
         ],
-        scores=Scores(2469, 1368.4, 212, 361_000.0, {"purchase_probability_7d": bars}),
+        scores=Scores(2469, 1368.4, 2041, 212, 361_000.0, {"purchase_probability_7d": bars}),
         champion={
             "version": "1",
             "encoder": "lstm",

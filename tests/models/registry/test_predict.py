@@ -1,7 +1,8 @@
 """A saved model: the same answers after loading, deaf to the future, indifferent to company."""
 
 import json
-from datetime import date
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,8 @@ from contracts.errors import ConfigError
 from models.registry.artifact import load_artifact
 from models.registry.exclusion import Exclusion
 from models.registry.predict import Predictor
+from models.sequences.history import Histories
+from models.sequences.labels import labels
 
 pytestmark = pytest.mark.torch
 
@@ -139,6 +142,27 @@ def test_a_user_who_was_never_seen_gets_the_base_rates(artifact, sequences):
     assert found.churn[place] == 0.25
     assert found.spend[place] == found.spend_median[place] == 30.0
     assert not found.embeddings[place].any()
+
+
+@pytest.mark.parametrize("cutoff", [date(2017, 3, 12), date(2017, 3, 13), date(2017, 5, 14)])
+def test_who_is_asked_about_churn_is_who_it_was_learnt_from(artifact, sequences, horizons, cutoff):
+    """The same users as the labels', over the change of clocks too; and who came when."""
+    moments = [
+        datetime.combine(cutoff, time.min) + timedelta(days=days, hours=hours)
+        for days in (-61, -60, -59, -1, 0, 1)
+        for hours in (0, 0.5, 12, 23.99)
+    ]
+    events = [
+        (f"u{n}", str(when).replace(" ", "T"), "apple", 1.0) for n, when in enumerate(moments)
+    ]
+    table = sequences(events)
+    found = Predictor.load(artifact).predict(table, cutoff=cutoff, top_k=1)
+    truth = labels(Histories.from_arrow(table), cutoff, horizons, ZoneInfo("America/New_York"))
+    days = [when.date() if when.date() < cutoff else None for when in moments]
+
+    np.testing.assert_array_equal(found.is_active, np.isfinite(truth.churn))
+    assert found.is_active.sum() == 12
+    assert found.last_event_dates.tolist() == days
 
 
 def test_what_a_user_has_bought_can_be_left_out(artifact, sequences):

@@ -91,6 +91,9 @@ def test_mlflow_serves_a_version_from_raw_events(registry, artifact):
     assert answer["user_id"].tolist() == ["7", "8"]
     assert answer["purchase_probability_7d"].between(0, 1).all()
     assert early["purchase_probability_7d"][1] == 0.5  # not seen yet: the base rate
+    assert answer["churn_probability_28d"].between(0, 1).all()
+    assert early["churn_probability_28d"].isna().tolist() == [False, True]  # not seen: not asked
+    assert early["last_event_date"].tolist() == ["2017-11-03", None]
     assert early["purchase_probability_7d"][0] != answer["purchase_probability_7d"][0]
 
 

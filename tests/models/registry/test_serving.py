@@ -70,6 +70,14 @@ def test_a_request_may_say_the_words_of_an_event():
     assert rows(with_words)[0]["texts"] == ["red shoes", ""]
 
 
+def test_events_of_nobody_are_no_user():
+    """Nor a user named None, nor one named nan."""
+    known, unknown = events("2017-03-01T10:00:00Z"), events("2017-03-01T10:00:00Z", user=None)
+
+    assert rows(pd.concat([unknown, known, unknown])) == rows(known)
+    assert rows(unknown) == []
+
+
 def test_no_events_are_no_rows():
     """An empty request is answered with nothing."""
     assert rows(events()) == []
