@@ -29,6 +29,7 @@ from jobs.lake.lake import open_lake
 from jobs.registries import open_registry
 from jobs.running.program import run
 from jobs.running.settings import Settings
+from jobs.unknown_users import ingested_before, unknown_users_items
 from models.config import LabelHorizons
 from models.judging.behaviour import check_behaviour
 from models.judging.contestants import TOP_K, collect, side_by_side
@@ -75,7 +76,11 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     predictors = load(registry, versions)
     answers, checks = ask(predictors, sequences, planned, settings)
     matured = Matured(Histories.from_arrow(sequences), horizons=horizons, zone=settings.zone)
-    collected = collect(matured, planned, answers)
+    unknown = unknown_users_items(
+        lake, ingested_before(cutoff), snapshot_id=found.events_id, zone=settings.time_zone
+    )
+    share = len(sequences) / max(found.num_users, 1)
+    collected = collect(matured, planned, answers, unknown=unknown, share=share)
     document = {
         "cutoff": cutoff.isoformat(),
         "model": settings.mlflow.model,

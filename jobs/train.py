@@ -38,6 +38,7 @@ from jobs.histories.read_sequences import sequences_as_of
 from jobs.lake.lake import open_lake
 from jobs.running.program import run
 from jobs.running.settings import PROJECT, Settings
+from jobs.unknown_users import ingested_before, unknown_users_items
 from models.config import LabelHorizons, TrainConfig, load_train_config
 from models.sequences.history import COLUMNS
 from models.training.fit import fit
@@ -123,6 +124,13 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
         zone=settings.zone,
         cutoff=cutoff,
         known=parent.vocabulary if parent else None,
+        unknown=partial(
+            unknown_users_items,
+            lake,
+            ingested_before(cutoff),
+            snapshot_id=sequences.events_id,
+            zone=settings.time_zone,
+        ),
         stop=stop,
     )
     fitting = partial(

@@ -38,6 +38,16 @@ def counted_amounts(
     return np.where(counts, np.maximum(values, lowest), 0.0)
 
 
+def is_bought(amounts: np.ndarray, is_purchase: np.ndarray) -> np.ndarray:
+    """(N,) amounts, nan where unknown, (N,) bools -> (N,) does the line make its user a buyer?
+
+    A purchase does for which something was paid, or of which the log does not say what: a line of
+    price 0 (a gift, a sample) or below it (a correction) moves units and money, and buys nothing.
+    """
+    bought: np.ndarray = is_purchase & ~(amounts <= 0)
+    return bought
+
+
 def whole_units(amounts: np.ndarray) -> np.ndarray:
     """(N,) float64 → (N,) int64 ten-thousandths, or Python's integers where 64 bits are too few."""
     scaled = amounts * _UNIT

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from contracts.tables import SEQUENCES
+from contracts.tables import EVENTS, SEQUENCES
 from jobs.histories.sequence_buckets import ROW_COLUMNS, Earlier, find_buckets
 from jobs.histories.sequence_parts import Folded, Part, Whole
 from jobs.lake.column_types import arrow_schema, spark_schema
@@ -46,6 +46,11 @@ class Sequences:
     def snapshot_id(self) -> int:
         """By which they are found again."""
         return self.commits[-1].snapshot_id
+
+    @property
+    def events_id(self) -> int:
+        """The snapshot of `events` that they were made of."""
+        return self.commits[-1].reads[EVENTS.name]
 
     @property
     def num_nights(self) -> int:

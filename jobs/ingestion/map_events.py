@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from contracts.money import COMES_BACK
 from contracts.windows import CLOCK_DAYS
 from jobs.ingestion.parse_lines import has_unclosed_quote
-from jobs.ingestion.read_values import LARGEST, read_number, read_time, read_type
+from jobs.ingestion.read_values import LARGEST, is_unreadable, read_number, read_time, read_type
 from jobs.lake.money_columns import as_signed
 from jobs.sources.parts import Csv, CsvWithoutHeader, IdFromColumns, UserOrUnknown, column_of
 from jobs.sources.rows import Log
@@ -93,7 +93,7 @@ def _reason(log: Log, text: dict[str, Column], zone: str) -> Column:
         ("unreadable event_time", F.col("event_time").isNull()),
         ("unknown event_type", F.col("event_type").isNull()),
         *(
-            (f"unreadable {name}", text[column_of(number)].isNotNull() & F.col(name).isNull())
+            (f"unreadable {name}", is_unreadable(number, F.col(name), text))
             for name, number in log.numbers.items()
             if number is not None
         ),

@@ -55,17 +55,36 @@ def _epoch(time: EpochTime, words: Column) -> Column:
 
 
 def read_number(number: Number | None, text: dict[str, Column]) -> Column:
-    """Neither NaN nor infinite nor beyond ``LARGEST``."""
+    """Neither NaN nor infinite nor beyond ``LARGEST``; null where the log does not know it."""
     if number is None:
         return F.lit(None).cast("double")
+    value = _as_written(number, text)
+    if unknown := _unknown(number):
+        value = F.when(~value.isin(*unknown), value)
+    if isinstance(number, Divided):
+        value = value / F.lit(number.divide_by)
+    return F.when(F.abs(value) <= LARGEST, value)
+
+
+def is_unreadable(number: Number, read: Column, text: dict[str, Column]) -> Column:
+    """Does the line hold a word that is neither a number nor one that means "not known"?"""
+    is_refused = text[column_of(number)].isNotNull() & read.isNull()
+    if unknown := _unknown(number):
+        is_refused &= ~F.coalesce(_as_written(number, text).isin(*unknown), F.lit(False))
+    return is_refused
+
+
+def _unknown(number: Number) -> tuple[float, ...]:
+    return () if isinstance(number, str) else number.unknown
+
+
+def _as_written(number: Number, text: dict[str, Column]) -> Column:
+    """The number in the line, before it is divided."""
     words = text[column_of(number)]
     if isinstance(number, DecimalComma):
         plain = F.translate(words, ",.", ".")  # the comma becomes a point, a point vanishes
         words = F.when(words.rlike(_WITH_COMMA), plain)
-    value = words.try_cast("double")
-    if isinstance(number, Divided):
-        value = value / F.lit(number.divide_by)
-    return F.when(F.abs(value) <= LARGEST, value)
+    return words.try_cast("double")
 
 
 def read_type(kind: EventType, text: dict[str, Column]) -> Column:

@@ -89,6 +89,12 @@ def list_row_groups(files: Iterable[DataFile]) -> list[RowGroup]:
     return groups
 
 
+def with_nulls(files: Iterable[DataFile], schema: Schema, column: str) -> list[DataFile]:
+    """The files that may have a null in the column, by the counts that each file's entry holds."""
+    field_id = schema.find_field(column).field_id
+    return [file for file in files if (file.null_value_counts or {}).get(field_id) != 0]
+
+
 def earliest_of(files: Iterable[DataFile], schema: Schema, column: str) -> datetime | None:
     """The earliest instant in a column, by the bounds that each file's entry holds."""
     field = schema.find_field(column)

@@ -47,6 +47,7 @@ from jobs.lake.files import (
     read_files,
     resolve,
     summarize,
+    with_nulls,
     write_files,
 )
 from jobs.lake.files import lay_out as lay_out
@@ -76,12 +77,18 @@ class Lake:
         files = self._data_files(table, window, snapshot_id)
         return read_files(spark, table, sorted(file.file_path for file in files))
 
-    def row_groups(self, table: Table, *, window: Window, snapshot_id: int) -> list[RowGroup]:
+    def row_groups(
+        self, table: Table, *, window: Window, snapshot_id: int, null_in: str | None = None
+    ) -> list[RowGroup]:
         """The parts of the files in which those rows are, for executors that read them alone.
 
-        Raises MissingSnapshotError.
+        With ``null_in``, those of files that may have a null in that column. Raises
+        MissingSnapshotError.
         """
-        return list_row_groups(self._data_files(table, window, snapshot_id))
+        files, found = self._data_files(table, window, snapshot_id), self._find(table)
+        if null_in is not None and found is not None:
+            files = with_nulls(files, found.schema(), null_in)
+        return list_row_groups(files)
 
     def filesystem(self) -> FileSystem:
         """Where the lake's files are; it travels to the executors."""

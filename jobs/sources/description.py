@@ -18,6 +18,7 @@ from jobs.sources.parts import (
     MappedType,
     NaiveTime,
     Number,
+    NumberOrUnknown,
     Parquet,
     PatternTime,
     Time,
@@ -105,10 +106,13 @@ def describe_time(form: Time) -> str:
 
 
 def describe_number(form: Number) -> str:
+    if isinstance(form, str):
+        return form
+    unknown = "".join(f", {value:g} where unknown" for value in form.unknown)
     match form:
         case DecimalComma(column=column):
-            return f"{column}, decimal comma"
+            return f"{column}, decimal comma{unknown}"
         case Divided(column=column, divide_by=divisor):
-            return f"{column} / {divisor:g}"
-        case _:
-            return form
+            return f"{column} / {divisor:g}{unknown}"
+        case NumberOrUnknown(column=column):
+            return f"{column}{unknown}"

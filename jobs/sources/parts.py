@@ -244,11 +244,19 @@ Week = Annotated[
 # ---- how much ------------------------------------------------------------------------------------
 
 
+class NumberOrUnknown(Part):
+    """A shop that writes 0 where it does not know the price would seem to give it away."""
+
+    column: ColumnName
+    unknown: Annotated[tuple[float, ...], Field(min_length=1)]  # values that mean: not known
+
+
 class DecimalComma(Part):
     """`1.234,50`: a comma before the decimals, and points, if any, between the thousands."""
 
     column: ColumnName
     decimal: Literal[","]
+    unknown: tuple[float, ...] = ()
 
 
 class Divided(Part):
@@ -256,13 +264,15 @@ class Divided(Part):
 
     column: ColumnName
     divide_by: PositiveFloat
+    unknown: tuple[float, ...] = ()  # as the log writes it
 
 
 Number = Annotated[
     Annotated[ColumnName, Tag(WORD)]
     | Annotated[DecimalComma, Tag("<decimal>")]
-    | Annotated[Divided, Tag("<divide_by>")],
-    _by_key(WORD, "decimal", "divide_by"),
+    | Annotated[Divided, Tag("<divide_by>")]
+    | Annotated[NumberOrUnknown, Tag("<unknown>")],
+    _by_key(WORD, "decimal", "divide_by", "unknown"),
 ]
 
 
@@ -273,6 +283,6 @@ class Marked(Part):
     unless: tuple[str, ...] = ()
 
 
-def column_of(part: "str | UserOrUnknown | DecimalComma | Divided") -> str:
+def column_of(part: "str | UserOrUnknown | NumberOrUnknown | DecimalComma | Divided") -> str:
     """The column that a user or a number is read from."""
     return part if isinstance(part, str) else part.column

@@ -14,16 +14,19 @@ P rows (a user at a cutoff), F features, N users, K items asked for.
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 import lightgbm
 import numpy as np
+import pyarrow as pa
 from sklearn.linear_model import LogisticRegression
 
 from models.sequences.features import FEATURE_NAMES
 from models.sequences.history import Floats, Histories, Ints
 from models.sequences.instants import DAY
 from models.sequences.matured import Head, Rows
+from models.sequences.unknown_users import purchases_between
 
 RECENCY = FEATURE_NAMES.index("recency_days")
 
@@ -138,9 +141,16 @@ def _fit_one(
 
 
 class PurchasedItems:
-    """Who bought what when, a line repeated within an instant counting once; sorted once."""
+    """Who bought what when, a line repeated within an instant counting once; sorted once.
 
-    def __init__(self, histories: Histories) -> None:
+    ``unknown`` has rows of `models.sequences.unknown_users.SCHEMA`: what people bought whom the log
+    does not name. They count for what is popular, as far as the users here are all who are known.
+    """
+
+    def __init__(
+        self, histories: Histories, *, unknown: pa.Table | None = None, share: float = 1.0
+    ) -> None:
+        self.item_ids, self.unknown, self.share = histories.item_ids, unknown, share
         bought = histories.is_purchase
         users, times = histories.event_users[bought], histories.times[bought]
         self.num_users, self.num_items = len(histories), len(histories.item_ids)
@@ -151,12 +161,21 @@ class PurchasedItems:
         new[1:] = (np.diff(keys) != 0) | (np.diff(times) != 0)
         self.keys, self.times = keys[new], times[new]  # by user, item, time
 
-    def popular(self, *, days: int, end: int, top_k: int) -> Ints:
-        """(K,) codes of the items bought at most instants of the ``days`` before ``end``."""
+    def popular(self, *, days: int, end: int, top_k: int, cutoff: date) -> Ints:
+        """(K,) codes of the items bought at most instants of the ``days`` before ``end``.
+
+        ``cutoff`` is the day that begins at ``end``. Of people whom the log does not name, the
+        share counts that the users here are of all; an item that none of these users has bought in
+        those days is none to offer them.
+        """
         recent = (self.times >= end - days * DAY) & (self.times < end)
-        counts = np.bincount(self.keys[recent] % self.num_items, minlength=self.num_items)
+        known = np.bincount(self.keys[recent] % self.num_items, minlength=self.num_items)
+        counts = known.astype(np.float64)
+        if self.unknown is not None and len(self.unknown):
+            start = cutoff - timedelta(days=days)
+            counts += self.share * purchases_between(self.unknown, self.item_ids, start, cutoff)
         order = np.argsort(-counts, kind="stable")
-        return _padded(order[counts[order] > 0][:top_k], top_k)
+        return _padded(order[known[order] > 0][:top_k], top_k)
 
     def personal(self, *, padding: Ints, end: int, top_k: int) -> Ints:
         """(N, K) codes of each user's items by count of instants, ties by recency, then padding."""

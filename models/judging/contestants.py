@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
@@ -85,8 +86,19 @@ class Collected(NamedTuple):
     left_out: dict[str, str]  # head → why it has no rows
 
 
-def collect(matured: Matured, plans: Mapping[str, Plan], answers: Answers) -> Collected:
-    """The rows of every head; spend has none where there is no amount to learn from."""
+def collect(
+    matured: Matured,
+    plans: Mapping[str, Plan],
+    answers: Answers,
+    *,
+    unknown: pa.Table | None = None,
+    share: float = 1.0,
+) -> Collected:
+    """The rows of every head; spend has none where there is no amount to learn from.
+
+    ``unknown`` is what people bought whom the log does not name, ``share`` that of all known users
+    who are judged: see `PurchasedItems`.
+    """
     found = Collected({}, {}, {})
     for head in HEADS:
         train = matured.rows(head, plans[head].train)
@@ -95,7 +107,8 @@ def collect(matured: Matured, plans: Mapping[str, Plan], answers: Answers) -> Co
             continue
         rows, chosen = _head_rows(matured, head, plans[head], answers, train=train)
         found.rows[head], found.chosen[head] = rows, chosen
-    rows, chosen = _item_rows(matured, plans["next_item"], answers)
+    purchased = PurchasedItems(matured.histories, unknown=unknown, share=share)
+    rows, chosen = _item_rows(matured, purchased, plans["next_item"], answers)
     found.rows["next_item"], found.chosen["next_item"] = rows, chosen
     return found
 
@@ -138,8 +151,10 @@ def _head_rows(
     return rows, f"LightGBM: {baselines.strongest.name}"
 
 
-def _item_rows(matured: Matured, plan: Plan, answers: Answers) -> tuple[HeadRows, str]:
-    histories, purchased = matured.histories, PurchasedItems(matured.histories)
+def _item_rows(
+    matured: Matured, purchased: PurchasedItems, plan: Plan, answers: Answers
+) -> tuple[HeadRows, str]:
+    histories = matured.histories
     days = max(POPULAR_DAYS, key=lambda days: _popular_ndcg(matured, purchased, plan, days))
     users: list[Ints] = []
     counts: list[Ints] = []
@@ -149,7 +164,7 @@ def _item_rows(matured: Matured, plan: Plan, answers: Answers) -> tuple[HeadRows
     for cutoff in plan.test:
         buyers, bought = matured.bought_items(cutoff)
         end = matured.moment(cutoff)
-        popular = purchased.popular(days=days, end=end, top_k=TOP_K)
+        popular = purchased.popular(days=days, end=end, top_k=TOP_K, cutoff=cutoff)
         personal = purchased.personal(padding=popular, end=end, top_k=TOP_K)
         ranked: dict[str, Sequence[Any]] = {
             version: list(_of_users(said[cutoff].item_ids, said[cutoff], histories)[buyers])
@@ -184,7 +199,9 @@ def _popular_ndcg(matured: Matured, purchased: PurchasedItems, plan: Plan, days:
     found = []
     for cutoff in plan.validation:
         _, bought = matured.bought_items(cutoff)
-        popular = purchased.popular(days=days, end=matured.moment(cutoff), top_k=TOP_K)
+        popular = purchased.popular(
+            days=days, end=matured.moment(cutoff), top_k=TOP_K, cutoff=cutoff
+        )
         lists = [_items(matured.histories, popular)] * len(bought)
         found.append(ndcg_at_k(bought, lists, k=TOP_K))
     every = np.concatenate(found)

@@ -4,6 +4,7 @@ It grows with items and categories, never with users. E events of a part.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,6 +48,12 @@ class Census:
         said = np.asarray(histories.texts != "", dtype=bool)
         self.has_text |= bool(said[histories.text_codes].any())
         self.first_time = min(self.first_time, int(histories.times.min()))
+
+    def count_items(self, events: Mapping[str, int]) -> None:
+        """Events of these items that no known user has had: an item nobody else knows stays out."""
+        for item, count in events.items():
+            if item in self.item_counts:
+                self.item_counts[item] += count
 
 
 def _latest_categories(histories: Histories) -> tuple[Ints, NDArray[np.object_]]:

@@ -23,6 +23,7 @@ from models.config import LabelHorizons, TrainConfig
 from models.sequences.census import Census
 from models.sequences.drawn import draw
 from models.sequences.history import COLUMNS, Floats, Histories, Ints
+from models.sequences.unknown_users import events_before
 from models.sequences.vocabulary import Vocabulary
 from models.training.query_days import can_be_asked
 
@@ -55,10 +56,13 @@ def deal(
     zone: ZoneInfo,
     label_limit: date,
     known: Vocabulary | None = None,
+    unknown: pa.Table | None = None,
 ) -> None:
     """Write all shards, what they hold, and their vocabulary; the folder appears when it is whole.
 
     Training sees the events before the label limit. Items that are ``known`` keep their numbers.
+    Events without a known user, rows of `models.sequences.unknown_users.SCHEMA`, count for how
+    frequent an item is.
     """
     partial = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)  # of a start that was killed
@@ -77,6 +81,8 @@ def deal(
         write_shard(rows, partial, VALIDATION, num_validation)
         num_validation += 1
     census = counted.census
+    if unknown is not None:
+        census.count_items(events_before(unknown, label_limit))
     found = Vocabulary.counted(
         census,
         amounts=counted.amounts,

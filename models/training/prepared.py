@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -52,12 +52,14 @@ def prepare_data(
     zone: ZoneInfo,
     cutoff: date,
     known: Vocabulary | None = None,
+    unknown: Callable[[], pa.Table] | None = None,
     stop: Stop | None = None,
 ) -> Prepared:
     """Deal the users of the tables into ``folder``, unless an earlier start has done so.
 
     The tables are read by the first process alone, and are as `dealing` wants them. Items that are
-    ``known`` from an earlier version keep their numbers. Raises CutoffError when nothing is left to
+    ``known`` from an earlier version keep their numbers; ``unknown`` reads what people bought whom
+    the log does not name. Raises CutoffError when nothing is left to
     train on, or to validate with, ConfigError when no item is frequent enough, BusyError when the
     processes would train different things, TooLittleMemoryError, and TrainingStoppedError.
     """
@@ -78,6 +80,7 @@ def prepare_data(
                 zone=zone,
                 label_limit=limit,
                 known=known,
+                unknown=unknown() if unknown else None,
             )
     try:
         with explaining_shards(config):

@@ -9,6 +9,7 @@ from contracts.tables import EVENTS, SEQUENCES, SERIES, SESSION_EVENTS, SESSIONS
 from jobs import build_sequences, build_series, build_sessions
 from jobs.check_source import check_source, show_check
 from jobs.lake.lake import open_lake
+from jobs.unknown_users import ingested_before, unknown_users_items
 
 from .shop import DAY, SHOP, drop, ingest, line, use
 
@@ -56,6 +57,41 @@ def test_they_are_sold_units_and_no_ones_history(log, capsys):
     assert sum(units) == 20  # two of each line
     for name in ("sessions", "session_events", "sequences"):
         assert sorted(read[name]["user_id"].to_pylist()) == ["00", "1"], name
+
+
+def test_what_they_bought_counts_by_item_and_day(log, capsys):
+    """Equal lines of one receipt once; views, returns and lines of price 0 are no purchase."""
+    nobody = {"user": None, "basket": 200}
+    more = [line(**nobody, shop=n) for n in range(2)]  # one receipt's, the same id: one event
+    more += [
+        line(**{**nobody, "basket": 201}, item="tea", what="look"),
+        line(**{**nobody, "basket": 202}, item="tea", paid=0),
+        line(**{**nobody, "basket": 203}, item="tea", paid=None),
+        line(**{**nobody, "basket": 204}, item="tea", at="2017-07-04T23:59:59-04:00"),
+    ]
+    drop(log, *more, name="part-1.jsonl.gz")
+    ingest(log, capsys)
+    lake, window = open_lake(log), ingested_before(CUTOFF)
+    snapshot = lake.snapshot_id(EVENTS)
+    found = unknown_users_items(lake, window, snapshot_id=snapshot, zone=log.time_zone)
+
+    assert sorted(map(tuple, (row.values() for row in found.to_pylist()))) == [
+        ("soup", DAY, 9, 9),
+        ("tea", DAY, 4, 2),
+    ]
+
+
+def test_a_lake_of_known_users_is_not_read_for_it(shop, capsys):
+    """The metadata of each file says that it holds no event of nobody."""
+    drop(shop, line())
+    ingest(shop, capsys)
+    lake, window = open_lake(shop), ingested_before(CUTOFF)
+    snapshot = lake.snapshot_id(EVENTS)
+    groups = lake.row_groups(EVENTS, window=window, snapshot_id=snapshot, null_in="user_id")
+
+    assert not groups
+    assert lake.row_groups(EVENTS, window=window, snapshot_id=snapshot)
+    assert not len(unknown_users_items(lake, window, snapshot_id=snapshot, zone=shop.time_zone))
 
 
 def test_a_check_says_how_many_and_which_words_may_mean_it(log, capsys, monkeypatch):

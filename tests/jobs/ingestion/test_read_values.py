@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from pyspark.sql import functions as F
 
-from jobs.ingestion.read_values import read_number, read_time, read_type
+from jobs.ingestion.read_values import is_unreadable, read_number, read_time, read_type
 from jobs.sources.parts import EventType, Number, Time
 
 pytestmark = pytest.mark.spark
@@ -116,3 +116,31 @@ def test_a_word_is_matched_whole_and_by_the_first_that_fits(spark):
     found = read(spark, read_type, EventType, form, ["C489449", "489434", "12", "A506401", "1C2"])
 
     assert found == ["return", "purchase", "purchase", None, None]
+
+
+@pytest.mark.parametrize(
+    ("form", "words", "expected"),
+    [
+        (
+            {"unknown": [0]},
+            ["0", "0.00", "-0", "12", "x", None],
+            [None, None, None, 12.0, None, None],
+        ),
+        ({"unknown": [0, -1], "divide_by": 100}, ["0", "-1", "250"], [None, None, 2.5]),
+        ({"unknown": [9999.99], "decimal": ","}, ["9.999,99", "0,00"], [None, 0.0]),
+    ],
+)
+def test_a_number_that_stands_for_unknown_is_none(spark, form, words, expected):
+    """Some shops write 0 where they do not know a price; a price of 0 is another thing."""
+    assert read(spark, read_number, Number, form, words) == expected
+
+
+def test_what_stands_for_unknown_is_no_reason_to_refuse_a_line(spark):
+    number = TypeAdapter(Number).validate_python({"column": "word", "unknown": [0]})
+    frame = spark.createDataFrame([(0, "0"), (1, "12"), (2, "x"), (3, None)], "n long, word string")
+    text = {"word": F.col("word")}
+    refused = is_unreadable(number, read_number(number, text), text)
+
+    assert [row[1] for row in sorted(frame.select("n", refused).collect())] == [
+        False, False, True, False,
+    ]  # fmt: skip

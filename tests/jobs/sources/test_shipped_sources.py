@@ -208,9 +208,16 @@ CASES = {
             "yoochoose-buys.dat": [
                 "1,2014-04-07T11:01:09.000Z,214821371,1046,2",
                 "1,2014-04-07T11:01:09.000Z,214821371,dear,2",
+                "2,2014-04-07T11:01:09.000Z,214821372,0,0",
             ],
         },
-        "events": {"214536502": "view", "214536500": "view", "214821371": "purchase"},
+        "events": {
+            "214536502": "view",
+            "214536500": "view",
+            "214821371": "purchase",
+            "214821372": "purchase",
+        },
+        "amounts": {"214821371": 2092.0, "214821372": None},
         "refused": {2: "unreadable price"},
         "event": {
             "user_id": "1",
@@ -271,6 +278,9 @@ def test_a_shipped_mapping_makes_events_of_its_log(name, spark, settings, capsys
     assert {row["event_id" if by_id else "item_id"]: row["event_type"] for row in found} == (
         case["events"]
     )
+    if "amounts" in case:
+        bought = [row for row in found if row["event_type"] == "purchase"]
+        assert {row["item_id"]: row["amount"] for row in bought} == case["amounts"]
     if "users" in case:
         assert {row["item_id"]: row["user_id"] for row in found} == case["users"]
     assert {row["line"]: row["reason"] for row in kept} == case["refused"]

@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from contracts.windows import instant
@@ -11,6 +12,7 @@ from models.metrics import auroc
 from models.sequences.features import FEATURE_NAMES
 from models.sequences.history import Histories
 from models.sequences.matured import Matured, Rows
+from models.sequences.unknown_users import SCHEMA
 
 CUTOFF = date(2017, 10, 31)
 
@@ -42,13 +44,39 @@ def test_popularity_counts_instants_of_the_last_days_before_the_cutoff(shopping,
     """Old favourites, returns, repeated lines and what comes after the cutoff do not count."""
     end = Matured(shopping, horizons=horizons, zone=zone).moment(CUTOFF)
 
-    month = PurchasedItems(shopping).popular(days=31, end=end, top_k=4)
-    year = PurchasedItems(shopping).popular(days=365, end=end, top_k=2)
+    month = PurchasedItems(shopping).popular(days=31, end=end, top_k=4, cutoff=CUTOFF)
+    year = PurchasedItems(shopping).popular(days=365, end=end, top_k=2, cutoff=CUTOFF)
 
     assert month.tolist()[0] == codes(shopping, "apple")[0]
     assert sorted(month.tolist()[1:3]) == sorted(codes(shopping, "bread", "date"))
     assert month.tolist()[3] == -1
     assert year.tolist() == codes(shopping, "fig", "apple")
+
+
+def test_what_strangers_buy_counts_for_what_is_popular(shopping, horizons, zone):
+    """In those days alone, by the share of all users who are judged, of items that these bought."""
+    end = Matured(shopping, horizons=horizons, zone=zone).moment(CUTOFF)
+    first, before = CUTOFF - timedelta(days=31), CUTOFF - timedelta(days=32)
+    unknown = pa.Table.from_pylist(
+        [
+            {"item_id": item, "day": day, "num_events": 9, "num_purchases": count}
+            for item, day, count in [
+                ("bread", first, 4),
+                ("apple", before, 99),  # too long ago
+                ("apple", CUTOFF, 99),  # not known yet
+                ("fig", first, 99),  # nobody judged has bought it lately
+                ("quince", first, 99),  # nor heard of it
+            ]
+        ],
+        schema=SCHEMA,
+    )
+
+    def best(share):
+        purchased = PurchasedItems(shopping, unknown=unknown, share=share)
+        return purchased.popular(days=31, end=end, top_k=3, cutoff=CUTOFF).tolist()
+
+    assert best(1.0) == codes(shopping, "bread", "apple", "date")  # 1 + 4, 2, 1
+    assert best(0.1) == codes(shopping, "apple", "bread", "date")  # 2, 1 + 0.4, 1
 
 
 def test_personal_frequency_prefers_the_frequent_then_the_recent_then_the_popular(
@@ -57,7 +85,7 @@ def test_personal_frequency_prefers_the_frequent_then_the_recent_then_the_popula
     """A user's own items by count of instants, ties by recency, then what others buy."""
     end = Matured(shopping, horizons=horizons, zone=zone).moment(CUTOFF)
     purchased = PurchasedItems(shopping)
-    padding = purchased.popular(days=365, end=end, top_k=5)
+    padding = purchased.popular(days=365, end=end, top_k=5, cutoff=CUTOFF)
 
     found = purchased.personal(padding=padding, end=end, top_k=4)
 

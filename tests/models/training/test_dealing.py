@@ -1,13 +1,16 @@
 """Users dealt into shards: everyone once, none too large, counted as if all were in memory."""
 
 import json
+from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from contracts.errors import ConfigError
 from models.sequences.census import Census
 from models.sequences.drawn import is_drawn
+from models.sequences.unknown_users import SCHEMA
 from models.sequences.vocabulary import Vocabulary
 from models.training.dealing import TRAINING, VALIDATION, Dealt, cut, deal, read_shard
 from models.training.label_days import label_limit
@@ -63,11 +66,12 @@ def test_who_goes_into_which_shard_is_drawn():
     assert first["user_id"].to_pylist() != other["user_id"].to_pylist()
 
 
-def dealt(folder, zone, *, num_users=23, **changes) -> Dealt:
+def dealt(folder, zone, *, num_users=23, unknown=None, **changes) -> Dealt:
     config = config_of("gru", **changes)
     limit = label_limit(CUTOFF, HORIZONS)
     common = {"config": config, "horizons": HORIZONS, "zone": zone, "label_limit": limit}
-    deal([users().slice(0, 12), users().slice(12)], folder, num_users=num_users, **common)
+    tables = [users().slice(0, 12), users().slice(12)]
+    deal(tables, folder, num_users=num_users, unknown=unknown, **common)
     return Dealt.load(folder)
 
 
@@ -84,6 +88,30 @@ def test_shards_are_counted_as_if_all_were_in_memory(tmp_path, zone):
     assert vocabularies[0].item_ids == vocabularies[1].item_ids
     assert vocabularies[0].item_categories == vocabularies[1].item_categories
     assert sum(one.item_counts) < Census.of(whole).item_counts.total()  # none after the limit
+
+
+def test_events_of_strangers_count_for_how_frequent_an_item_is(tmp_path, zone):
+    """Those before the limit, of items that somebody known has had; no user is added."""
+    limit = label_limit(CUTOFF, HORIZONS)
+    usual = dealt(tmp_path / "usual", zone)
+    items = Vocabulary.load(tmp_path / "usual").item_ids
+    rows = [
+        {"item_id": item, "day": day, "num_events": 1000, "num_purchases": 0}
+        for item, day in [
+            (items[-1], limit - timedelta(days=1)),
+            (items[-1], limit),
+            ("quince", limit - timedelta(days=1)),
+        ]
+    ]
+    unknown = pa.Table.from_pylist(rows, schema=SCHEMA)
+    found = dealt(tmp_path / "with", zone, unknown=unknown)
+    now = Vocabulary.load(tmp_path / "with").item_ids
+
+    assert now[0] == items[-1]
+    assert sorted(now) == sorted(items)
+    assert found.item_counts[1] == usual.item_counts[-1] + 1000
+    assert sum(found.item_counts) == sum(usual.item_counts) + 1000
+    assert found.sizes == usual.sizes
 
 
 def test_a_dealing_that_is_cut_short_leaves_nothing_that_looks_whole(tmp_path, zone):
