@@ -318,7 +318,8 @@ USER_SCORES = Table(
     key=("cutoff", "user_id"),
     partition="cutoff",
     readers="marketing",
-    meaning="Who will buy, who will leave, and what each is worth: one row for every user.",
+    meaning="Who will buy, who will leave, and what each is worth: one row for every known user "
+    "seen before the cutoff. Each column is answered for users like those whom it was judged on.",
     columns=(
         _CUTOFF,
         _USER,
@@ -413,7 +414,12 @@ MODELS = Table(
         Column("encoder", "string", "lstm, gru, cnn or transformer"),
         Column("trained_at", "timestamp", "end of training"),
         Column("training_cutoff", "date", "the first day that training did not know"),
-        Column("metrics", "string", "JSON: head → metric → value on matured cutoffs"),
+        Column(
+            "metrics",
+            "string",
+            "JSON: head → metric → value on matured cutoffs; purchase and spend of every user seen "
+            "before, churn of those active lately, items of those who bought in the 7 days after",
+        ),
         Column("promoted_at", "timestamp", "when it became champion", nullable=True),
         Column("promoted_by", "string", "who or what promoted it", nullable=True),
         Column(
