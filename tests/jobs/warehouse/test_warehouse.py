@@ -287,7 +287,9 @@ def test_a_view_that_somebody_dropped_is_there_again_after_the_next_night(wareho
     assert shares(warehouse) == [0.2]
 
 
-def test_a_table_of_before_is_brought_up_to_date_and_keeps_its_rows(warehouse, analyst):
+def test_a_table_of_before_is_brought_up_to_date_and_keeps_its_rows(
+    warehouse, warehouse_uri, analyst
+):
     """What may be empty now is added, or loses its NOT NULL; who reads a view of theirs goes on."""
     publish(warehouse, TUESDAY, "run-1", 0.1)
     columns = ", ".join(USER_SCORES.column_names[:-1])
@@ -298,6 +300,7 @@ def test_a_table_of_before_is_brought_up_to_date_and_keeps_its_rows(warehouse, a
         "ALTER TABLE user_scores ALTER COLUMN churn_decile SET NOT NULL",
         f"CREATE VIEW user_scores_latest AS SELECT {columns} FROM user_scores",
         "CREATE VIEW theirs AS SELECT user_id FROM user_scores_latest",
+        *(["UPDATE nightshift_setup SET mark = 'of before'"] if "://" in warehouse_uri else []),
     ):
         analyst(statement)
     asked = nightly(WEDNESDAY, share=0.2)
