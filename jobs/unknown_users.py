@@ -22,12 +22,16 @@ _COLUMNS = ["user_id", "item_id", "event_type", "event_time", "amount", "session
 _LINE = ["item_id", "event_type", "event_time", "session_hint"]  # a line repeated counts once
 
 
-def unknown_users_items(lake: Lake, window: Window, *, snapshot_id: int, zone: str) -> pa.Table:
+def unknown_users_items(
+    lake: Lake, window: Window, *, snapshot_id: int | None, zone: str
+) -> pa.Table:
     """Rows of ``SCHEMA``: of the events ingested in the window whose user is not known.
 
-    Raises MissingSnapshotError.
+    Without a snapshot there are none. Raises MissingSnapshotError.
     """
     counted = SCHEMA.empty_table()
+    if snapshot_id is None:
+        return counted
     for events in _events_of_nobody(lake, window, snapshot_id):
         counted = _added(counted, _counts(events, zone))
     return counted

@@ -48,9 +48,9 @@ class Sequences:
         return self.commits[-1].snapshot_id
 
     @property
-    def events_id(self) -> int:
-        """The snapshot of `events` that they were made of."""
-        return self.commits[-1].reads[EVENTS.name]
+    def events_id(self) -> int | None:
+        """The snapshot of `events` that they were made of; None of another program's."""
+        return self.commits[-1].reads.get(EVENTS.name)
 
     @property
     def num_nights(self) -> int:
