@@ -29,11 +29,14 @@ NightshiftError (Exception)       exit 1  anything else that went wrong, said cl
 +-- UnreachableError              exit 1  a server or folder that must answer does not
 +-- UnknownOutcomeError           exit 1  a commit was sent, and what came of it cannot be asked
 
-A message says where, what was found, what was expected, and what to do next.
+A message says where, what was found, what was expected, and what to do next. Whatever a driver or a
+library put into it, no password of a URI is shown.
 """
 
 from collections.abc import Mapping
 from typing import ClassVar
+
+from contracts.addresses import hide_passwords
 
 
 class NightshiftError(Exception):
@@ -50,6 +53,7 @@ class NightshiftError(Exception):
         do: str,
         details: Mapping[str, object] | None = None,
     ) -> None:
+        where, found, expected, do = map(hide_passwords, (where, found, expected, do))
         super().__init__(f"{where}: found {found}, expected {expected}. {do}")
         self.where, self.found, self.expected, self.do = where, found, expected, do
         self.details = dict(details or {})  # what `--json` says besides the message

@@ -11,6 +11,7 @@ from typing import Any
 
 from contracts.errors import NightshiftError
 from jobs.running import console
+from jobs.running.private_files import is_open_to_others
 from jobs.running.settings import Settings
 from jobs.services.processes import listener_of, started_for
 from jobs.standing import Standing
@@ -33,7 +34,7 @@ def examine(settings: Settings) -> tuple[int, dict[str, Any]]:
     """Look at everything, print each finding, and return 1 where something is not well."""
     checks: list[Callable[[Settings], Finding]] = [
         look_at_java, look_at_pyspark, look_at_raw, look_at_catalog,
-        look_at_registry, look_at_warehouse, look_at_ports, look_at_disk,
+        look_at_registry, look_at_warehouse, look_at_ports, look_at_disk, look_at_home,
     ]  # fmt: skip
     findings = [check(settings) for check in checks]
     for finding in findings:
@@ -106,6 +107,14 @@ def look_at_disk(settings: Settings) -> Finding:
     is_well = free >= FREE_GIB and os.access(folder, os.W_OK)
     found = f"{free:.1f} GiB free under {folder}"
     return Finding("disk", is_well, found, f"Make {FREE_GIB} GiB of room that can be written.")
+
+
+def look_at_home(settings: Settings) -> Finding:
+    """What programs make is closed to others; a home that was there before stays as it is."""
+    home = settings.home
+    is_open = home.exists() and is_open_to_others(home)
+    found = f"{home} is {'open' if is_open else 'closed'} to other accounts of this machine"
+    return Finding("home", not is_open, found, f"Close it with `chmod o-rwx {home}`.")
 
 
 def _answers(what: str, question: Callable[[], str]) -> Finding:

@@ -45,7 +45,7 @@ def tell_readers(settings: Settings, registry: Registry, versions: Iterable[str]
             published_models(registry, versions), run_key=f"models-{secrets.token_hex(4)}"
         )
     except (NightshiftError, MlflowException) as error:
-        return {"not_written": str(error)}
+        return {"not_written": settings.without_secrets(str(error))}
     return {"written": warehouse.address}
 
 

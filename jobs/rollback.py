@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, help="default: configs/nightshift.yaml")
     parser.add_argument("--json", action="store_true", help="print the run's summary as JSON")
     options = parser.parse_args(argv)
+    settings = None
     try:
         settings = load_settings(options.config)
         registry = open_registry(settings, settings.demand.model if options.demand else None)
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         versions = [found["version"], found["rolled_back"]]
         found["models"] = tell_readers(settings, registry, versions)
     except NightshiftError as error:
-        return say_error("rollback", error, as_json=options.json)
+        return say_error("rollback", error, settings, as_json=options.json)
     said = json.dumps({"job": "rollback", **found})
     print(said, file=sys.stdout if options.json else sys.stderr, flush=True)
     return 0

@@ -3,6 +3,7 @@
 from datetime import date
 from functools import cached_property
 
+from contracts.addresses import without_password
 from contracts.errors import MissingRawError, NoChampionError, UnreachableError
 from contracts.night import INGEST, SEQUENCES, SERIES, SESSIONS, Program
 from contracts.tables import EVENTS, PUBLISH_LEDGER, PUBLISHED, Table
@@ -40,12 +41,12 @@ class Standing:
     def lake_answers(self) -> str:
         """Raises UnreachableError."""
         self._lake.partitions(EVENTS)
-        return f"{self._settings.lake.catalog.get('uri', 'it')} answers"
+        return f"{without_password(self._settings.lake.catalog.get('uri', 'it'))} answers"
 
     def registry_answers(self) -> str:
         """Raises UnreachableError."""
         self._registry.candidates()
-        return f"{self._settings.mlflow.tracking_uri} answers"
+        return f"{without_password(self._settings.mlflow.tracking_uri)} answers"
 
     def warehouse_answers(self) -> str:
         """Raises UnreachableError."""

@@ -114,12 +114,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the run's summary as JSON")
     options = parser.parse_args(argv)
     start = time.monotonic()
+    settings = None
     try:
-        folder = options.folder or load_settings(options.config).raw_folder
+        settings = load_settings(options.config)
+        folder = options.folder or settings.raw_folder
         transactions, products = package_tables()
         found = write_raw(folder, transactions=transactions, products=products)
     except NightshiftError as error:
-        return say_error("write_raw", error, as_json=options.json)
+        return say_error("write_raw", error, settings, as_json=options.json)
     summary = {"job": "write_raw", "folder": str(folder), **found}
     summary["seconds"] = round(time.monotonic() - start, 2)
     print(json.dumps(summary) if options.json else _sentence(summary), flush=True)

@@ -9,9 +9,9 @@ from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from pyiceberg.io import PY_IO_IMPL
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from contracts.addresses import without_password, without_password_of
 from contracts.errors import UnreachableError
 from jobs.lake.durable import IO_CLASS, sync_catalog
-from jobs.running.addresses import without_password, without_password_of
 from jobs.running.settings import Settings
 
 NAMESPACE = "nightshift"

@@ -14,7 +14,8 @@ from contracts import night
 from contracts.errors import NightshiftError
 from contracts.night import Program
 from jobs.running import console
-from jobs.running.program import say_error
+from jobs.running.private_files import closed_to_others
+from jobs.running.program import hide_secrets, say_error
 from jobs.running.settings import Settings, load_settings
 
 Cutoff = Annotated[
@@ -62,10 +63,14 @@ def run_body(
 
     ``is_shown``: a person has already seen on the way all that the summary says.
     """
+    settings = None
     try:
-        code, summary = body(load_settings(config))
+        settings = load_settings(config)
+        hide_secrets(settings)
+        with closed_to_others():
+            code, summary = body(settings)
     except NightshiftError as error:
-        raise typer.Exit(say_error(job, error, as_json=as_json)) from None
+        raise typer.Exit(say_error(job, error, settings, as_json=as_json)) from None
     except KeyboardInterrupt:
         print(f"{job}: interrupted", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ import structlog
 from contracts.errors import CutoffError, NightshiftError
 from contracts.windows import Window, parse_cutoff, refuse_future
 from jobs.running.lines import say_line
+from jobs.running.private_files import closed_to_others
 from jobs.running.settings import Settings, load_settings
 from jobs.running.summaries import keep_summary
 
@@ -50,13 +52,16 @@ def run(
     options = parser.parse_args(argv)
 
     start = time.monotonic()
+    settings = None
     try:
         options.cutoff = parse_cutoff(options.cutoff)
         settings = load_settings(options.config)
+        hide_secrets(settings)
         refuse_future(options.cutoff, now=datetime.now(UTC), zone=settings.zone)
-        found = dict(body(options, settings))
+        with closed_to_others():
+            found = dict(body(options, settings))
     except NightshiftError as error:
-        return say_error(job, error, as_json=options.json)
+        return say_error(job, error, settings, as_json=options.json)
     summary: Summary = {
         "job": job,
         "cutoff": options.cutoff,
@@ -64,7 +69,8 @@ def run(
         "seconds": round(time.monotonic() - start, 2),
     }
     if is_kept:
-        keep_summary(settings.home, options.cutoff, summary)
+        with closed_to_others():
+            keep_summary(settings.home, options.cutoff, summary)
     _logger().info(job, **_flat({**summary, "job": None}))
     if options.json:
         say_line(json.dumps(summary, default=str), sys.stdout)
@@ -95,16 +101,29 @@ def new_days(options: argparse.Namespace) -> Window:
     return Window(since, cutoff)
 
 
-def say_error(job: str, error: NightshiftError, *, as_json: bool) -> int:
-    """Print the message to stderr (and as JSON to stdout) and return its exit code."""
+def hide_secrets(settings: Settings) -> None:
+    """Have the traceback of an error that nobody expected printed without the settings' secrets."""
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        said = "".join(traceback.format_exception(kind, error, trace))
+        print(settings.without_secrets(said), end="", file=sys.stderr)
+
+    sys.excepthook = show
+
+
+def say_error(job: str, error: NightshiftError, settings: Settings | None, *, as_json: bool) -> int:
+    """Print the message to stderr (and as JSON to stdout) and return its exit code.
+
+    What caused it is quoted only where the settings are known, whose secrets it may quote.
+    """
     if as_json:
         said: Summary = {"job": job, "error": type(error).__name__, "message": str(error)}
         said |= {"exit_code": error.exit_code, **error.details}
         say_line(json.dumps(said, default=str), sys.stdout)
     say_line(f"{job}: {type(error).__name__}: {error}", sys.stderr)
-    if error.__cause__ is not None:
-        cause = traceback.format_exception_only(error.__cause__)
-        say_line(f"{job}: because: {''.join(cause).strip()}", sys.stderr)
+    if error.__cause__ is not None and settings is not None:
+        cause = "".join(traceback.format_exception_only(error.__cause__)).strip()
+        say_line(f"{job}: because: {settings.without_secrets(cause)}", sys.stderr)
     return error.exit_code
 
 

@@ -29,6 +29,13 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from contracts.addresses import (
+    HIDDEN,
+    hide_passwords,
+    is_secret,
+    without_password,
+    without_password_of,
+)
 from contracts.errors import ConfigError, UnknownKeyError
 from contracts.money import Money
 from contracts.tables import SCORES
@@ -219,6 +226,15 @@ class Settings(Section):
         location = self.mlflow.artifacts
         return location if "://" in location else (self.home / location).as_uri()
 
+    def without_secrets(self, text: str) -> str:
+        """A text, such as a driver's own error, without what these settings know to be secret."""
+        for uri in (self.warehouse.uri, self.mlflow.tracking_uri, *self.lake.catalog.values()):
+            text = without_password_of(uri, text)
+        for name, value in self.lake.catalog.items():
+            if is_secret(name) and value:
+                text = text.replace(value, HIDDEN)
+        return hide_passwords(text)
+
     @property
     def runs_folder(self) -> Path:
         return self.home / "runs"
@@ -306,7 +322,7 @@ def _overridden(values: dict[str, Any], path: Path) -> dict[str, Any]:
         except yaml.YAMLError:
             raise ConfigError(
                 f"environment: {name}",
-                found=repr(text),
+                found=_shown(key, text),
                 expected="a value as it stands in the file",
                 do="Put it in quotes of its own, as in '\"{cutoff}.txt\"'.",
             ) from None
@@ -333,7 +349,16 @@ def _config_error(path: Path, error: ErrorDetails) -> ConfigError:
         return UnknownKeyError(str(path), key=key, known=known)
     return ConfigError(
         f"{path}: {key}",
-        found="nothing" if error["type"] == "missing" else repr(error["input"]),
+        found="nothing" if error["type"] == "missing" else _shown(place[-1], error["input"]),
         expected=error["msg"][0].lower() + error["msg"][1:],
         do="Correct the value.",
     )
+
+
+def _shown(key: str, value: object) -> str:
+    """What a message may quote of a value: nothing that is secret, nor what may hold a secret."""
+    if is_secret(key):
+        return HIDDEN
+    if isinstance(value, dict | list):
+        return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(value)}"
+    return repr(without_password(value) if isinstance(value, str) else value)

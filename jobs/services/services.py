@@ -128,10 +128,14 @@ def _start_mlflow(settings: Settings, port: int, env: dict[str, str]) -> None:
     home = settings.home
     (home / "mlflow").mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--backend-store-uri", settings.mlflow.tracking_uri]
+    command += ["--workers", "1"]
     # Files go straight to their folder, so that the same runs can be read without a server.
     command += ["--no-serve-artifacts", "--default-artifact-root", settings.artifacts_uri]
-    env = {**env, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # eight processes for nothing
+    env = {
+        **env,
+        "MLFLOW_BACKEND_STORE_URI": settings.mlflow.tracking_uri,  # `ps` shows a command line
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes for nothing
+    }
     start_process(command, home=home, log=home / "logs" / "mlflow.log", env=env)
 
 
@@ -157,7 +161,9 @@ def _prepare_database(home: Path, env: dict[str, str]) -> None:
 
 def _start_airflow(home: Path, port: int, env: dict[str, str]) -> None:
     api_server = ["api-server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    for part in (api_server, ["scheduler"], ["dag-processor"]):
+    # The log server of the scheduler listens on every address; here all logs lie on one disk.
+    scheduler = ["scheduler", "--skip-serve-logs"]
+    for part in (api_server, scheduler, ["dag-processor"]):
         command = [sys.executable, "-m", "airflow", *part]
         start_process(command, home=home, log=home / "logs" / f"airflow-{part[0]}.log", env=env)
 

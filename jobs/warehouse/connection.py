@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from contracts.addresses import without_password_of
 from contracts.errors import (
     AuditError,
     BusyError,
@@ -13,7 +14,6 @@ from contracts.errors import (
     UnreachableError,
 )
 from contracts.tables import Table
-from jobs.running.addresses import without_password_of
 from jobs.warehouse import sql as sql
 from jobs.warehouse.publication import KEPT, Published
 

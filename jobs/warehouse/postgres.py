@@ -18,6 +18,7 @@ import adbc_driver_manager
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
+from contracts.addresses import without_password, without_password_of
 from contracts.errors import (
     AuditError,
     BusyError,
@@ -26,7 +27,6 @@ from contracts.errors import (
     UnreachableError,
 )
 from contracts.tables import MODELS, NIGHTLY, PUBLISH_LEDGER, WAREHOUSE, Table
-from jobs.running.addresses import without_password, without_password_of
 from jobs.warehouse import postgres_sql, sql
 from jobs.warehouse.connection import (
     append,

@@ -230,3 +230,19 @@ def test_every_error_is_in_the_tree_at_the_top_of_the_file():
     assert len(kinds) > 10
     for kind in kinds:
         assert kind.__name__ in (errors.__doc__ or "")
+
+
+def test_no_error_of_ours_shows_a_password_whatever_it_was_told():
+    """Messages go to logs, pages and chats."""
+    error = UnreachableError(
+        "MLflow",
+        address="http://ann:s3cret@h:5000",
+        reason="GET http://ann:s3cret@h:5000/api: refused",
+        do="Start it.",
+    )
+
+    assert str(error) == (
+        "MLflow at http://ann@h:5000: found GET http://ann@h:5000/api: refused, expected an "
+        "answer. Start it."
+    )
+    assert "s3cret" not in repr(vars(error))

@@ -5,6 +5,7 @@ One story in order: each test goes on where the one before has ended.
 
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -112,6 +113,43 @@ def test_a_night_in_airflow_is_green(deployment, running):
     assert {task for task, state in heard if state == "success"} == {
         step.program.name for step in night.NIGHT
     }
+
+
+def test_every_door_is_open_to_this_machine_alone(deployment, running):
+    """Pages, executors, logs: nothing listens where another machine could knock."""
+    doors = {
+        door.laddr.ip
+        for process in started_for(deployment.settings.home)
+        for door in process.net_connections(kind="inet")
+        if door.status == "LISTEN"
+    }
+
+    assert doors <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert doors
+
+
+def test_nothing_that_was_written_or_is_running_shows_a_secret(deployment, running):
+    """Logs, databases, summaries, reports, command lines: only the files made for them hold any."""
+    home = deployment.settings.home
+    keepers = [home / "airflow" / name for name in ("passwords.json", "jwt_secret")]
+    secrets = [running.password, keepers[1].read_text()]
+    shown = [
+        str(file)
+        for file in home.rglob("*")
+        if file.is_file() and file not in keepers
+        for content in [file.read_bytes()]
+        if any(secret.encode() in content for secret in secrets)
+    ]
+    commands = [" ".join(process.cmdline()) for process in started_for(home)]
+
+    assert shown == []
+    assert not [command for command in commands for secret in secrets if secret in command]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in keepers} == {0o600}
+
+
+def test_the_home_folder_is_closed_to_other_accounts(deployment, running):
+    """What a program, Airflow or MLflow makes there is nobody else's to read."""
+    assert not deployment.settings.home.stat().st_mode & 0o007
 
 
 def test_the_night_starts_from_a_form_that_asks_for_its_cutoff(running):

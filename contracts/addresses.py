@@ -12,7 +12,10 @@ _SCHEME, _REST = r"^(?:[^:/?@]*://|(?!.*://))", r"[^@/?]*(?:/[^@?]*)?(?:\?.*)?$"
 _NO_WORD = re.compile(rf"{_SCHEME}(?:[^:/?@]*@)?{_REST}", re.DOTALL)
 _CLEAN = re.compile(rf"(?P<user>{_SCHEME}[^:/?@]*):(?P<word>[^:/?@]*)@(?P<rest>{_REST})", re.DOTALL)
 _UNCLEAR = re.compile(rf"(?P<user>{_SCHEME}[^:/?]*):(?P<word>.*)@(?P<rest>[^@]*)$", re.DOTALL)
-_PARAMETER = re.compile(r"(?P<name>[?&\s]\w*password\s*=)(?P<word>[^&\s]*)", re.IGNORECASE)
+_SECRET = r"[\w.-]*(?:password|passwd|secret|token|credential|access[-_.]key)[\w.-]*"
+_PARAMETER = re.compile(rf"(?P<name>(?:[?&\s]|^){_SECRET}\s*=)(?P<word>[^&\s]*)", re.IGNORECASE)
+_URI = re.compile(r"[A-Za-z][\w+.-]*://\S*")
+_NAME = re.compile(_SECRET, re.IGNORECASE)
 
 
 def without_password(uri: str) -> str:
@@ -20,6 +23,16 @@ def without_password(uri: str) -> str:
     found = _user_and_word(uri)
     shown = f"{found['user']}@{found['rest']}" if found else uri
     return _PARAMETER.sub(rf"\g<name>{HIDDEN}", shown)
+
+
+def hide_passwords(text: str) -> str:
+    """A text with every URI in it as `without_password` shows it."""
+    return _URI.sub(lambda match: without_password(match[0]), text)
+
+
+def is_secret(name: str) -> bool:
+    """Does the name of a setting or a variable say that its value is not to be shown?"""
+    return _NAME.fullmatch(name) is not None
 
 
 def without_password_of(uri: str, text: str) -> str:

@@ -2,7 +2,12 @@
 
 import pytest
 
-from jobs.running.addresses import without_password, without_password_of
+from contracts.addresses import (
+    hide_passwords,
+    is_secret,
+    without_password,
+    without_password_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +58,27 @@ def test_no_password_is_shown(uri, shown):
 def test_no_reason_quotes_a_password(uri, reason, shown):
     """Nor a part of one that the driver took for something else."""
     assert without_password_of(uri, reason) == shown
+
+
+def test_every_uri_of_a_text_is_shown_without_its_password():
+    """A library's own sentence may hold several."""
+    text = "tried http://ann:s3cret@h:1/x, then 'postgress://bob:s3c@ret@i/d': no answer"
+
+    assert hide_passwords(text) == "tried http://ann@h:1/x, then 'postgress://bob@i/d': no answer"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_hidden"),
+    [
+        ("s3.secret-access-key", True),
+        ("NIGHTSHIFT__LAKE__CATALOG__TOKEN", True),
+        ("client.access-key-id", True),
+        ("credential", True),
+        ("sslpassword", True),
+        ("uri", False),
+        ("keep_nights", False),
+    ],
+)
+def test_a_name_says_whether_its_value_is_secret(name, is_hidden):
+    """Of a catalog's properties, of a URI's parameters, of variables."""
+    assert is_secret(name) is is_hidden
