@@ -76,8 +76,9 @@ def read_sales(spark: SparkSession, settings: Settings) -> Sales:
     """The installed package's tables, through the jobs' own functions."""
     transactions, products = package_tables()
     events = _events(spark, str(transactions), str(products))
-    excluded = settings.series.excluded_categories
-    sold = units_by_day(events, window=YEAR, excluded_categories=excluded, zone=ZONE).toArrow()
+    sold = units_by_day(
+        events, window=YEAR, exclusions=settings.exclusions.rules, zone=ZONE
+    ).toArrow()
     item_ids, item = np.unique(sold["item_id"].to_numpy(), return_inverse=True)
     labels = np.asarray(sold["category"].fill_null("").to_numpy(), dtype=object)
     categories, label = np.unique(labels, return_inverse=True)

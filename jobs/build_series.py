@@ -4,7 +4,7 @@ reads   events  purchases of the `series.history_days` before the cutoff
 writes  series  partition cutoff=YYYY-MM-DD, replaced whole, so a re-run is safe
 key     (item_id, day, cutoff)
 
-Only the `series.top_items` with the most days of sales, and no item of an excluded category.
+Only the `series.top_items` with the most days of sales, and none that `exclusions` leave out.
 
     spark-submit jobs/build_series.py --cutoff 2017-11-29
 """
@@ -18,8 +18,10 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from contracts.exclusions import Exclusions
 from contracts.tables import EVENTS, PURCHASE, SERIES
 from contracts.windows import CLOCK_DAYS, Window, history_window, one_day
+from jobs.excluded_items import is_excluded
 from jobs.lake.lake import Lake, new_run_key, open_lake
 from jobs.running.program import run
 from jobs.running.settings import Settings, remembered
@@ -35,20 +37,21 @@ def build_series(
     cutoff: date,
     history_days: int,
     top_items: int,
-    excluded_categories: Sequence[str],
+    exclusions: Exclusions,
     zone: str,
 ) -> DataFrame:
     """One row per chosen item and day of the history window; 0 where nothing was sold.
 
-    An item's category is that of its latest purchase. A line without a quantity sold one unit, a
-    line with a negative one (a return) none.
+    An item's category is the one that a purchase named last. A line without a quantity sold one
+    unit, a line with a negative one (a return) none.
     """
     window = history_window(cutoff, days=history_days)
-    sold = _sold(events, window, excluded_categories, zone)
+    sold = _sold(events, window, zone)
     of_day = F.struct("units", "revenue")
     items = (
         _by_day(sold)
-        .groupBy("item_id")
+        .join(_chosen(sold, exclusions), on="item_id", how="inner")
+        .groupBy("item_id", "category")
         .agg(
             F.count_if(F.col("units") > 0).alias("days_sold"),
             F.map_from_entries(F.collect_list(F.struct("day", of_day))).alias("sales"),
@@ -57,9 +60,7 @@ def build_series(
         .limit(top_items)
     )
     days = F.explode(F.sequence(F.lit(window.start), F.lit(window.end - timedelta(days=1))))
-    grid = items.join(_categories(sold), on="item_id", how="left").select(
-        "item_id", "category", "sales", days.alias("day")
-    )
+    grid = items.select("item_id", "category", "sales", days.alias("day"))
     of_that_day = F.col("sales")[F.col("day")]
     return grid.select(
         "item_id",
@@ -72,25 +73,20 @@ def build_series(
 
 
 def units_by_day(
-    events: DataFrame, *, window: Window, excluded_categories: Sequence[str], zone: str
+    events: DataFrame, *, window: Window, exclusions: Exclusions, zone: str
 ) -> DataFrame:
     """One row per item and day of the window on which it was sold, counted as in the series."""
-    sold = _sold(events, window, excluded_categories, zone)
+    sold = _sold(events, window, zone)
     return (
         _by_day(sold)
-        .join(_categories(sold), on="item_id", how="left")
+        .join(_chosen(sold, exclusions), on="item_id", how="inner")
         .select("item_id", "category", "day", (F.col("units") / SCALE).alias("units"))
     )
 
 
-def _sold(
-    events: DataFrame, window: Window, excluded_categories: Sequence[str], zone: str
-) -> DataFrame:
+def _sold(events: DataFrame, window: Window, zone: str) -> DataFrame:
     """The lines that count, with whole ten-thousandths: their sums do not depend on an order."""
     is_wanted = F.col("event_type") == PURCHASE
-    if excluded_categories:
-        is_excluded = F.col("category").isin(*excluded_categories)
-        is_wanted &= F.coalesce(~is_excluded, F.lit(True))  # no category is not an excluded one
     units = F.greatest(F.coalesce("quantity", F.lit(1.0)), F.lit(0.0))
     revenue = F.coalesce("amount", F.lit(0.0))
     day = F.to_date(F.from_utc_timestamp("event_time", zone))
@@ -110,12 +106,17 @@ def _by_day(sold: DataFrame) -> DataFrame:
     return sold.groupBy("item_id", "day").agg(*sums)
 
 
-def _categories(sold: DataFrame) -> DataFrame:
-    """The category of each item's latest purchase. First by category, which needs no sort."""
+def _chosen(sold: DataFrame, exclusions: Exclusions) -> DataFrame:
+    """Each item that is not excluded, with the category that a line of it named last.
+
+    Null where none has named one. First by category, which needs no sort.
+    """
     latest = sold.groupBy("item_id", "category").agg(F.max("event_time").alias("latest"))
-    return latest.groupBy("item_id").agg(
-        F.max_by("category", F.struct("latest", "category")).alias("category")
+    is_named = F.col("category").isNotNull()
+    items = latest.groupBy("item_id").agg(
+        F.max_by("category", F.struct(is_named, "latest", "category")).alias("category")
     )
+    return items.where(~is_excluded(exclusions, item_id="item_id", category="category"))
 
 
 def rows_from(
@@ -134,7 +135,7 @@ def rows_from(
         cutoff=cutoff,
         history_days=chosen.history_days,
         top_items=chosen.top_items,
-        excluded_categories=chosen.excluded_categories,
+        exclusions=settings.exclusions.rules,
         zone=settings.time_zone,
     )
 
@@ -157,7 +158,7 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         window=window,
         run_key=new_run_key(JOB, cutoff),
         reads=reads,
-        facts=remembered(settings, "series", "time_zone"),
+        facts=remembered(settings, "series", "exclusions", "time_zone"),
     )
     return {
         "rows": commit.num_rows,

@@ -37,6 +37,7 @@ from models.judging.evaluation import evaluate
 from models.judging.gate import Check
 from models.pages.model_card import Card, write_card
 from models.pages.plots import evaluation_figures, save_png
+from models.registry.exclusion import Exclusion
 from models.registry.predict import Predictions, Predictor
 from models.registry.registry import CHAMPION, ModelVersion, Registry
 from models.sequences.drawn import draw
@@ -75,7 +76,12 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
 
     predictors = load(registry, versions)
     answers, checks = ask(predictors, sequences, planned, settings)
-    matured = Matured(Histories.from_arrow(sequences), horizons=horizons, zone=settings.zone)
+    matured = Matured(
+        Histories.from_arrow(sequences),
+        horizons=horizons,
+        zone=settings.zone,
+        exclusions=settings.exclusions.rules,
+    )
     unknown = unknown_users_items(
         lake, ingested_before(cutoff), snapshot_id=found.events_id, zone=settings.time_zone
     )
@@ -188,10 +194,12 @@ def ask(
 ) -> tuple[dict[str, dict[date, Predictions]], dict[str, list[Check]]]:
     """What every version says at every test cutoff, and how it behaves."""
     cutoffs = sorted({cutoff for plan in planned.values() for cutoff in plan.test})
+    exclusion = Exclusion(rules=settings.exclusions.rules)
 
     def answer(predictor: Predictor) -> tuple[dict[date, Predictions], list[Check]]:
         said = {
-            cutoff: predictor.predict(sequences, cutoff=cutoff, top_k=TOP_K) for cutoff in cutoffs
+            cutoff: predictor.predict(sequences, cutoff=cutoff, top_k=TOP_K, exclusion=exclusion)
+            for cutoff in cutoffs
         }
         return said, check_behaviour(predictor, sequences, cutoff=cutoffs[0], zone=settings.zone)
 

@@ -1,13 +1,20 @@
-"""What a night must not recommend: `recommendations` in the configuration.
+"""What a night must not recommend, nor forecast: `exclusions` and `recommendations`.
 
-``exclude_bought`` leaves out what a user has bought before. ``exclude_items_file`` names a text
-file, one item id a line in UTF-8, of what can be offered to nobody, such as what is out of stock;
-``{cutoff}`` in its name stands for the night's, so that a past night finds the list that it had.
+`exclusions` hold for lists and demand alike, by category, id and pattern; `recommendations` for
+lists alone. ``exclude_bought`` leaves out what a user has bought before. ``exclude_items_file``
+names a text file, one item id a line in UTF-8, of what can be offered to nobody, such as what is
+out of stock; ``{cutoff}`` in its name stands for the night's, so that a past night finds the list
+that it had.
 """
 
+from collections.abc import Sequence
 from datetime import date
 
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
 from contracts.errors import ConfigError
+from contracts.exclusions import Exclusions, alternatives
 from jobs.running.settings import Settings
 from models.registry.exclusion import Exclusion
 
@@ -18,7 +25,20 @@ def exclusion_of(settings: Settings, cutoff: date) -> Exclusion:
     items: frozenset[str] = frozenset()
     if said.exclude_items_file is not None:
         items = _read(settings, said.exclude_items_file.replace("{cutoff}", str(cutoff)))
-    return Exclusion(bought=said.exclude_bought, item_ids=items)
+    return Exclusion(bought=said.exclude_bought, item_ids=items, rules=settings.exclusions.rules)
+
+
+def is_excluded(exclusions: Exclusions, *, item_id: str, category: str) -> Column:
+    """Of columns of these names: never null; a category that is null is ''."""
+    named = F.coalesce(F.col(category), F.lit(""))
+    return _is_one(F.col(item_id), exclusions.item_ids, exclusions.item_patterns) | _is_one(
+        named, exclusions.categories, exclusions.category_patterns
+    )
+
+
+def _is_one(column: Column, names: Sequence[str], patterns: Sequence[str]) -> Column:
+    found = column.isin(*names) if names else F.lit(False)
+    return found | column.rlike(rf"\A(?:{alternatives(patterns)})\z") if patterns else found
 
 
 def _read(settings: Settings, name: str) -> frozenset[str]:

@@ -144,7 +144,7 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         lake.stage(rows[table], table, window=window, run_key=run_key)
         for table in (DEMAND_BY_CATEGORY, DEMAND)  # demand last: it says done
     ]
-    facts = {**remembered(settings, "horizons", "series"), VERSION: version}
+    facts = {**remembered(settings, "horizons", "series", "exclusions"), VERSION: version}
     commits = [lake.commit(one, reads=reads, facts=facts) for one in staged]
     return {
         "rows": commits[-1].num_rows,

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.errors import AuditError, DataError
+from contracts.exclusions import Exclusions
 from contracts.night import REPORT, night_arguments
 from contracts.tables import (
     CATEGORY_DEMAND,
@@ -41,7 +42,7 @@ from contracts.windows import one_day
 from jobs.histories.read_sequences import sequences_at
 from jobs.lake.commits import Commit
 from jobs.lake.lake import Lake, open_lake
-from jobs.published_models import catalogue, published_models
+from jobs.published_models import Catalogue, catalogue, published_models
 from jobs.registries import open_registry
 from jobs.running.program import run
 from jobs.running.settings import Settings
@@ -125,7 +126,8 @@ def expectations(
     cutoff: date,
     *,
     demand_days: int,
-    catalogue: pa.Array,
+    catalogue: Catalogue,
+    exclusions: Exclusions,
     before: Mapping[str, list[int]],
     max_psi: float,
 ) -> Expectations:
@@ -149,7 +151,9 @@ def expectations(
         offered_ids=night.scores["user_id"].filter(pc.greater(num_offered, 0)),
         num_recommendations=pc.sum(num_offered).cast(pa.int64()).as_py() or 0,
         demand_days=demand_days,
-        catalogue=catalogue,
+        catalogue=catalogue.item_ids,
+        excluded=catalogue.excluded,
+        exclusions=exclusions,
         before=before,
         max_psi=max_psi,
         churn_active_days=night.churn_active_days,
@@ -192,7 +196,8 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         night,
         cutoff,
         demand_days=settings.horizons.demand_days,
-        catalogue=catalogue(registry, versions),
+        catalogue=catalogue(registry, versions, settings.exclusions.rules),
+        exclusions=settings.exclusions.rules,
         before=read_before(warehouse, cutoff),
         max_psi=settings.audit.max_psi,
     )

@@ -6,11 +6,14 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from mlflow.exceptions import MlflowException
 
 from contracts.errors import NightshiftError
+from contracts.exclusions import Exclusions
 from contracts.tables import MODELS
 from jobs.lake.column_types import arrow_schema
 from jobs.running.settings import Settings
@@ -49,17 +52,27 @@ def tell_readers(settings: Settings, registry: Registry, versions: Iterable[str]
     return {"written": warehouse.address}
 
 
-def catalogue(registry: Registry, versions: Iterable[str]) -> pa.Array:
-    """The items that these versions can recommend. Raises UnreachableError, ConfigError."""
+class Catalogue(NamedTuple):
+    item_ids: pa.Array  # that versions have a number for
+    excluded: pa.Array  # those of them that may not be recommended
+
+
+def catalogue(registry: Registry, versions: Iterable[str], exclusions: Exclusions) -> Catalogue:
+    """What these versions know, and what of it is excluded by what they know of it.
+
+    Raises UnreachableError, ConfigError.
+    """
+    items, excluded = set[str](), set[str]()
     with tempfile.TemporaryDirectory() as folder:
-        items = {
-            item
-            for version in map(registry.resolve, versions)
-            for item in Vocabulary.load(
-                registry.download(version, Path(folder) / version.version)
-            ).item_ids
-        }
-    return pa.array(sorted(items), pa.string())
+        for version in map(registry.resolve, versions):
+            known = Vocabulary.load(registry.download(version, Path(folder) / version.version))
+            items.update(known.item_ids)
+            numbers = np.append(
+                np.flatnonzero(known.excluded_by(exclusions)),
+                np.asarray(known.excluded_items, dtype=np.int64) - 1,
+            )
+            excluded.update(known.item_ids[number] for number in numbers)
+    return Catalogue(*(pa.array(sorted(names), pa.string()) for names in (items, excluded)))
 
 
 def model_row(

@@ -108,7 +108,7 @@ def score_night(
         staged,
         reads=reads,
         facts={
-            **remembered(settings, "recommendations"),
+            **remembered(settings, "recommendations", "exclusions"),
             MODEL_VERSION: str(champion.version),
             CHURN_ACTIVE_DAYS: str(churn_active_days(model)),
             "scored_at": datetime.now(UTC).isoformat(timespec="seconds"),

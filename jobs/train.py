@@ -32,6 +32,7 @@ if __name__ == "__main__" and __package__ is None:  # started by its path
 import torch
 
 from contracts.errors import ConfigError
+from contracts.exclusions import NOTHING, Exclusions
 from contracts.night import ENCODERS
 from contracts.tables import SEQUENCES
 from jobs.histories.read_sequences import sequences_as_of
@@ -113,7 +114,14 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
     recorder = _recorder(settings, config, cutoff) if RANK == 0 else None
     parent = _parent(settings, options.start_from, config, cutoff)
     name = parent.name if parent else ""
-    key = run_key(config, horizons, cutoff, sequences.content, parent=name)
+    key = run_key(
+        config,
+        horizons,
+        cutoff,
+        sequences.content,
+        parent=name,
+        exclusions=settings.exclusions.rules,
+    )
     folder = settings.runs_folder / key
     prepared = prepare_data(
         sequences.read_buckets(COLUMNS),
@@ -131,6 +139,7 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
             snapshot_id=sequences.events_id,
             zone=settings.time_zone,
         ),
+        exclusions=settings.exclusions.rules,
         stop=stop,
     )
     fitting = partial(
@@ -174,10 +183,17 @@ def models_folder(settings: Settings) -> Path:
 
 
 def run_key(
-    config: TrainConfig, horizons: LabelHorizons, cutoff: date, content: str, *, parent: str = ""
+    config: TrainConfig,
+    horizons: LabelHorizons,
+    cutoff: date,
+    content: str,
+    *,
+    parent: str = "",
+    exclusions: Exclusions = NOTHING,
 ) -> str:
     """The same for the same training, so that a second start finds what the first has kept."""
     said = f"{config.model_dump_json()} {horizons.model_dump_json()} {content} {WORLD_SIZE}{parent}"
+    said += f" {exclusions}" if exclusions != NOTHING else ""
     digest = hashlib.sha256(said.encode()).hexdigest()[:8]
     return f"train-{cutoff}-{config.encoder.kind}-{digest}"
 

@@ -124,7 +124,7 @@ def read_panel(
     sold = units_by_day(
         events,
         window=window,
-        excluded_categories=settings.series.excluded_categories,
+        exclusions=settings.exclusions.rules,
         zone=settings.time_zone,
     )
     rows: pa.Table = (

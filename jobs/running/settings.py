@@ -17,6 +17,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -37,6 +38,7 @@ from contracts.addresses import (
     without_password_of,
 )
 from contracts.errors import ConfigError, UnknownKeyError
+from contracts.exclusions import Exclusions, alternatives
 from contracts.money import Money
 from contracts.tables import SCORES
 from models.demand.rule import DemandRule
@@ -131,7 +133,6 @@ class SequenceSettings(Section):
 class SeriesSettings(Section):
     history_days: PositiveInt
     top_items: PositiveInt  # by days with a sale
-    excluded_categories: tuple[str, ...]
 
 
 class DemandSettings(Section):
@@ -182,6 +183,41 @@ class RecommendationSettings(Section):
     exclude_items_file: str | None = None  # item ids, one a line, that nobody is offered
 
 
+def _is_text(name: object) -> object:
+    if not isinstance(name, str):
+        raise PydanticCustomError(
+            "text", "text in quotes: without them YAML may read another name, 7 for 007"
+        )
+    return name
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(alternatives([pattern]))
+    except re.error as error:
+        raise PydanticCustomError(
+            "pattern", "a shell pattern ({reason})", {"reason": str(error)}
+        ) from None
+    return pattern
+
+
+Name = Annotated[str, BeforeValidator(_is_text)]
+Pattern = Annotated[str, Field(min_length=1), BeforeValidator(_is_text), AfterValidator(_compiles)]
+
+
+class ExclusionSettings(Section):
+    """What is neither recommended nor forecast, and counts as spend and visits all the same."""
+
+    categories: tuple[Name, ...] = ()  # '' stands for items without a category
+    category_patterns: tuple[Pattern, ...] = ()  # of the shell: * ? [A-Z] [!0-9]
+    item_ids: tuple[Name, ...] = ()
+    item_patterns: tuple[Pattern, ...] = ()
+
+    @property
+    def rules(self) -> Exclusions:
+        return Exclusions(**self.model_dump())
+
+
 class Settings(Section):
     file: Path  # where these settings were read
     home: Path  # absolute
@@ -202,6 +238,7 @@ class Settings(Section):
     horizons: Horizons
     training: TrainingSettings
     recommendations: RecommendationSettings
+    exclusions: ExclusionSettings = ExclusionSettings()
     gate: GateRule
 
     @property
@@ -251,11 +288,24 @@ def remembered(settings: Settings, *names: str) -> dict[str, str]:
 
 def recalled(settings: Settings, facts: Mapping[str, str]) -> Settings:
     """The settings with those that a commit remembers in their place. Raises ConfigError."""
-    values = {**settings.model_dump(), **json.loads(facts.get(REMEMBERED, "{}"))}
+    values = {**settings.model_dump(), **_renamed(json.loads(facts.get(REMEMBERED, "{}")))}
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         raise _config_error(Path(f"the commit's {REMEMBERED}"), error.errors()[0]) from None
+
+
+def _renamed(then: dict[str, Any]) -> dict[str, Any]:
+    """What a commit remembers, in the words of today.
+
+    Before there were `exclusions`, a list had none, and a series those of its own section.
+    """
+    if "exclusions" in then or not {"series", "recommendations"} & {*then}:
+        return then
+    series = dict(then.get("series", {}))
+    categories = series.pop("excluded_categories", [])
+    then = {**then, "exclusions": {"categories": categories}}
+    return {**then, "series": series} if series else then
 
 
 def load_settings(file: Path | None = None) -> Settings:

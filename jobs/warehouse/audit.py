@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.errors import AuditError
+from contracts.exclusions import Exclusions
 from contracts.tables import (
     CATEGORY_DEMAND,
     ITEM_DEMAND,
@@ -53,7 +54,9 @@ class Expectations:
     offered_ids: pa.ChunkedArray  # users to whom anything is recommended
     num_recommendations: int
     demand_days: int
-    catalogue: pa.Array  # items that the model can recommend
+    catalogue: pa.Array  # items that the model can recommend, excluded or not
+    excluded: pa.Array  # those of them that the configuration excludes
+    exclusions: Exclusions  # of items and categories that have a forecast
     before: Mapping[
         str, list[int]
     ]  # score → the night before's users in each bin, if there was one
@@ -106,7 +109,9 @@ def failures_of(table: Table, rows: pa.Table, expected: Expectations) -> list[st
         failures += check_num_rows(rows, expected.num_recommendations)
         failures += check_ranks(rows)
         failures += check_catalogue(rows, expected.catalogue)
+        failures += check_offers(rows, expected.excluded)
     if table in SERIES_OF:
+        failures += check_forecasts(table, rows, expected.exclusions)
         failures += check_quantiles(rows)
         failures += check_days(
             rows, SERIES_OF[table], expected.cutoff, demand_days=expected.demand_days
@@ -280,6 +285,33 @@ def check_catalogue(rows: pa.Table, catalogue: pa.Array) -> list[str]:
     unknown = offered.filter(pc.invert(pc.is_in(offered, value_set=catalogue)))
     some = ", ".join(map(str, unknown[:3].to_pylist()))
     return [f"{len(unknown)} items are not in the catalogue ({some})"] if len(unknown) else []
+
+
+def check_offers(rows: pa.Table, excluded: pa.Array) -> list[str]:
+    """Nothing that is excluded is offered, at any rank."""
+    offered = rows.filter(pc.is_in(rows["item_id"], value_set=excluded))
+    if not offered.num_rows:
+        return []
+    items = pc.unique(offered["item_id"]).sort()
+    some = ", ".join(map(str, items[:3].to_pylist()))
+    return [
+        f"{len(items)} excluded items ({some}) are offered in {offered.num_rows} rows, "
+        f"from rank {pc.min(offered['rank'])} on"
+    ]
+
+
+def check_forecasts(table: Table, rows: pa.Table, exclusions: Exclusions) -> list[str]:
+    """Nothing that is excluded is forecast."""
+    name = SERIES_OF[table]
+    series = rows.group_by([*dict.fromkeys([name, "category"])]).aggregate([])
+    names, categories = series[name].to_pylist(), series["category"].to_pylist()
+    if table is ITEM_DEMAND:
+        is_out = exclusions.excluded(names, categories)
+    else:
+        is_out = [*map(exclusions.excludes_category, categories)]
+    out = sorted(name for name, excluded in zip(names, is_out, strict=True) if excluded)
+    what = "items" if table is ITEM_DEMAND else "categories"
+    return [f"{len(out)} excluded {what} ({', '.join(out[:3])}) are forecast"] if out else []
 
 
 def check_quantiles(rows: pa.Table) -> list[str]:

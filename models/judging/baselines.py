@@ -23,7 +23,7 @@ import pyarrow as pa
 from sklearn.linear_model import LogisticRegression
 
 from models.sequences.features import FEATURE_NAMES
-from models.sequences.history import Floats, Histories, Ints
+from models.sequences.history import Bools, Floats, Histories, Ints
 from models.sequences.instants import DAY
 from models.sequences.matured import Head, Rows
 from models.sequences.unknown_users import purchases_between
@@ -143,15 +143,23 @@ def _fit_one(
 class PurchasedItems:
     """Who bought what when, a line repeated within an instant counting once; sorted once.
 
-    ``unknown`` has rows of `models.sequences.unknown_users.SCHEMA`: what people bought whom the log
-    does not name. They count for what is popular, as far as the users here are all who are known.
+    ``is_offered`` (I,) says which item codes may be recommended; None: all. ``unknown`` has rows of
+    `models.sequences.unknown_users.SCHEMA`: what people bought whom the log does not name. They
+    count for what is popular, as far as the users here are all who are known.
     """
 
     def __init__(
-        self, histories: Histories, *, unknown: pa.Table | None = None, share: float = 1.0
+        self,
+        histories: Histories,
+        is_offered: Bools | None = None,
+        *,
+        unknown: pa.Table | None = None,
+        share: float = 1.0,
     ) -> None:
         self.item_ids, self.unknown, self.share = histories.item_ids, unknown, share
         bought = histories.is_purchase
+        if is_offered is not None:
+            bought = bought & is_offered[histories.item_codes]
         users, times = histories.event_users[bought], histories.times[bought]
         self.num_users, self.num_items = len(histories), len(histories.item_ids)
         keys = users * self.num_items + histories.item_codes[bought]

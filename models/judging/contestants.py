@@ -107,7 +107,7 @@ def collect(
             continue
         rows, chosen = _head_rows(matured, head, plans[head], answers, train=train)
         found.rows[head], found.chosen[head] = rows, chosen
-    purchased = PurchasedItems(matured.histories, unknown=unknown, share=share)
+    purchased = PurchasedItems(matured.histories, matured.is_offered, unknown=unknown, share=share)
     rows, chosen = _item_rows(matured, purchased, plans["next_item"], answers)
     found.rows["next_item"], found.chosen["next_item"] = rows, chosen
     return found

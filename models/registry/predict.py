@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from contracts.exclusions import Exclusions
 from contracts.windows import instant
 from models.networks.network import Network
 from models.networks.ranking import Pairs, Ranking
@@ -50,7 +51,9 @@ class Predictor:
         self.manifest: Manifest = artifact.manifest
         self.network: Network = artifact.network.eval()
         self.encoder = Encoder(artifact.vocabulary)
+        self.vocabulary = artifact.vocabulary
         self.item_ids = np.asarray(["", *artifact.vocabulary.item_ids], dtype=object)
+        self._hidden_by: dict[Exclusions, Ints] = {}
         with torch.inference_mode():
             self.catalogue = self.network.catalogue()
 
@@ -128,7 +131,11 @@ class Predictor:
     def _hidden(self, exclusion: Exclusion) -> Tensor:
         """(H,) the items that are offered to nobody; the unknown one is none to offer."""
         known = (self.encoder.items.get(item_id, 0) for item_id in exclusion.item_ids)
-        return torch.tensor(sorted({0, *known}))
+        rules = exclusion.rules
+        if rules not in self._hidden_by:  # once, not for every batch of users
+            self._hidden_by[rules] = np.flatnonzero(self.vocabulary.excluded_by(rules)) + 1
+        hidden = {0, *known, *self.vocabulary.excluded_items, *self._hidden_by[rules].tolist()}
+        return torch.tensor(sorted(hidden))
 
     def _unknown(self, histories: Histories, cutoff: date, ranking: Ranking) -> Predictions:
         N, rates = len(histories), self.manifest.base_rates

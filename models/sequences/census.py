@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from models.sequences.history import Histories, Ints
+from contracts.exclusions import NOTHING, Exclusions
+from models.sequences.history import Bools, Histories, Ints
 
 NEVER = np.iinfo(np.int64).max  # a time after every event
 
@@ -54,6 +55,14 @@ class Census:
         for item, count in events.items():
             if item in self.item_counts:
                 self.item_counts[item] += count
+
+
+def can_be_offered(histories: Histories, exclusions: Exclusions) -> Bools:
+    """(I,) is each item code one that the exclusions leave to be recommended?"""
+    if exclusions == NOTHING:
+        return np.ones(len(histories.item_ids), dtype=bool)
+    _, categories = _latest_categories(histories)
+    return ~np.asarray(exclusions.excluded(histories.item_ids, categories), dtype=bool)
 
 
 def _latest_categories(histories: Histories) -> tuple[Ints, NDArray[np.object_]]:

@@ -23,12 +23,22 @@ class Labels:
     purchase: Floats  # (N,) 1 where the user bought within purchase_days
     churn: Floats  # (N,) 1 where nothing happened in churn_days; nan: not active before the cutoff
     spend: Floats  # (N,) sum of the amounts that are not negative, within spend_days
-    item_ids: list[NDArray[np.object_]]  # (N,) different items bought within items_days
+    item_ids: list[NDArray[np.object_]]  # (N,) different items bought within items_days: offered
     has_history: Bools  # (N,) seen before the cutoff: the population of an evaluation
 
 
-def labels(histories: Histories, cutoff: date, horizons: LabelHorizons, zone: ZoneInfo) -> Labels:
-    """Labels of every user; ``histories`` must hold the events after the cutoff too."""
+def labels(
+    histories: Histories,
+    cutoff: date,
+    horizons: LabelHorizons,
+    zone: ZoneInfo,
+    *,
+    is_offered: Bools | None = None,
+) -> Labels:
+    """Labels of every user; ``histories`` must hold the events after the cutoff too.
+
+    ``is_offered`` (I,) says which item codes may be recommended, and be a label; None: all.
+    """
     users = np.arange(len(histories), dtype=np.int64)
     cutoffs = np.full(len(users), cutoff.toordinal(), dtype=np.int64)
     purchase, churn, spend = LabelMaker(histories, Instants.of(histories), horizons, zone).at(
@@ -36,6 +46,8 @@ def labels(histories: Histories, cutoff: date, horizons: LabelHorizons, zone: Zo
     )
     start, end = moments(label_window(cutoff, horizon_days=horizons.items_days), zone)
     bought = (histories.times >= start) & (histories.times < end) & histories.is_purchase
+    if is_offered is not None:
+        bought &= is_offered[histories.item_codes]
     counts = np.bincount(histories.event_users[bought], minlength=len(histories))
     per_user = np.split(histories.item_codes[bought], np.cumsum(counts)[:-1])
     return Labels(

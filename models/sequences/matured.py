@@ -16,9 +16,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.exclusions import NOTHING, Exclusions
 from contracts.windows import instant
 from models.config import LabelHorizons
 from models.sequences.batch import HISTORY_DAYS
+from models.sequences.census import can_be_offered
 from models.sequences.features import AsOfFeatures, exact_from
 from models.sequences.history import Bools, Floats, Histories, Ints, microseconds
 from models.sequences.instants import Instants
@@ -97,7 +99,15 @@ class Rows:
 class Matured:
     """Rows of any head at any past cutoff, from running totals built once."""
 
-    def __init__(self, histories: Histories, *, horizons: LabelHorizons, zone: ZoneInfo) -> None:
+    def __init__(
+        self,
+        histories: Histories,
+        *,
+        horizons: LabelHorizons,
+        zone: ZoneInfo,
+        exclusions: Exclusions = NOTHING,
+    ) -> None:
+        self.is_offered = can_be_offered(histories, exclusions)  # (I,) by item code
         self.histories, self.horizons, self.zone = histories, horizons, zone
         self.instants = Instants.of(histories)
         self.features = AsOfFeatures(histories, self.instants)
@@ -140,8 +150,13 @@ class Matured:
         return np.asarray(favourite[users], dtype=object)
 
     def bought_items(self, cutoff: date) -> tuple[Ints, list[NDArray[np.object_]]]:
-        """Users who can be asked and bought in the items window, and what each bought."""
-        found = labels(self.histories, cutoff, self.horizons, self.zone).item_ids
+        """Users who can be asked and bought in the items window, and what each bought.
+
+        Of what may be recommended: who bought only excluded items is not among them.
+        """
+        found = labels(
+            self.histories, cutoff, self.horizons, self.zone, is_offered=self.is_offered
+        ).item_ids
         bought = np.asarray([len(items) > 0 for items in found], dtype=bool)
         users = np.flatnonzero(bought & self.can_be_asked(cutoff))
         return users, [found[user] for user in users]

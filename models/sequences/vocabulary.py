@@ -4,15 +4,16 @@
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.exclusions import NOTHING, Exclusions
 from models.sequences.census import Census
-from models.sequences.history import Floats, Histories, Ints
+from models.sequences.history import Bools, Floats, Histories, Ints
 from models.sequences.ngrams import Texts
 
 FILE = "item_index.json"
@@ -28,6 +29,8 @@ class Vocabulary:
     amount_edges: tuple[float, ...]  # ascending; a bucket lies below each and above the last
     quantity_edges: tuple[float, ...]  # the same
     text_buckets: int  # that n-grams of texts are hashed into; 0 where no event has a text
+    # Numbers of items that are known from an earlier version and are excluded by now.
+    excluded_items: tuple[int, ...] = ()
 
     @property
     def num_items(self) -> int:
@@ -65,13 +68,22 @@ class Vocabulary:
         quantities: Floats,
         min_item_count: int,
         text_buckets: int,
+        exclusions: Exclusions = NOTHING,
     ) -> "Vocabulary":
         """Items with at least ``min_item_count`` events, the commonest first; ties by id.
 
-        An item is of the category that it had last. Amounts and quantities may be a sample's.
+        An item is of the category that it had last. What is excluded gets no number: it is read as
+        an item outside the catalogue, by its category, and is never a target nor recommended.
+        Amounts and quantities may be a sample's.
         """
         counts = census.item_counts
-        wanted = [item for item, count in counts.items() if count >= min_item_count]
+        named = [(item, census.item_categories[item][1]) for item in counts]
+        is_excluded = exclusions.excluded((item for item, _ in named), (name for _, name in named))
+        wanted = [
+            item
+            for (item, _), out in zip(named, is_excluded, strict=True)
+            if not out and counts[item] >= min_item_count
+        ]
         wanted.sort(key=lambda item: (-counts[item], item))
         categories = sorted(census.categories)
         index = _index(categories)
@@ -111,9 +123,22 @@ class Vocabulary:
             text_buckets=self.text_buckets or found.text_buckets,
         )
 
+    def without(self, exclusions: Exclusions) -> "Vocabulary":
+        """The same numbers; those of excluded items are read as items outside the catalogue."""
+        is_excluded = self.excluded_by(exclusions)
+        return replace(self, excluded_items=tuple((np.flatnonzero(is_excluded) + 1).tolist()))
+
+    def excluded_by(self, exclusions: Exclusions) -> Bools:
+        """(V - 1,) of each item that has a number."""
+        names = ["", *self.categories]
+        categories = (names[number] for number in self.item_categories)
+        return np.asarray(exclusions.excluded(self.item_ids, categories), dtype=bool)
+
     def counts(self, census: Census) -> Ints:
         """(V,) events of each item; the first number is of those outside the catalogue."""
         known = [census.item_counts[item] for item in self.item_ids]
+        for number in self.excluded_items:
+            known[number - 1] = 0
         return np.asarray([census.item_counts.total() - sum(known), *known], dtype=np.int64)
 
     def save(self, directory: Path) -> None:
@@ -147,6 +172,8 @@ class Encoder:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.items = _index(vocabulary.item_ids)
+        for number in vocabulary.excluded_items:
+            del self.items[vocabulary.item_ids[number - 1]]
         self.categories = _index(vocabulary.categories)
         self.event_types = _index(vocabulary.event_types)
         self.amount_edges = np.asarray(vocabulary.amount_edges)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from contracts.exclusions import NOTHING, Exclusions
 from contracts.windows import instant
 from models.config import LabelHorizons, TrainConfig
 from models.sequences.census import Census
@@ -57,6 +58,7 @@ def deal(
     label_limit: date,
     known: Vocabulary | None = None,
     unknown: pa.Table | None = None,
+    exclusions: Exclusions = NOTHING,
 ) -> None:
     """Write all shards, what they hold, and their vocabulary; the folder appears when it is whole.
 
@@ -89,8 +91,9 @@ def deal(
         quantities=counted.quantities,
         min_item_count=config.min_item_count,
         text_buckets=config.text_buckets,
+        exclusions=exclusions,
     )
-    vocabulary = known.grown(found) if known else found
+    vocabulary = known.grown(found).without(exclusions) if known else found
     vocabulary.save(partial)
     item_counts = vocabulary.counts(census).tolist()
     dealt = Dealt(counted.sizes, num_validation, census.first_time, item_counts)

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from contracts.errors import ConfigError, CutoffError, TrainingStoppedError
+from contracts.exclusions import NOTHING, Exclusions
 from contracts.windows import is_matured
 from models.config import LabelHorizons, TrainConfig
 from models.sequences.vocabulary import Vocabulary
@@ -53,6 +54,7 @@ def prepare_data(
     cutoff: date,
     known: Vocabulary | None = None,
     unknown: Callable[[], pa.Table] | None = None,
+    exclusions: Exclusions = NOTHING,
     stop: Stop | None = None,
 ) -> Prepared:
     """Deal the users of the tables into ``folder``, unless an earlier start has done so.
@@ -81,10 +83,18 @@ def prepare_data(
                 label_limit=limit,
                 known=known,
                 unknown=unknown() if unknown else None,
+                exclusions=exclusions,
             )
     try:
         with explaining_shards(config):
-            return _open(folder, config=config, horizons=horizons, zone=zone, cutoff=cutoff)
+            return _open(
+                folder,
+                config=config,
+                horizons=horizons,
+                zone=zone,
+                cutoff=cutoff,
+                exclusions=exclusions,
+            )
     except ConfigError:
         if not rank:
             shutil.rmtree(folder)
@@ -94,7 +104,13 @@ def prepare_data(
 
 
 def _open(
-    folder: Path, *, config: TrainConfig, horizons: LabelHorizons, zone: ZoneInfo, cutoff: date
+    folder: Path,
+    *,
+    config: TrainConfig,
+    horizons: LabelHorizons,
+    zone: ZoneInfo,
+    cutoff: date,
+    exclusions: Exclusions,
 ) -> Prepared:
     limit = label_limit(cutoff, horizons)
     validation_limit = limit + timedelta(days=horizons.longest_days)
@@ -119,6 +135,7 @@ def _open(
         zone=zone,
         cutoffs=[limit],
         limit=validation_limit,
+        exclusions=exclusions,
     )
     for name, truth in (("purchase", validation.purchase), ("churn", validation.churn)):
         if len(np.unique(truth[np.isfinite(truth)])) < 2:

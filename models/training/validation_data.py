@@ -13,9 +13,11 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from contracts.exclusions import NOTHING, Exclusions
 from contracts.windows import instant
 from models.config import LabelHorizons, TrainConfig
 from models.sequences.batch import BatchBuilder, SequenceBatch, ranges
+from models.sequences.census import can_be_offered
 from models.sequences.history import Floats, Ints
 from models.sequences.labels import LabelMaker, midnights
 from models.sequences.vocabulary import Encoder, Vocabulary
@@ -60,7 +62,9 @@ class ValidationData:
         zone: ZoneInfo,
         cutoffs: Sequence[date],
         limit: date,
+        exclusions: Exclusions = NOTHING,
     ) -> None:
+        self.exclusions = exclusions
         self.folder, self.cutoffs, self.config = folder, list(cutoffs), config
         self.horizons, self.zone, self.limit = horizons, zone, limit
         self.encoder = Encoder(vocabulary)
@@ -154,11 +158,16 @@ class ValidationData:
         return shares
 
     def _bought(self, builder: BatchBuilder, days: Ints) -> list[Ints]:
-        """(N,) different items bought; those outside the catalogue count, as what cannot be hit."""
+        """(N,) different items bought; those outside the catalogue count, as what cannot be hit.
+
+        Excluded ones do not: nobody is to be offered them.
+        """
         histories = builder.histories
+        is_offered = can_be_offered(histories, self.exclusions)
         start = midnights(days[:1], self.zone)
         end = midnights(days[:1] + self.horizons.items_days, self.zone)
         inside = (histories.times >= start) & (histories.times < end) & histories.is_purchase
+        inside &= is_offered[histories.item_codes]
         known = builder.events.items[inside]
         items = np.where(known > 0, known, -1 - histories.item_codes[inside])
         counts = np.bincount(histories.event_users[inside], minlength=len(histories))

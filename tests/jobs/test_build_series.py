@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from contracts.exclusions import Exclusions
 from contracts.tables import EVENTS, SERIES
 from contracts.windows import history_window, one_day
 from jobs.build_series import build_series, main, units_by_day
@@ -18,7 +19,7 @@ OPTIONS = {
     "cutoff": CUTOFF,
     "history_days": 3,
     "top_items": 10,
-    "excluded_categories": ["FUEL"],
+    "exclusions": Exclusions(categories=("FUEL",)),
     "zone": "America/New_York",
 }
 DDL = (
@@ -94,10 +95,28 @@ def test_items_are_chosen_by_days_of_sales(spark):
     assert found["none", 3]["category"] is None
 
 
-def test_the_category_is_that_of_the_latest_purchase(spark):
-    found = series(spark, sale("a", -24, category="OLD"), sale("a", category="NEW"))
+def test_the_category_is_the_one_that_was_named_last(spark):
+    """As the model has it; a later purchase that names none takes it from nobody."""
+    found = series(
+        spark,
+        *(sale("a", -24, category="OLD"), sale("a", category="NEW"), sale("a", 1, category=None)),
+    )
 
     assert {row["category"] for row in found.values()} == {"NEW"}
+
+
+def test_an_item_is_excluded_whole_by_its_category_its_id_or_a_pattern(spark):
+    """Not line by line: an item that became FUEL has no sales of another category left."""
+    found = series(
+        spark,
+        *(sale("a", -24, category="SOUP"), sale("a", category="FUEL")),
+        *(sale("b"), sale("gift_50"), sale("Gift_50"), sale("c.1"), sale("cx1")),
+        exclusions=Exclusions(
+            categories=("FUEL",), item_ids=("b",), item_patterns=("gift_*", "c.?")
+        ),
+    )
+
+    assert {item for item, _ in found} == {"Gift_50", "cx1"}
 
 
 def test_a_night_writes_its_cutoff_and_again_the_same(spark, settings, capsys):
@@ -130,7 +149,7 @@ def test_units_by_day_are_those_of_the_series_without_its_zeros(spark):
     )
     window = history_window(CUTOFF, days=3)
     found = units_by_day(
-        events, window=window, excluded_categories=["FUEL"], zone=OPTIONS["zone"]
+        events, window=window, exclusions=OPTIONS["exclusions"], zone=OPTIONS["zone"]
     ).collect()
 
     assert {(row["item_id"], row["category"], row["day"].day, row["units"]) for row in found} == {

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import ConfigError
-from jobs.excluded_items import exclusion_of
-from jobs.running.settings import Settings
-from models.registry.exclusion import NOTHING_EXCLUDED
+from contracts.exclusions import Exclusions
+from jobs.excluded_items import exclusion_of, is_excluded
+from jobs.running.settings import ExclusionSettings, Settings
+from models.registry.exclusion import NOTHING_EXCLUDED, Exclusion
 
 NIGHT = date(2017, 11, 29)
 
@@ -20,6 +21,8 @@ def told(settings: Settings, **changes: object) -> Settings:
 
 def test_nothing_is_excluded_unless_it_is_said(settings):
     """Whoever buys groceries buys them again."""
+    settings = settings.model_copy(update={"exclusions": ExclusionSettings()})
+
     assert exclusion_of(settings, NIGHT) == NOTHING_EXCLUDED
     assert exclusion_of(told(settings, exclude_bought=True), NIGHT).bought is True
 
@@ -54,3 +57,53 @@ def test_a_list_that_cannot_be_read_stops_the_night(settings, content, found):
         "expected a text file in UTF-8 with one item id a line. "
         "Nothing was scored. Write the file, or take the setting out, then score again."
     )
+
+
+def test_petrol_and_coupon_lines_are_excluded_in_the_shipped_configuration(settings):
+    """From the lists, and from demand: one block of the configuration holds for both."""
+    assert exclusion_of(settings, NIGHT) == Exclusion(
+        rules=Exclusions(categories=("COUPON/MISC ITEMS", "FUEL"))
+    )
+
+
+NAMES = [
+    "FUEL",
+    "fuel",
+    "FUELS",
+    "",
+    "a.b",
+    "axb",
+    "a\nb",
+    "O'Hara \\Q x",
+    "🛒",
+    "🛒🛒",
+    "[x]",
+    "7",
+    "^$",
+]
+PATTERNS = [
+    "FUEL",
+    "f*",
+    "?",
+    "??",
+    "a?b",
+    "a.b",
+    "[A-F]*",
+    "[!a-zA-Z]",
+    "*Hara \\*",
+    "[[]x]",
+    "^$",
+]
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_spark_excludes_what_python_excludes(spark, pattern):
+    """The series are made by one, the lists by the other: a pattern means the same to both."""
+    rules = Exclusions(item_patterns=(pattern,))
+    frame = spark.createDataFrame([(name, None) for name in NAMES], "item string, kind string")
+    column = is_excluded(rules, item_id="item", category="kind").alias("out")
+    found = [row["out"] for row in frame.select(column).collect()]
+
+    assert found == rules.excluded(NAMES, [""] * len(NAMES))
+    assert any(found)

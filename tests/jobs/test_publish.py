@@ -16,6 +16,7 @@ from contracts.errors import (
     UnreachableError,
     VanishedWarehouseError,
 )
+from contracts.exclusions import NOTHING
 from contracts.tables import (
     DEMAND,
     DEMAND_BY_CATEGORY,
@@ -28,7 +29,7 @@ from contracts.windows import one_day
 from jobs import publish
 from jobs.lake.column_types import arrow_schema, spark_schema
 from jobs.lake.lake import Lake, open_lake
-from jobs.published_models import by_head, model_row
+from jobs.published_models import Catalogue, by_head, model_row
 from jobs.running.settings import PROJECT, Settings, load_settings
 from jobs.warehouse.audit import DECILES, audit
 from jobs.warehouse.drift import distributions
@@ -187,7 +188,8 @@ def test_a_night_of_the_lake_passes_its_own_audit():
         night,
         CUTOFF,
         demand_days=DAYS,
-        catalogue=pa.array(CATALOGUE),
+        catalogue=Catalogue(pa.array(CATALOGUE), pa.array([], pa.string())),
+        exclusions=NOTHING,
         before={},
         max_psi=0.25,
     )

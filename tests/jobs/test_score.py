@@ -21,7 +21,7 @@ from contracts.windows import one_day
 from jobs import rollback, score, score_batches
 from jobs.lake.column_types import arrow_schema, spark_schema
 from jobs.lake.lake import Lake, open_lake
-from jobs.running.settings import PROJECT, Settings, load_settings
+from jobs.running.settings import PROJECT, Settings, load_settings, recalled
 from models.config import GRUConfig, LabelHorizons, load_train_config
 from models.networks.network import Network
 from models.registry.artifact import Manifest, save_artifact
@@ -250,13 +250,18 @@ def test_numbers_are_rounded_to_what_the_contract_can_keep(settings, lake, regis
 def test_what_the_configuration_excludes_is_recommended_to_nobody(
     settings, lake, registry, capsys, monkeypatch
 ):
-    """What a user has bought, what is out of stock; who is left with nothing has a row."""
+    """What a user has bought, what is out of stock or excluded; who is left with none has a row.
+
+    The commit remembers each of them, for the replay of a night whose configuration has changed.
+    """
     (settings.home / f"gone-{CUTOFF}.txt").write_text("eggs\n")
     monkeypatch.setenv("NIGHTSHIFT__RECOMMENDATIONS__EXCLUDE_BOUGHT", "true")
     monkeypatch.setenv("NIGHTSHIFT__RECOMMENDATIONS__EXCLUDE_ITEMS_FILE", "'gone-{cutoff}.txt'")
+    monkeypatch.setenv("NIGHTSHIFT__EXCLUSIONS__ITEM_PATTERNS", "['bre*']")
     try:
         summary = run_score(settings, capsys, CUTOFF)
         rows = {row["user_id"]: row for row in rows_at(lake, CUTOFF).to_pylist()}
+        facts = lake.require(SCORES, CUTOFF, producer="nightshift score").facts
     finally:
         monkeypatch.undo()
         run_score(settings, capsys, CUTOFF)
@@ -264,8 +269,10 @@ def test_what_the_configuration_excludes_is_recommended_to_nobody(
     assert (summary["code"], summary["users"]) == (0, 20)
     for n, user in enumerate(USERS):
         had = {ITEMS[(n + place) % len(ITEMS)] for place in range(n + 1)}
-        assert {*rows[user]["recommended_item_ids"]} == {*ITEMS} - had - {"eggs"}
+        assert {*rows[user]["recommended_item_ids"]} == {*ITEMS} - had - {"eggs", "bread"}
         assert len(rows[user]["recommended_scores"]) == len(rows[user]["recommended_item_ids"])
+    assert recalled(settings, facts).exclusions.item_patterns == ("bre*",)
+    assert recalled(settings, facts).recommendations.exclude_bought is True
 
 
 def test_whoever_the_user_is_there_is_a_row(settings, lake, registry, capsys, spark):

@@ -1,9 +1,18 @@
 """The configuration of a deployment: what it may say of the warehouse, and what it may not."""
 
+import json
+
 import pytest
 
 from contracts.errors import ConfigError, UnknownKeyError
-from jobs.running.settings import FileWarehouse, PostgresWarehouse, Settings, load_settings
+from jobs.running.settings import (
+    ExclusionSettings,
+    FileWarehouse,
+    PostgresWarehouse,
+    Settings,
+    load_settings,
+    recalled,
+)
 
 URI = "postgresql://ann@db:5432/warehouse"
 
@@ -120,3 +129,51 @@ def test_a_folder_is_no_configuration(tmp_path):
         "Give --config, or set NIGHTSHIFT_CONFIG."
     )
     assert "can't decode" in unreadable.value.found
+
+
+def test_a_commit_of_before_there_were_exclusions_is_recalled_as_it_was_made(settings):
+    """A list then had none; a series those of its own section. Another table names neither."""
+    lists = {"settings": '{"recommendations": {"top_k": 3}}'}
+    old = {"history_days": 9, "top_items": 5, "excluded_categories": ["FUEL"]}
+    series = {"settings": json.dumps({"series": old})}
+
+    assert recalled(settings, lists).exclusions == ExclusionSettings()
+    assert recalled(settings, series).exclusions == ExclusionSettings(categories=("FUEL",))
+    assert recalled(settings, series).series.history_days == 9
+    assert recalled(settings, {}).exclusions == settings.exclusions != ExclusionSettings()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("item_ids", "[7]", "item_ids.0: found 7, expected text in quotes"),
+        ("item_patterns", "[true]", "item_patterns.0: found True, expected text in quotes"),
+        ("item_patterns", "['']", "item_patterns.0: found '', expected string should have at"),
+        (
+            "category_patterns",
+            "['[z-a]']",
+            "category_patterns.0: found '[z-a]', expected a shell pattern (bad character range z-a",
+        ),
+        ("items", "[milk]", "found the key 'exclusions.items', expected one of categories"),
+    ],
+)
+def test_an_exclusion_that_would_mean_another_thing_is_refused(
+    settings, monkeypatch, key, value, said
+):
+    monkeypatch.setenv(f"NIGHTSHIFT__EXCLUSIONS__{key.upper()}", value)
+    with pytest.raises(ConfigError) as refused:
+        load_settings(settings.file)
+
+    assert said in str(refused.value)
+
+
+def test_an_id_that_yaml_reads_as_a_number_is_refused_by_its_place(settings, monkeypatch):
+    """It would be another id: 007 is 7."""
+    monkeypatch.setenv("NIGHTSHIFT__EXCLUSIONS__ITEM_IDS", "['7', 007]")
+    with pytest.raises(ConfigError) as refused:
+        load_settings(settings.file)
+
+    assert str(refused.value) == (
+        f"{settings.file}: exclusions.item_ids.1: found 7, expected text in quotes: without them "
+        "YAML may read another name, 7 for 007. Correct the value."
+    )

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from contracts.errors import AuditError
+from contracts.exclusions import Exclusions
 from contracts.tables import CATEGORY_DEMAND, ITEM_DEMAND, USER_RECOMMENDATIONS, USER_SCORES, Table
 from jobs.warehouse.audit import DECILES, RANGES, Expectations, audit, check_sums, failures_of
 from jobs.warehouse.drift import distributions
@@ -77,7 +78,9 @@ EXPECTED = Expectations(
     offered_ids=pa.chunked_array([USERS]),
     num_recommendations=2 * NUM_USERS,
     demand_days=2,
-    catalogue=pa.array(["milk", "bread", "eggs"]),
+    catalogue=pa.array(["milk", "bread", "eggs", "petrol"]),
+    excluded=pa.array(["petrol"]),
+    exclusions=Exclusions(categories=("fuel",), item_patterns=("gift *",)),
     before={},
     max_psi=0.25,
     churn_active_days=ACTIVE_DAYS,
@@ -209,6 +212,26 @@ def shares(first: float) -> list[float]:
             USER_RECOMMENDATIONS,
             recommendations(item_id=["milk", "unicorn"] * 12),
             ["1 items are not in the catalogue (unicorn)"],
+        ),
+        (
+            USER_RECOMMENDATIONS,
+            recommendations(item_id=["milk", "petrol"] * 12),
+            ["1 excluded items (petrol) are offered in 12 rows, from rank 2 on"],
+        ),
+        (
+            ITEM_DEMAND,
+            item_demand(item_id=["gift 5", "gift 5", "milk", "milk"]),
+            ["1 excluded items (gift 5) are forecast"],
+        ),
+        (
+            ITEM_DEMAND,
+            item_demand(category=["fuel"] * 4),
+            ["2 excluded items (bread, milk) are forecast"],
+        ),
+        (
+            CATEGORY_DEMAND,
+            category_demand(category=["fuel", "fuel", "dairy", "dairy"]),
+            ["1 excluded categories (fuel) are forecast"],
         ),
         (
             USER_RECOMMENDATIONS,

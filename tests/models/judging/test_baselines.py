@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from contracts.exclusions import NOTHING, Exclusions
 from contracts.windows import instant
 from models.judging.baselines import RECENCY, HeadBaselines, PurchasedItems
 from models.metrics import auroc
@@ -92,6 +93,31 @@ def test_personal_frequency_prefers_the_frequent_then_the_recent_then_the_popula
     assert found[0].tolist() == codes(shopping, "apple", "date", "bread", "fig")
     assert found[1].tolist()[:2] == codes(shopping, "fig", "apple")
     assert found[2].tolist()[:2] == codes(shopping, "fig", "apple")  # nobody knows cid yet
+
+
+def test_baselines_and_labels_leave_out_what_may_not_be_recommended(shopping, horizons, zone):
+    """The model is not offered them either: everyone is judged on the same items."""
+    out_of_both = Exclusions(item_ids=("apple",), categories=("FIG", "KIWI"))
+    matured, everything = (
+        Matured(shopping, horizons=horizons, zone=zone, exclusions=rules)
+        for rules in (out_of_both, NOTHING)
+    )
+    end = matured.moment(CUTOFF)
+    purchased = PurchasedItems(shopping, matured.is_offered)
+    popular = purchased.popular(days=365, end=end, top_k=4, cutoff=CUTOFF)
+    personal = purchased.personal(padding=popular, end=end, top_k=4)
+    out = {*codes(shopping, "apple", "fig")}
+
+    assert out <= {
+        *PurchasedItems(shopping).popular(days=365, end=end, top_k=4, cutoff=CUTOFF).tolist()
+    }
+    assert not out & {*popular.tolist(), *personal.ravel().tolist()}
+    assert [row.tolist() for row in everything.bought_items(CUTOFF)[1]] == [["kiwi"]]
+    assert matured.bought_items(CUTOFF)[1] == []
+    for head in ("purchase", "spend"):
+        np.testing.assert_array_equal(
+            matured.rows(head, [CUTOFF]).labels, everything.rows(head, [CUTOFF]).labels
+        )
 
 
 def rows(seed: int, num_rows: int = 3000) -> Rows:

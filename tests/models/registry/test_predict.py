@@ -11,11 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from contracts.errors import ConfigError
+from contracts.exclusions import Exclusions
 from models.registry.artifact import load_artifact
 from models.registry.exclusion import Exclusion
 from models.registry.predict import Predictor
 from models.sequences.history import Histories
 from models.sequences.labels import labels
+from models.sequences.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.torch
 
@@ -192,6 +194,31 @@ def test_an_item_that_is_out_of_stock_is_offered_to_nobody(artifact, sequences):
     for items in found.item_ids:
         assert sorted(items) == ["", "bread", "cream", "dates"]
         assert items[3] == ""
+
+
+@pytest.mark.parametrize("top_k", [1, 4])
+def test_what_a_rule_excludes_is_offered_to_nobody_at_any_rank(artifact, sequences, top_k):
+    """Nor by a version that had it excluded in training, whoever asks it without a configuration.
+
+    The other items keep their order and their probabilities.
+    """
+    table = sequences([*EVENTS, ("new", "2017-03-15T10:00:00", "apple", 1.0)])
+    rules = Exclusions(categories=("APPLE",), item_patterns=("b*",))
+    predictor = Predictor.load(artifact)
+    usual = predictor.predict(table, cutoff=CUTOFF, top_k=4)
+    ruled = predictor.predict(table, cutoff=CUTOFF, top_k=top_k, exclusion=Exclusion(rules=rules))
+    Vocabulary.load(artifact).without(rules).save(artifact)
+    served = Predictor.load(artifact).predict(table, cutoff=CUTOFF, top_k=top_k)
+
+    for user in range(3):
+        left = [item for item in usual.item_ids[user] if item in ("cream", "dates")][:top_k]
+        assert [item for item in ruled.item_ids[user] if item] == left
+        offered = [item for item in served.item_ids[user] if item]  # it reads them by category
+        assert len({*offered} & {"cream", "dates"}) == len(offered) == len(left)
+    chances = dict(zip(usual.item_ids[0], usual.item_scores[0], strict=True))
+    left = [item for item in ruled.item_ids[0] if item]
+    expected = [chances[item] for item in left]
+    np.testing.assert_allclose(ruled.item_scores[0][: len(left)], expected, rtol=1e-5)
 
 
 def test_no_user_is_no_row(artifact, sequences):

@@ -1,10 +1,13 @@
 """What the network calls things, and how that grows without renaming anything."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from contracts.exclusions import Exclusions
+from models.sequences.census import Census
 from models.sequences.history import Histories
 from models.sequences.vocabulary import Encoder, Vocabulary
 
@@ -58,6 +61,42 @@ def test_a_rare_new_item_waits(sequences):
     grown = OLD.grown(found(sequences(rows), min_item_count=2))
 
     assert grown.item_ids == OLD.item_ids
+
+
+def test_what_is_excluded_gets_no_number_and_is_read_by_its_category(sequences):
+    """So it is no target, no negative, no candidate and no recommendation, and still a purchase."""
+    rows = [
+        ("u", f"2017-01-0{day}T10:00:00", item, 5.0) for day, item in enumerate(("fuel", "pear"), 1)
+    ]
+    log = Histories.from_arrow(sequences(rows))
+    rules = Exclusions(categories=("FUEL",))
+    vocabulary = Vocabulary.counted(
+        Census.of(log),
+        amounts=log.amounts,
+        quantities=log.quantities,
+        min_item_count=1,
+        text_buckets=0,
+        exclusions=rules,
+    )
+    events = Encoder(vocabulary).encode(log)
+
+    assert vocabulary.item_ids == ("pear",)
+    assert vocabulary.categories == ("FUEL", "PEAR")
+    assert (events.items.tolist(), events.categories.tolist()) == ([0, 1], [1, 2])
+
+
+def test_an_item_that_was_known_and_is_excluded_keeps_its_number_and_is_not_read(tmp_path):
+    """A version that goes on from another has its weights; the number answers to nobody."""
+    vocabulary = OLD.without(Exclusions(item_ids=("pear",), categories=("APPLE",)))
+    census = Census(Counter({"pear": 5, "apple": 4, "nameless": 3}))
+    vocabulary.save(tmp_path)
+    loaded = Vocabulary.load(tmp_path)
+
+    assert loaded == vocabulary
+    assert loaded.item_ids == OLD.item_ids
+    assert Encoder(loaded).items == {"nameless": 3}
+    assert loaded.counts(census).tolist() == [9, 0, 0, 3]
+    assert loaded.grown(OLD).without(Exclusions()).excluded_items == ()
 
 
 @pytest.mark.parametrize("number", ["amounts", "quantities"])

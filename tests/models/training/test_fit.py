@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from contracts.errors import LossNotFiniteError, TooLittleMemoryError, TrainingStoppedError
+from contracts.exclusions import NOTHING, Exclusions
 from contracts.windows import instant
 from models.config import SampledSoftmax
 from models.networks.network import Network
@@ -103,6 +104,41 @@ def test_training_reads_nothing_from_the_label_limit_on(prepared, horizons, zone
     assert late_batch.spend.isnan().all()
     closed = data.batch(users, late - 1, np.random.default_rng(0))
     assert not closed.spend.isnan().any()
+
+
+def test_what_is_excluded_is_no_target_and_stays_a_purchase(
+    users, horizons, zone, train_config, tmp_path
+):
+    """Neither next item, nor negative, nor copy, nor truth of the validation; labels stay."""
+    excluded = Exclusions(item_patterns=("apple*",))
+    with_apples, without = (
+        prepare_data(
+            [users],
+            num_users=len(users),
+            folder=tmp_path / f"run{number}" / "data",
+            config=train_config,
+            horizons=horizons,
+            zone=zone,
+            cutoff=CUTOFF,
+            exclusions=rules,
+        )
+        for number, rules in enumerate((NOTHING, excluded))
+    )
+    before, after = (
+        next(iter(TrainingBatches(each.training, epoch=0, rank=0, num_ranks=1)))
+        for each in (with_apples, without)
+    )
+    names = without.vocabulary.item_ids
+    bought = [items for cutoff in without.validation.bought for items in cutoff]
+
+    assert any(name.startswith("apple") for name in with_apples.vocabulary.item_ids)
+    assert names
+    assert not any(name.startswith("apple") for name in names)
+    assert 0 < len(after.items) < len(before.items)
+    assert 0 < len(after.next_items) < len(before.next_items)
+    assert (np.concatenate(bought) > 0).all()
+    for name in ("purchase", "churn", "spend"):
+        torch.testing.assert_close(getattr(before, name), getattr(after, name), equal_nan=True)
 
 
 def test_every_rank_gets_as_many_batches_and_together_they_have_everyone(prepared):
