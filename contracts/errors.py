@@ -24,6 +24,7 @@ NightshiftError (Exception)       exit 1  anything else that went wrong, said cl
 |   +-- NoChampionError                   nothing was ever promoted, so nothing may score
 |       +-- NoPreviousChampionError       no champion before this one to go back to
 +-- BusyError                     exit 1  another run holds this night
+|   +-- TrainingBusyError                 another training holds the folder of these arguments
 +-- TrainingStoppedError          exit 1  a training was told to stop; started again, it goes on
 +-- ProcessLostError              exit 1  one of a training's processes ended before the others
 +-- UnreachableError              exit 1  a server or folder that must answer does not
@@ -293,6 +294,19 @@ class NoPreviousChampionError(NoChampionError):
 
 class BusyError(NightshiftError):
     pass
+
+
+class TrainingBusyError(BusyError):
+    """``pid`` and ``host`` are those of the training that holds the folder."""
+
+    def __init__(self, folder: str, *, pid: str, host: str, since: str) -> None:
+        super().__init__(
+            folder,
+            found=f"a training with the same arguments: process {pid} on {host}, since {since}",
+            expected="one at a time, for they would share checkpoints",
+            do=f"Wait until it ends, or stop it with `kill {pid}` on {host}; "
+            "then run this again: it goes on from the newest checkpoint, if one is left.",
+        )
 
 
 class TrainingStoppedError(NightshiftError):

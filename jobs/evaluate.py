@@ -10,6 +10,7 @@ writes  reports/evaluation-YYYY-MM-DD.json, from which people read
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -212,7 +213,7 @@ def write_document(document: Mapping[str, Any], folder: Path) -> Path:
     """Written beside its place first: a reader never sees half of it."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"evaluation-{document['cutoff']}.json"
-    partial = file.with_suffix(".partial")
+    partial = file.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(json.dumps(document, indent=1, allow_nan=False))
     partial.replace(file)
     return file

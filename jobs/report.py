@@ -14,6 +14,7 @@ A part that cannot be had is named in the page with its reason: a report never f
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -53,7 +54,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     page = gather(settings, cutoff)
     file = settings.reports_folder / cutoff.isoformat() / "index.html"
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
+    partial = file.with_suffix(f".{os.getpid()}.partial")
     page, html = rendered(page)
     partial.write_text(html, encoding="utf-8")
     partial.replace(file)

@@ -9,7 +9,8 @@ Started by torchrun, once for each device, or alone:
 
 The first process deals the users into shards in the run's folder; each process holds one of them
 at a time. A training that was killed, or told to stop, goes on from its newest whole checkpoint
-when it is started again with the same arguments. Processes other than the first say nothing.
+when it is started again with the same arguments; a second one with the same arguments is refused
+while the first runs. Processes other than the first say nothing.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -31,20 +32,22 @@ if __name__ == "__main__" and __package__ is None:  # started by its path
 
 import torch
 
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, TrainingBusyError
 from contracts.exclusions import NOTHING, Exclusions
 from contracts.night import ENCODERS
 from contracts.tables import SEQUENCES
 from jobs.histories.read_sequences import sequences_as_of
 from jobs.lake.lake import open_lake
 from jobs.running.program import run
+from jobs.running.run_folder import hold_folder
 from jobs.running.settings import PROJECT, Settings
 from jobs.unknown_users import ingested_before, unknown_users_items
 from models.config import LabelHorizons, TrainConfig, load_train_config
 from models.sequences.history import COLUMNS
-from models.training.fit import fit
+from models.training.fit import Fitted, fit
 from models.training.label_days import refuse_unlabelled
 from models.training.prepared import prepare_data
+from models.training.ranks import end_together, highest, join
 from models.training.stop import Stop, listening
 
 if TYPE_CHECKING:
@@ -113,67 +116,104 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
     # Before any row is read: a registry that cannot be reached must not cost a training.
     recorder = _recorder(settings, config, cutoff) if RANK == 0 else None
     parent = _parent(settings, options.start_from, config, cutoff)
-    name = parent.name if parent else ""
     key = run_key(
         config,
         horizons,
         cutoff,
         sequences.content,
-        parent=name,
+        parent=parent.name if parent else "",
         exclusions=settings.exclusions.rules,
     )
     folder = settings.runs_folder / key
-    prepared = prepare_data(
-        sequences.read_buckets(COLUMNS),
-        num_users=sequences.num_users,
-        folder=folder / "data",
-        config=config,
-        horizons=horizons,
-        zone=settings.zone,
-        cutoff=cutoff,
-        known=parent.vocabulary if parent else None,
-        unknown=partial(
-            unknown_users_items,
-            lake,
-            ingested_before(cutoff),
-            snapshot_id=sequences.events_id,
-            zone=settings.time_zone,
-        ),
-        exclusions=settings.exclusions.rules,
-        stop=stop,
-    )
-    fitting = partial(
-        fit,
-        prepared,
-        config=config,
-        folder=folder,
-        checkpoint_seconds=settings.training.checkpoint_seconds,
-        stop=stop,
-        start=parent,
-    )
-    if recorder is None:
-        fitting(on_epoch=_nothing, on_step=_nothing, say=_nothing)
-        return {"rank": RANK}
-    snapshots = {SEQUENCES.name: sequences.snapshot_id}
+    with _held(folder):
+        tables = sequences.read_buckets(COLUMNS)
+        prepared = prepare_data(
+            recorder.counted(tables, sequences.num_users) if recorder else tables,
+            num_users=sequences.num_users,
+            folder=folder / "data",
+            config=config,
+            horizons=horizons,
+            zone=settings.zone,
+            cutoff=cutoff,
+            known=parent.vocabulary if parent else None,
+            unknown=partial(
+                unknown_users_items,
+                lake,
+                ingested_before(cutoff),
+                snapshot_id=sequences.events_id,
+                zone=settings.time_zone,
+            ),
+            exclusions=settings.exclusions.rules,
+            stop=stop,
+        )
+        fitting = partial(
+            fit,
+            prepared,
+            config=config,
+            folder=folder,
+            checkpoint_seconds=settings.training.checkpoint_seconds,
+            stop=stop,
+            start=parent,
+        )
+        if recorder is None:
+            fitting(on_epoch=_nothing, on_step=_nothing, say=_nothing)
+            return {"rank": RANK}
+        snapshots = {SEQUENCES.name: sequences.snapshot_id}
+        about = _fit_and_register(
+            fitting, recorder, folder, horizons, snapshots=snapshots, parent=parent
+        )
+        shutil.rmtree(folder)  # the version holds all of it that matters
+    return {
+        **about,
+        "users": prepared.training.num_users,
+        "items": prepared.vocabulary.num_items,
+        "devices": WORLD_SIZE,
+    }
+
+
+def _fit_and_register(
+    fitting: Callable[..., Fitted | None],
+    recorder: "Recorder",
+    folder: Path,
+    horizons: LabelHorizons,
+    *,
+    snapshots: dict[str, int],
+    parent: "Start | None",
+) -> dict[str, Any]:
+    """Train in one MLflow run, and register what came of it. Returns what the summary tells."""
+    name = parent.name if parent else ""
     with recorder.recording(folder, snapshots=snapshots, parent=name):
         fitted = fitting(on_epoch=recorder.on_epoch, on_step=recorder.on_step, say=recorder.say)
         assert fitted is not None, "rank 0 gets the result"
         version = recorder.register(
             fitted, horizons, folder / "artifact", snapshots=snapshots, parent=name
         )
-    shutil.rmtree(folder)  # the version holds all of it that matters
     return {
         "version": version,
         "run_id": recorder.run_id,
-        "encoder": options.encoder,
+        "encoder": recorder.config.encoder.kind,
         "parent": name or None,
-        "users": prepared.training.num_users,
-        "items": prepared.vocabulary.num_items,
         "epochs": fitted.epochs,
-        "devices": WORLD_SIZE,
         "events_per_second": round(fitted.events_per_second),
         "metrics": {name: round(value, 5) for name, value in fitted.metrics.items()},
     }
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold the run's folder on the first rank. Raises TrainingBusyError on all of them."""
+    join()
+    with contextlib.ExitStack() as stack:
+        busy = None
+        if RANK == 0:
+            try:
+                stack.enter_context(hold_folder(folder))
+            except TrainingBusyError as error:
+                busy = error
+        if highest(busy is not None):
+            end_together()
+            raise busy or TrainingBusyError(str(folder), pid="?", host="?", since="?")
+        yield
 
 
 def models_folder(settings: Settings) -> Path:

@@ -1,19 +1,25 @@
 """What rank 0 of a training says and keeps: progress, curves in MLflow, and the registered version.
 
+Where nobody watches on a terminal, as in Airflow's log, a line every half minute tells how far it
+is. In MLflow the run has a point of each loss every few seconds (`step/…`, by step), and the means
+and the validation of each epoch (`train/…`, `val/…`, by epoch), all while it trains.
 Loads MLflow, so only rank 0 imports it.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-from contracts.errors import TrainingStoppedError
+import numpy as np
+import pyarrow as pa
+
+from contracts.errors import TrainingStoppedError, UnreachableError
 from jobs.registries import open_registry
 from jobs.running.code_version import code_version
 from jobs.running.lines import say_line
-from jobs.running.progress import Progress, Reporter, time_left
+from jobs.running.progress import Pause, Progress, Reporter, time_left
 from jobs.running.settings import Settings
 from models.config import LabelHorizons, TrainConfig
 from models.judging.curves import amount_curves, probability_curves
@@ -26,6 +32,10 @@ from models.training.keeper import BEFORE_THE_FIRST, Step
 
 RUN_ID = "mlflow_run_id"
 SCORE = "val/score"
+STEP_LOSS = "step/loss"
+LINE_SECONDS = 30.0  # between two lines of progress in a log
+POINT_SECONDS = 5.0  # between two points of a curve over steps
+NO_ANSWER_SECONDS = 300.0  # before the next point, where MLflow gave no answer
 SHOWN = {
     "val/purchase_auroc": "purchase AUROC",
     "val/churn_auroc": "churn AUROC",
@@ -41,8 +51,12 @@ class Recorder:
         self.registry = open_registry(settings)
         self.run_id = ""
         self.logged: set[int] = set()  # epochs that the run has on its curves
+        self.logged_step = 0  # the latest that it has
         self.is_terminal = sys.stderr.isatty()
         self.reporter = Reporter()
+        self.line_pause, self.point_pause = Pause(LINE_SECONDS), Pause(POINT_SECONDS)
+        self.losses: list[float] = []  # of the steps since the last line
+        self.seconds_left = 0.0
 
     @contextmanager
     def recording(
@@ -52,7 +66,9 @@ class Recorder:
         kept = folder / RUN_ID
         if kept.exists() and self.registry.is_run(kept.read_text()):
             self.run_id = kept.read_text()
-            self.logged = self.registry.resume_run(self.run_id, SCORE)
+            self.registry.resume_run(self.run_id)
+            self.logged = self.registry.steps_of(self.run_id, SCORE)
+            self.logged_step = max(self.registry.steps_of(self.run_id, STEP_LOSS), default=0)
         else:
             self.run_id = self._start(folder.name, snapshots, parent)
             folder.mkdir(parents=True, exist_ok=True)
@@ -70,14 +86,52 @@ class Recorder:
     def say(self, what: str) -> None:
         say_line(f"train: {what}", sys.stderr)
 
+    def counted(self, tables: Iterable[pa.Table], num_users: int) -> Iterator[pa.Table]:
+        """The same tables, with a line now and then about how many users have been read."""
+        self.say(f"reads the sequences of {num_users:,} users")
+        pause, num_read = Pause(LINE_SECONDS), 0
+        pause.is_over()  # the first line has been written
+        for table in tables:
+            yield table
+            num_read += len(table)
+            if not self.is_watched and pause.is_over():
+                self.say(f"{num_read:,} of {num_users:,} users read")
+
+    @property
+    def is_watched(self) -> bool:
+        """Does a terminal show how far it is, here or in the command that started this?"""
+        return self.is_terminal or self.reporter.is_asked
+
     def on_step(self, step: Step) -> None:
         speed = f"{step.events_per_second:,.0f} events/s"
         self.reporter.say(Progress(step.done, step.total, speed, step.seconds_left))
+        self._log_step(step)
+        self.seconds_left = step.seconds_left
+        self.losses += [step.losses["loss"]] if "loss" in step.losses else []
+        is_due = not self.is_watched and bool(self.losses) and self.line_pause.is_over()
+        if not self.is_terminal and not is_due:
+            return
+        place = f"epoch {step.epoch + 1}/{self.config.epochs}, step {step.done} of {step.total}"
+        loss = f", loss {np.mean(self.losses):.4g}" if self.losses else ""
+        text = f"{place}{loss}, {speed}, {time_left(step.seconds_left)} left"
         if self.is_terminal:
-            said = f"train: epoch {step.epoch + 1}/{self.config.epochs}, step {step.done}"
-            left = f"{time_left(step.seconds_left)} left"
-            text = f"\r{said} of {step.total}, {speed}, {left}\x1b[K"
-            print(text, end="", file=sys.stderr, flush=True)
+            print(f"\rtrain: {text}\x1b[K", end="", file=sys.stderr, flush=True)
+            self.losses = self.losses[-1:]
+        else:
+            self.say(text)
+            self.losses = []
+
+    def _log_step(self, step: Step) -> None:
+        """A point of each loss. A training does not end because MLflow gives no answer to it."""
+        if step.done <= self.logged_step or not step.losses or not self.point_pause.is_over():
+            return
+        points = {f"step/{name}": value for name, value in step.losses.items()}
+        points["step/events_per_second"] = step.events_per_second
+        try:
+            self.registry.log_metrics(self.run_id, points, step=step.done)
+        except UnreachableError as error:
+            self.point_pause.over_at += NO_ANSWER_SECONDS
+            self.say(f"a point of the curves is left out: {error}")
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         values = ", ".join(
@@ -91,9 +145,11 @@ class Recorder:
             return
         if epoch not in self.logged:  # an epoch that ended just before a kill is validated again
             self.registry.log_metrics(self.run_id, metrics, step=epoch)
-        said = f"train: epoch {epoch + 1}/{self.config.epochs}: {values}"
+        loss = f"loss {metrics['train/loss']:.4g}, " if "train/loss" in metrics else ""
+        said = f"train: epoch {epoch + 1}/{self.config.epochs}: {loss}{values}"
         speed = metrics.get("train/events_per_second", 0.0)
-        say_line(f"{begin}{said}, {speed:,.0f} events/s", sys.stderr)
+        left = f", {time_left(self.seconds_left)} left" if self.seconds_left else ""
+        say_line(f"{begin}{said}, {speed:,.0f} events/s{left}", sys.stderr)
 
     def register(
         self,

@@ -1,7 +1,7 @@
 """How far a program is: a line for a console that asked for it, and a bar for people.
 
 A program that knows its length prints such lines when ``NIGHTSHIFT_PROGRESS`` is set, which the
-command line does on a terminal; anywhere else it says nothing until it has something to say.
+command line does on a terminal; anywhere else it prints a sentence now and then (`Pause`).
 """
 
 import os
@@ -34,6 +34,21 @@ def progress_in(line: str) -> Progress | None:
         return None
     done, total, speed, seconds_left = parts
     return Progress(int(done), int(total), speed, float(seconds_left))
+
+
+class Pause:
+    """Lets something happen at most once in so many seconds; the first time at once."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.over_at = seconds, 0.0
+
+    def is_over(self) -> bool:
+        """May it happen now? Then the next pause begins."""
+        now = time.monotonic()
+        if now < self.over_at:
+            return False
+        self.over_at = now + self.seconds
+        return True
 
 
 class Reporter:

@@ -1,9 +1,11 @@
 """How a program of ``jobs/`` is started as a process of its own, and what it answers is read.
 
 A program prints its summary, or its error, as a line of JSON on stdout. All that it says is kept in
-``<home>/logs/<program>-<cutoff>.log``. (spark-submit puts its program's stderr on stdout.)
+``<home>/logs/<program>-<cutoff>.log``, of a second run at the same time in ``….2.log``.
+(spark-submit puts its program's stderr on stdout.)
 """
 
+import fcntl
 import itertools
 import json
 import os
@@ -12,12 +14,14 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from contracts.night import Program, torchrun_arguments
+from jobs.running.private_files import open_private
 from jobs.running.progress import ASKED, progress_in
 from jobs.running.settings import PROJECT, Settings
 
@@ -57,10 +61,9 @@ def run_program(
 
     Where it ``is_watched``, the program is asked to say how far it is; the log has none of that.
     """
-    log = settings.home / "logs" / f"{program.name}{_cutoff_of(arguments)}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    folder = settings.home / "logs"
     start = time.monotonic()
-    with log.open("w") as kept:
+    with open_log(folder, f"{program.name}{_cutoff_of(arguments)}") as kept:
         process = subprocess.Popen(
             command_of(program, arguments, settings, devices=devices),
             env={**environment(settings), **({ASKED: "1"} if is_watched else {})},
@@ -89,10 +92,26 @@ def run_program(
         program,
         exit_code=exit_code if exit_code >= 0 else 128 - exit_code,  # as a shell counts signals
         seconds=round(time.monotonic() - start, 2),
-        log=log,
+        log=Path(kept.name),
         summary=summary,
         tail=tuple(tail),
     )
+
+
+@contextmanager
+def open_log(folder: Path, name: str) -> Iterator[IO[str]]:
+    """`<name>.log`, emptied; `<name>.2.log` and so on while another run writes to that."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        file = folder / (f"{name}.log" if number == 1 else f"{name}.{number}.log")
+        with open_private(file, "a") as log:
+            try:
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            log.truncate(0)
+            yield log
+            return
 
 
 def command_of(

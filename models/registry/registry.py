@@ -85,10 +85,14 @@ class Registry:
         except _NotFoundError:
             return False
 
-    def resume_run(self, run_id: str, curve: str) -> set[int]:
-        """Say that the run goes on; the steps at which it has logged a point of the curve."""
+    def resume_run(self, run_id: str) -> None:
+        """Set a run that had ended to running again."""
         with self._reached():
             self.client.update_run(run_id, status="RUNNING")
+
+    def steps_of(self, run_id: str, curve: str) -> set[int]:
+        """The steps at which the run has logged a point of the curve."""
+        with self._reached():
             return {point.step for point in self.client.get_metric_history(run_id, curve)}
 
     def end_run(self, run_id: str, status: RunEnd = "FINISHED") -> None:

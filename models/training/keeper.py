@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -23,6 +24,7 @@ from models.training.steps import GRADIENT_NORM
 from models.training.stop import Stop
 from models.training.validation import validation_metrics
 
+TELL_SECONDS = 30.0  # between two lines of a long validation
 BEFORE_THE_FIRST = -1  # the epoch of a network that another training has made
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
@@ -36,9 +38,16 @@ class Step:
     total: int
     events_per_second: float  # of all processes
     seconds_left: float
+    losses: Mapping[str, float]  # of the latest step that was looked at: `loss`, and each head's
 
 
 OnStep = Callable[[Step], None]
+
+
+def last_step(done: int, total: int, *, batches_per_epoch: int, steps_until_late: float) -> int:
+    """After which step it ends: the last of all, or of the epoch in which its minutes are over."""
+    late = done + max(math.ceil(steps_until_late), 0)
+    return min(total, math.ceil(late / batches_per_epoch) * batches_per_epoch)
 
 
 class Next(IntEnum):
@@ -74,6 +83,8 @@ class Keeper(L.Callback):
         self.started_at = self.saved_at = time.monotonic()
         self.saved_step = self.first_step = restored.step if restored else 0
         self.unchecked: tuple[Place, dict[str, Tensor]] | None = None
+        self.losses: dict[str, float] = {}
+        self.num_asked, self.told_at = 0, time.monotonic()  # in the validation that runs
 
     @property
     def elapsed(self) -> float:
@@ -121,10 +132,16 @@ class Keeper(L.Callback):
 
     def _step(self, trainer: L.Trainer, module: Nightshift) -> Step:
         done, total = module.step, module.total_steps
-        since = max(done - self.first_step, 1)
-        pace = (time.monotonic() - self.started_at) / since
+        seconds = max(time.monotonic() - self.started_at, 1e-6)
+        pace = seconds / max(done - self.first_step, 1)
         speed = module.num_events * trainer.world_size / max(module.seconds, 1e-3)
-        return Step(module.place.epoch, done, total, speed, (total - done) * pace)
+        last = last_step(
+            done,
+            total,
+            batches_per_epoch=module.batches_per_epoch,
+            steps_until_late=(self.max_seconds - self.elapsed) / pace,
+        )
+        return Step(module.place.epoch, done, total, speed, (last - done) * pace, self.losses)
 
     # ---- saving and stopping -----------------------------------------------------------------
 
@@ -156,9 +173,10 @@ class Keeper(L.Callback):
         if self.unchecked is None:
             return Next.GO_ON
         found = self.unchecked[1]
-        values = torch.stack([value.double() for value in found.values()])
-        if torch.isfinite(values).all():
+        values = torch.stack([value.double() for value in found.values()]).tolist()
+        if np.isfinite(values).all():
             self.unchecked = None
+            self.losses = dict(zip(found, values, strict=True))
             return Next.GO_ON
         losses = [float(value) for name, value in found.items() if name != GRADIENT_NORM]
         return Next.GIVE_UP_GRADIENT if np.isfinite(losses).all() else Next.GIVE_UP_LOSS
@@ -194,11 +212,24 @@ class Keeper(L.Callback):
 
     # ---- validation --------------------------------------------------------------------------
 
+    def on_validation_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.num_asked, self.told_at = 0, time.monotonic()
+
     def on_validation_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, *batch: object
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: object,
+        batch: Any,
+        *place: int,
     ) -> None:
         """The epoch's last step is saved: a validation can be left at any point."""
         assert isinstance(module, Nightshift)
+        self.num_asked += len(batch.users)
+        if trainer.is_global_zero and time.monotonic() - self.told_at >= TELL_SECONDS:
+            self.told_at = time.monotonic()
+            total = len(module.answers.purchase.ravel()) // trainer.world_size
+            self.checkpoints.say(f"validates: {self.num_asked:,} of about {total:,} answers")
         if self.stop and trainer.world_size == 1:
             raise self._stopped(module)
         module.is_leaving = bool(self.stop)

@@ -2,12 +2,16 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +24,7 @@ from contracts.windows import one_day
 from jobs.lake.column_types import arrow_schema
 from jobs.lake.commits import Staged
 from jobs.lake.lake import Lake, open_lake
+from jobs.registries import open_registry
 from jobs.running.code_version import code_version
 from jobs.running.settings import PROJECT, Settings
 from jobs.train import main, models_folder, run_key
@@ -178,6 +183,105 @@ def test_a_training_told_to_stop_goes_on_in_the_run_it_had(prepared_lake):
     assert registry.client.get_run(run_id).info.status == "FINISHED"
     curve = registry.client.get_metric_history(run_id, "val/score")
     assert [point.step for point in curve] == list(range(12))
+
+
+@pytest.mark.slow
+def test_a_second_training_with_the_same_arguments_is_refused_while_the_first_runs(
+    prepared_lake, tmp_path
+):
+    """Two launchers of two processes each; the first one's run has its curves while it trains."""
+    settings, log = prepared_lake, tmp_path / "first.log"
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = ["--cutoff", str(CUTOFF), "--encoder", "gru", "--json", "--epochs", "4000"]
+
+    def start(stderr: IO[bytes]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *launcher, "-m", "jobs.train", *arguments],
+            cwd=PROJECT,
+            env={**os.environ, "NIGHTSHIFT_CONFIG": str(settings.file), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+
+    with log.open("wb") as stderr:
+        first = start(stderr)
+        try:
+            while "train: epoch 2/" not in log.read_text():
+                assert first.poll() is None, log.read_text()
+                time.sleep(0.1)
+            answer = json.loads(start(stderr).communicate(timeout=120)[0])
+            (lock,) = settings.runs_folder.glob("*.lock")
+            holder = psutil.Process(json.loads(lock.read_text())["pid"])
+            holds = holder.environ()["RANK"], holder.parent().pid
+            (folder,) = (path for path in settings.runs_folder.iterdir() if path.is_dir())
+            run_id = (folder / "mlflow_run_id").read_text()
+            curve = open_registry(settings).client.get_metric_history(run_id, "step/loss")
+            is_running = first.poll() is None
+        finally:
+            for process in (*psutil.Process(first.pid).children(recursive=True), first):
+                process.kill()
+            first.communicate()
+
+    assert (answer["error"], answer["exit_code"]) == ("TrainingBusyError", 1)
+    assert f"process {holder.pid} on " in answer["message"]
+    assert (holds, is_running) == (("0", first.pid), True)
+    lines = log.read_text().splitlines()
+    assert "train: reads the sequences of 30 users" in lines
+    line = r"train: epoch 1/4000, step \d+ of 16000, loss [\d.]+, [\d,]+ events/s, \d+ \w+ left"
+    assert any(re.fullmatch(line, one) for one in lines)
+    assert len({point.step for point in curve}) == len(curve) > 0
+
+
+def test_a_log_tells_of_every_pause_with_loss_and_time_left(prepared_lake, capsys, monkeypatch):
+    """What Airflow's log shows of a training: a line each half minute, here of every step."""
+    monkeypatch.setattr("jobs.train_recorder.LINE_SECONDS", 0.0)
+    monkeypatch.setattr("jobs.train_recorder.POINT_SECONDS", 0.0)
+    settings = prepared_lake
+
+    code = main(["--config", str(settings.file), "--cutoff", str(CUTOFF), "--encoder", "gru"])
+
+    err = capsys.readouterr().err
+    steps = re.findall(
+        r"^train: epoch (\d)/2, step (\d+) of 16, loss [\d.]+, [\d,]+ events/s, \d+ s left$",
+        err,
+        re.MULTILINE,
+    )
+    assert code == 0
+    assert [(int(epoch), int(step)) for epoch, step in steps] == [
+        (1 + (step - 1) // 8, step) for step in range(2, 17)
+    ]
+    assert re.search(
+        r"^train: epoch 1/2: loss [\d.]+, purchase AUROC .* s left$", err, re.MULTILINE
+    )
+    registry = open_registry(settings)
+    version = registry.resolve("candidate")
+    for name in ("step/loss", "step/purchase", "step/next_item", "step/events_per_second"):
+        curve = registry.client.get_metric_history(version.run_id, name)
+        assert [point.step for point in curve] == list(range(2, 17))
+
+
+def test_an_mlflow_that_gives_no_answer_to_a_point_does_not_end_a_training(
+    prepared_lake, capsys, monkeypatch
+):
+    """Curves over steps are for watching: one line says what is missing, and training goes on."""
+    log_metrics, refused = Registry.log_metrics, []
+
+    def log(self, run_id, metrics, *, step=0):
+        if "step/loss" in metrics:
+            refused.append(step)
+            raise self._unreachable(ConnectionRefusedError("nobody listens"))
+        log_metrics(self, run_id, metrics, step=step)
+
+    monkeypatch.setattr(Registry, "log_metrics", log)
+    monkeypatch.setattr("jobs.train_recorder.POINT_SECONDS", 0.0)
+    settings = prepared_lake
+
+    code = main(["--config", str(settings.file), "--cutoff", str(CUTOFF), "--encoder", "gru"])
+
+    err = capsys.readouterr().err
+    assert (code, refused) == (0, [2])
+    assert err.count("train: a point of the curves is left out: MLflow at ") == 1
 
 
 @pytest.mark.slow

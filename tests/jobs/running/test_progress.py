@@ -6,7 +6,7 @@ import pytest
 
 from contracts.night import TRAIN
 from jobs.running import console, steps
-from jobs.running.progress import ASKED, Progress, Reporter, progress_in, time_left
+from jobs.running.progress import ASKED, Pause, Progress, Reporter, progress_in, time_left
 
 HALF = Progress(done=12, total=24, speed="15,200 events/s", seconds_left=40.2)
 TALK = f"""
@@ -91,3 +91,12 @@ def test_a_terminal_shows_speed_and_time_left(talking, settings, monkeypatch, ca
 def test_time_is_said_as_people_say_it(seconds, said):
     """Seconds of a short wait, minutes of a longer one."""
     assert time_left(seconds) == said
+
+
+def test_a_pause_lets_the_first_through_and_then_one_in_so_many_seconds(monkeypatch):
+    """A log gets a line at once, and one every half minute."""
+    now = iter([100.0, 101.0, 129.9, 130.0, 140.0])
+    monkeypatch.setattr("jobs.running.progress.time.monotonic", lambda: next(now))
+    pause = Pause(30)
+
+    assert [pause.is_over() for _ in range(5)] == [True, False, False, True, False]

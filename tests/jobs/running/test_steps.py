@@ -6,7 +6,7 @@ import pytest
 
 from contracts.night import INGEST, PUBLISH, TRAIN
 from jobs.running.settings import PROJECT
-from jobs.running.steps import command_of, environment, run_program
+from jobs.running.steps import command_of, environment, open_log, run_program
 
 
 def test_each_kind_of_program_is_started_in_its_own_way(settings):
@@ -82,3 +82,21 @@ def test_torchrun_does_not_hide_why_a_training_was_refused(settings):
 
     assert result.exit_code == 3
     assert result.summary["error"] == "MissingPartitionError"
+
+
+def test_two_runs_at_once_write_two_logs_and_a_later_one_empties_the_first(tmp_path):
+    """Two trainings of one cutoff would overwrite each other's lines in one file."""
+    with open_log(tmp_path, "train-2017-11-28") as first:
+        first.write("of the first\n")
+        with open_log(tmp_path, "train-2017-11-28") as second:
+            second.write("of the second\n")
+        first.write("still of the first\n")
+    written = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    with open_log(tmp_path, "train-2017-11-28") as third:
+        third.write("later\n")
+
+    assert written == {
+        "train-2017-11-28.log": "of the first\nstill of the first\n",
+        "train-2017-11-28.2.log": "of the second\n",
+    }
+    assert (tmp_path / "train-2017-11-28.log").read_text() == "later\n"
