@@ -8,6 +8,7 @@ NightshiftError (Exception)       exit 1  anything else that went wrong, said cl
 +-- DataError (ValueError)        exit 3  the data broke a promise: stop, page the producer
 |   +-- MissingRawError                   no raw file for an ingestion day
 |   +-- EmptyDayError                     raw files without one line
+|   +-- StaleDayError                     a day whose files bring nothing but what is long known
 |   +-- BadLinesError                     more unreadable lines than allowed
 |   +-- ConservationError                 lines that are neither events, duplicates nor quarantined
 |   +-- MissingColumnsError               a column that the mapping names is not in the log
@@ -122,6 +123,26 @@ class EmptyDayError(DataError):
             expected="at least 1 for this ingestion day",
             do="Check that the collector delivered the day, then run this again; "
             "to accept a day without events, set ingest.allow_empty_days to true.",
+        )
+
+
+class StaleDayError(DataError):
+    """``repeats``: a file, and the one of an earlier day that has its content."""
+
+    def __init__(
+        self, folder: str, *, lines: int, came_before: int, stale: int, repeats: Mapping[str, str]
+    ) -> None:
+        found = f"nothing new in {lines} lines ({came_before} came before"
+        if stale:
+            found += f", {stale} happened long before the last ingested day"
+        for file, was in sorted(repeats.items())[:3]:
+            found += f"; {file} holds what {was} held"
+        super().__init__(
+            folder,
+            found=found + ")",
+            expected="events of this ingestion day",
+            do="Nothing was committed. Ask the collector for the day's own files, then run this "
+            "again; to accept the day as it is, set ingest.max_old_fraction to 1.0.",
         )
 
 

@@ -123,6 +123,26 @@ QUARANTINE = Table(
     ),
 )
 
+RAW_FILES = Table(
+    name="raw_files",
+    key=("source",),
+    partition="ingest_date",
+    meaning="A raw file that was ingested, and what became of its lines: a delivery that comes "
+    "again, under whatever name, is known by its digest.",
+    readers="operators",
+    columns=(
+        Column("source", "string", "the raw file"),
+        Column("digest", "string", "SHA-256 of what it holds, unpacked", nullable=True),
+        Column("repeats", "string", "the file of an earlier day that holds it", nullable=True),
+        Column("lines", "int64", "lines in it", "lines"),
+        Column("events", "int64", "that became events", "lines"),
+        Column("duplicates", "int64", "whose event was there already", "lines"),
+        Column("altered", "int64", "of the duplicates: with other content", "lines"),
+        Column("quarantined", "int64", "that were set aside", "lines"),
+        Column("ingest_date", "date", "the day on which we learnt of it"),
+    ),
+)
+
 SESSIONS = Table(
     name="sessions",
     key=("session_id",),
@@ -301,6 +321,7 @@ DEMAND_BY_CATEGORY = Table(
 LAKE = (
     EVENTS,
     QUARANTINE,
+    RAW_FILES,
     SESSIONS,
     SESSION_EVENTS,
     SEQUENCES,

@@ -2,11 +2,14 @@
 
 reads   raw/ingest_date=D/*   every file of the days from --since (the day before the cutoff) on
         events                the ids of the `ingest.dedupe_days` before, to drop what came twice
-writes  events, quarantine    the partitions of those days, replaced whole, so a re-run is safe
+        raw_files             the digests of earlier files: a delivery that comes again is known
+writes  events, quarantine,   the partitions of those days, replaced whole, so a re-run is safe
+        raw_files
 key     event_id
 
 Every file's lines are accounted for: lines = events + duplicates + quarantined. More bad lines than
-`ingest.max_bad_fraction` of a day refuse the load, and nothing is committed. A user's day of more
+`ingest.max_bad_fraction` of a day refuse the load, and nothing is committed; so does a day that
+brings nothing but what came before, or long happened (docs/decisions/0046). A user's day of more
 than `ingest.max_events_per_user_day` is a robot's: set aside in quarantine, but not bad.
 
     spark-submit jobs/ingest_events.py --cutoff 2017-11-29
@@ -15,6 +18,7 @@ than `ingest.max_events_per_user_day` is a robot's: set aside in quarantine, but
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from functools import reduce
 from operator import or_
@@ -23,8 +27,8 @@ from typing import Any
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from contracts.tables import EVENTS, QUARANTINE
-from contracts.windows import Window, history_window
+from contracts.tables import EVENTS, QUARANTINE, RAW_FILES
+from contracts.windows import Window
 from jobs.ingestion.conservation import (
     Counts,
     Written,
@@ -39,15 +43,19 @@ from jobs.ingestion.conservation import (
     total,
 )
 from jobs.ingestion.item_attributes import Attributes, read_attributes
+from jobs.ingestion.known_events import lately_ingested, marked_lines
 from jobs.ingestion.line_fates import (
     ROBOT,
     USER_DAY,
+    content,
+    count_altered,
     event_day,
     find_robots,
-    mark_duplicates,
+    is_stale,
     mark_robots,
 )
 from jobs.ingestion.load_logs import Place, load_events, require_columns, share_out
+from jobs.ingestion.raw_digests import digest_files, file_rows, find_repeats, known_digests
 from jobs.ingestion.raw_lines import RawFile, find_raw, refuse_broken
 from jobs.lake.lake import Lake, lay_out, new_run_key, open_lake
 from jobs.running.program import add_since, new_days, run
@@ -88,18 +96,36 @@ def ingest(
     place = Place(str(settings.raw_folder), str(settings.source_file))
     files = find_raw(place.folder, window)
     shares = share_out(files, source, place)
-    before = history_window(window.start, days=settings.ingest.dedupe_days)
     snapshot = lake.snapshot_id(EVENTS)
-    earlier = lake.read(spark, EVENTS, window=before, snapshot_id=snapshot)
-    mapped = load_events(spark, shares, source, place, zone=settings.time_zone).withColumn(
-        "event_day", event_day(settings.time_zone)
+    digests = digest_files(spark, files)
+    repeats = find_repeats(files, digests, known_digests(lake, window.start))
+    lately = lately_ingested(lake, window.start, days=settings.ingest.dedupe_days)
+    mapped = (
+        load_events(spark, shares, source, place, zone=settings.time_zone)
+        .withColumn("event_day", event_day(settings.time_zone))
+        .withColumn("content", content())
     )
-    fates = mark_duplicates(mapped, earlier, dedupe_days=settings.ingest.dedupe_days).persist()
-    try:
+    with marked_lines(
+        lake, settings, mapped, window=window, snapshot_id=snapshot, repeated=repeats
+    ) as (fates, known):
         robots = find_robots(fates, max_events=settings.ingest.max_events_per_user_day)
         marked = fates if robots.isEmpty() else mark_robots(fates, robots)
-        counted, events = count_lines(marked, shares, source, place)
-        check_days(counted, files, settings=settings, window=window)
+        stale = is_stale(window.start, lately.newest, settings.ingest.dedupe_days)
+        counted, events = count_lines(marked.withColumn("is_stale", stale), shares, source, place)
+        if any(counts.duplicates for counts in counted.values()):
+            altered = count_altered(fates, known)
+            counted = {
+                name: replace(counts, altered=altered.get(name, 0))
+                for name, counts in counted.items()
+            }
+        check_days(
+            counted,
+            files,
+            settings=settings,
+            window=window,
+            repeats=repeats,
+            usual_events=lately.usual_events,
+        )
         attributes = None
         if source.item_attributes is not None:
             most_bad = settings.ingest.max_bad_fraction
@@ -115,17 +141,20 @@ def ingest(
                 (new_events(mapped, fates, robots, found, attributes), EVENTS),
             )
         ]
-    finally:
-        fates.unpersist()
     check_quarantine(counted, lake.read_staged(spark, staged[0]), folder=place.folder)
     check_events(events, lake.read_staged(spark, staged[1]))
     reads = {} if snapshot is None else {EVENTS.name: snapshot}
     facts = {name: str(value) for name, value in found.said.items() if name != "reasons"}
-    commits = [  # quarantine first: events say done
+    paths = [
+        *lake.writer(RAW_FILES, run_key=run_key).write(file_rows(files, counted, digests, repeats))
+    ]
+    staged.insert(1, lake.stage_files(spark, paths, RAW_FILES, window=window, run_key=run_key))
+    commits = [  # events last: they say done
         lake.commit(one, reads=reads, facts=facts) for one in staged
     ]
     return {
         **found.said,
+        "repeated_files": repeats,
         "run_key": run_key,
         "tables": {c.table: c.said for c in commits},
         "files": {name: counts.said for name, counts in counted.items()},

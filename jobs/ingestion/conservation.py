@@ -6,7 +6,7 @@ refused lines by what became of them; and what was written is read back and comp
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from shlex import quote
@@ -15,11 +15,17 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from contracts.errors import BadLinesError, ConservationError, EmptyDayError
+from contracts.errors import BadLinesError, ConservationError, EmptyDayError, StaleDayError
 from contracts.windows import Window
 from jobs.ingestion.line_fates import ROBOT, identity
 from jobs.ingestion.raw_lines import RawFile
 from jobs.running.settings import Settings
+
+_NUMBERS = (
+    *("lines", "events", "unknown_users", "duplicates"),
+    *("altered", "came_before", "stale"),
+)
+_SMALLEST_DELIVERY = 0.1  # of a usual day: fewer stale events are corrections, not a delivery
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,9 @@ class Counts:
     duplicates: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)  # of the quarantined
     unknown_users: int = 0  # events, of those above, whose user the log does not name
+    altered: int = 0  # of the duplicates: with other content than the event that has their id
+    came_before: int = 0  # of the duplicates: their event is of an earlier ingestion day
+    stale: int = 0  # of the events: happened long before the ingestion day before theirs
 
     @property
     def quarantined(self) -> int:
@@ -53,6 +62,7 @@ class Counts:
             "events": self.events,
             "unknown_users": self.unknown_users,
             "duplicates": self.duplicates,
+            "altered": self.altered,
             "quarantined": self.quarantined,
             "reasons": dict(sorted(self.reasons.items())),
         }
@@ -60,16 +70,11 @@ class Counts:
 
 def total(parts: Iterable[Counts]) -> Counts:
     """The counts of several files together."""
-    whole, reasons = Counts(), Counter[str]()
+    reasons, numbers = Counter[str](), Counter[str]()
     for part in parts:
         reasons.update(part.reasons)
-        whole = Counts(
-            lines=whole.lines + part.lines,
-            events=whole.events + part.events,
-            duplicates=whole.duplicates + part.duplicates,
-            unknown_users=whole.unknown_users + part.unknown_users,
-        )
-    return replace(whole, reasons=reasons)
+        numbers.update({name: getattr(part, name) for name in _NUMBERS})
+    return Counts(**numbers, reasons=reasons)
 
 
 def count_file(rows: Sequence[Row]) -> Counts:
@@ -82,6 +87,8 @@ def count_file(rows: Sequence[Row]) -> Counts:
         unknown_users=sum(row["unknown_users"] for row in rows if is_event(row)),
         duplicates=sum(row["lines"] for row in rows if row["is_duplicate"]),
         reasons={row["reason"]: row["lines"] for row in rows if row["reason"] is not None},
+        came_before=sum(row["came_before"] for row in rows),
+        stale=sum(row["stale"] for row in rows if is_event(row)),
     )
 
 
@@ -98,6 +105,8 @@ def tally(marked: DataFrame) -> list[Row]:
             F.count_if(F.col("user_id").isNull()).alias("unknown_users"),
             F.min("line").alias("first"),
             F.max("line").alias("last"),
+            F.count_if("came_before").alias("came_before"),
+            F.count_if("is_stale").alias("stale"),
             F.min("broken").alias("broken"),
             F.bit_or("present").alias("present"),
             _sum_of(F.col("identity")).alias("ids"),
@@ -124,8 +133,14 @@ def check_days(
     *,
     settings: Settings,
     window: Window,
+    repeats: Mapping[str, str],
+    usual_events: float,
 ) -> None:
-    """Raise EmptyDayError or BadLinesError for the first day that must be refused."""
+    """Raise EmptyDayError, BadLinesError or StaleDayError for the first day that must be refused.
+
+    ``repeats``: a file, and the one of an earlier day that has its content. ``usual_events``: of a
+    day, lately.
+    """
     for day in window.days:
         counts = total(of_day(counted, files, day))
         where = f"{settings.raw_folder}/ingest_date={day}"
@@ -141,6 +156,25 @@ def check_days(
                 reasons={why: num for why, num in counts.reasons.items() if why != ROBOT},
                 show=_command(counted, files, settings.raw_folder, day),
             )
+        elif _is_stale(counts, settings.ingest.max_old_fraction, usual_events):
+            of_the_day = {file.source for file in files if file.ingest_date == day}
+            raise StaleDayError(
+                where,
+                lines=counts.lines,
+                came_before=counts.came_before,
+                stale=counts.stale,
+                repeats={name: was for name, was in repeats.items() if name in of_the_day},
+            )
+
+
+def _is_stale(counts: Counts, max_old_fraction: float, usual_events: float) -> bool:
+    """Does the day bring (nearly) nothing that is new? A few late corrections are no delivery."""
+    if max_old_fraction >= 1.0:
+        return False
+    if not counts.events:
+        return counts.came_before > 0
+    is_delivery = counts.stale >= _SMALLEST_DELIVERY * usual_events
+    return is_delivery and counts.stale > max_old_fraction * counts.events
 
 
 def _command(

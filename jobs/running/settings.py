@@ -117,6 +117,8 @@ class IngestSettings(Section):
     dedupe_days: int = Field(ge=0)
     max_events_per_user_day: PositiveInt  # above it, a robot's
     allow_empty_days: bool
+    # of a day's events; above it the day is an old delivery. Files of before do not name it
+    max_old_fraction: float = Field(default=0.9, ge=0, le=1)
 
 
 class SessionSettings(Section):

@@ -104,7 +104,8 @@ def test_an_event_that_comes_twice_is_taken_once(shop, capsys, monkeypatch):
     drop(shop, line(paid=1.0), line(paid=9.0))
     _, first = ingest(shop, capsys)
     for days in (2, 3):
-        drop(shop, line(paid=5.0), line(item=f"new{days}"), day=DAY + timedelta(days=days))
+        day = DAY + timedelta(days=days)
+        drop(shop, line(paid=5.0, at=f"{day}T09:00:00Z"), line(item=f"new{days}"), day=day)
     _, second = ingest(shop, capsys, cutoff=DAY + timedelta(days=3))
     _, third = ingest(shop, capsys, cutoff=DAY + timedelta(days=4))
 
@@ -121,7 +122,8 @@ def test_days_loaded_together_have_the_duplicates_of_days_loaded_one_by_one(
     monkeypatch.setenv("NIGHTSHIFT__INGEST__DEDUPE_DAYS", "1")
     days = [DAY + timedelta(days=n) for n in range(3)]
     for n, day in enumerate(days):
-        drop(shop, line(paid=1.0 + n), line(item=f"new{n}"), day=day)
+        at = f"{day}T09:00:00Z"
+        drop(shop, line(paid=1.0 + n, at=at), line(item=f"new{n}", at=at), day=day)
     nightly = [ingest(shop, capsys, cutoff=day + timedelta(days=1))[1] for day in days]
     one_by_one = open_lake(shop).read_arrow(EVENTS).to_pylist()
     _, bulk = ingest(shop, capsys, "--since", str(DAY), cutoff=days[-1] + timedelta(days=1))
@@ -142,30 +144,16 @@ def test_every_file_is_counted_for_itself(shop, capsys, monkeypatch):
     a, b, c = (
         said["files"][f"ingest_date={DAY}/{name}"] for name in ("a.jsonl", "b.jsonl.gz", "c.jsonl")
     )
+    none = {"unknown_users": 0, "altered": 0}
+    one_of_each = {"lines": 3, "events": 1, "duplicates": 1, "quarantined": 1, **none}
+    sums = {"lines": 6, "events": 2, "duplicates": 2, "quarantined": 2, **none}
 
-    assert a == {
-        "lines": 3,
-        "events": 1,
-        "duplicates": 1,
-        "quarantined": 1,
-        "reasons": {"missing user_id": 1},
-    }
-    assert b == {
-        "lines": 3,
-        "events": 1,
-        "duplicates": 1,
-        "quarantined": 1,
-        "reasons": {"unreadable line": 1},
-    }
-    assert c == {"lines": 0, "events": 0, "duplicates": 0, "quarantined": 0, "reasons": {}}
-    assert {name: said[name] for name in ("lines", "events", "duplicates", "quarantined")} == {
-        "lines": 6,
-        "events": 2,
-        "duplicates": 2,
-        "quarantined": 2,
-    }
+    assert a == {**one_of_each, "reasons": {"missing user_id": 1}}
+    assert b == {**one_of_each, "reasons": {"unreadable line": 1}}
+    assert c == {**dict.fromkeys(one_of_each, 0), "reasons": {}}
+    assert {name: said[name] for name in sums} == sums
     facts = open_lake(shop).require(EVENTS, DAY, producer="this").facts
-    assert facts == {"lines": "6", "events": "2", "duplicates": "2", "quarantined": "2"}
+    assert facts == {name: str(count) for name, count in sums.items()}
 
 
 def test_a_robots_day_is_set_aside_and_is_not_bad(shop, capsys, monkeypatch):

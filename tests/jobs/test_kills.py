@@ -30,6 +30,7 @@ from contracts.tables import (
     EVENTS,
     LAKE,
     QUARANTINE,
+    RAW_FILES,
     SCORES,
     SEQUENCES,
     SERIES,
@@ -62,7 +63,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.torch]
 DAY = date(2017, 7, 4)
 CUTOFF = DAY + timedelta(days=1)
 WRITES = {
-    ingest_events: (QUARANTINE, EVENTS),
+    ingest_events: (QUARANTINE, RAW_FILES, EVENTS),
     build_sessions: (SESSION_EVENTS, SESSIONS),
     build_sequences: (SEQUENCES,),
     build_series: (SERIES,),

@@ -1,0 +1,129 @@
+"""A delivery is known for good by its content: a digest of each raw file, kept in the lake.
+
+The digest is over the content, not over its packing: a file that was packed again, renamed or put
+into another day's folder is the same delivery.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+
+import pyarrow as pa
+from pyarrow import fs
+from pyspark.sql import SparkSession
+
+from contracts.tables import EVENTS, RAW_FILES, Table
+from contracts.windows import Window
+from jobs.ingestion.conservation import Counts
+from jobs.ingestion.raw_lines import RawFile, list_files
+from jobs.lake.column_types import arrow_schema
+from jobs.lake.lake import Lake
+
+_DIGESTS = "source string, digest string"
+_ARROW_DIGESTS = pa.schema([("source", pa.string()), ("digest", pa.string())])
+_BLOCK_BYTES = 4 * 1024 * 1024
+_FIRST_DAY = date(1970, 1, 1)
+
+
+def digest_files(spark: SparkSession, files: Sequence[RawFile]) -> dict[str, str]:
+    """Source → SHA-256 of its content; without the files that are empty or cannot be read."""
+    rows = list_files(spark, list(files), skip=0, most=None).mapInArrow(_digests, _DIGESTS)
+    return {row["source"]: row["digest"] for row in rows.collect()}
+
+
+def find_repeats(
+    files: Sequence[RawFile], digests: Mapping[str, str], known: Mapping[str, str]
+) -> dict[str, str]:
+    """Source → the file of an earlier day that has its content.
+
+    ``known``: digest → source, of the days before the load. Two equal files of one day are left to
+    the ids of their lines.
+    """
+    first: dict[str, RawFile] = {}
+    repeats = {}
+    for file in sorted(files, key=lambda one: (one.ingest_date, one.source)):
+        digest = digests.get(file.source)
+        if digest is None:
+            continue
+        before = first.setdefault(digest, file)
+        if digest in known:
+            repeats[file.source] = known[digest]
+        elif before.ingest_date < file.ingest_date:
+            repeats[file.source] = before.source
+    return repeats
+
+
+def known_digests(lake: Lake, before: date) -> dict[str, str]:
+    """Digest → source, of the files whose lines became events before that ingestion day.
+
+    Only where the run that recorded them committed the day's events too: one that was killed
+    between the two recorded files that are in no event.
+    """
+    columns = ["source", "digest", "repeats", "events", "ingest_date"]
+    window = Window(_FIRST_DAY, before)
+    rows = lake.read_arrow(RAW_FILES, window=window, columns=columns).to_pylist()
+    recorded, committed = _runs(lake, RAW_FILES), _runs(lake, EVENTS)
+    return {
+        row["digest"]: row["source"]
+        for row in sorted(rows, key=lambda row: row["source"], reverse=True)
+        if row["digest"] is not None
+        and row["repeats"] is None
+        and row["events"]
+        and recorded[row["ingest_date"]] == committed.get(row["ingest_date"])
+    }
+
+
+def file_rows(
+    files: Sequence[RawFile],
+    counted: Mapping[str, Counts],
+    digests: Mapping[str, str],
+    repeats: Mapping[str, str],
+) -> pa.Table:
+    """The rows of `raw_files` of a load."""
+    rows = [
+        {
+            "source": file.source,
+            "digest": digests.get(file.source),
+            "repeats": repeats.get(file.source),
+            "lines": counted[file.source].lines,
+            "events": counted[file.source].events,
+            "duplicates": counted[file.source].duplicates,
+            "altered": counted[file.source].altered,
+            "quarantined": counted[file.source].quarantined,
+            "ingest_date": file.ingest_date,
+        }
+        for file in files
+    ]
+    return pa.Table.from_pylist(rows, schema=arrow_schema(RAW_FILES))
+
+
+def _runs(lake: Lake, table: Table) -> dict[date, str]:
+    """Day → the run that committed it last."""
+    runs: dict[date, str] = {}
+    for commit in lake.commits(table):  # newest first
+        for day in commit.window.days:
+            runs.setdefault(day, commit.run_key)
+    return runs
+
+
+def _digests(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for file in batch.to_pylist():
+            digest = _digest(file["path"])
+            if digest is not None:
+                values = [[file["source"]], [digest]]
+                yield pa.record_batch(values, schema=_ARROW_DIGESTS)
+
+
+def _digest(path: str) -> str | None:
+    """None for an empty file, and for one that is broken: who reads its lines says so."""
+    sha256, is_empty = hashlib.sha256(), True
+    try:
+        filesystem, name = fs.FileSystem.from_uri(path)
+        with filesystem.open_input_stream(name) as stream:  # unpacked as the name's ending says
+            while block := stream.read(_BLOCK_BYTES):
+                sha256.update(block)
+                is_empty = False
+    except (OSError, EOFError):
+        return None
+    return None if is_empty else sha256.hexdigest()
