@@ -4,7 +4,7 @@ model = mlflow.pyfunc.load_model("models:/nightshift-demand@champion")
 model.predict(units, params={"cutoff": "2017-11-29"})
 """
 
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pandas as pd
 from models.demand.artifact import load_forecaster
 from models.demand.forecast import Forecaster
 from models.demand.panel import panel_of
+from models.registry.request import cutoff_of, days, numbers, require_columns
 
 COLUMNS = ("item_id", "category", "day", "units")
 WEEK = timedelta(days=7)
@@ -27,15 +28,17 @@ class ServedForecaster:
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
         """A row per item and day ahead; without a cutoff, from the day after the last one."""
-        days = pd.to_datetime(model_input["day"]).to_numpy().astype("datetime64[D]")
-        text = str((params or {}).get("cutoff") or "")
-        cutoff = date.fromisoformat(text) if text else days.max().item() + timedelta(days=1)
+        require_columns(model_input, COLUMNS, rows="units by day")
+        sold_on, units = days(model_input["day"]), numbers(model_input["units"])
+        text = (params or {}).get("cutoff", "")
+        is_given = text or not len(sold_on)
+        cutoff = cutoff_of(text) if is_given else sold_on.max().item() + timedelta(days=1)
         weeks = self.forecaster.config.encoder.max_length
         panel = panel_of(
             model_input["item_id"].astype(str).tolist(),
             model_input["category"].fillna("").astype(str).tolist(),
-            days,
-            model_input["units"].to_numpy(dtype=np.float64),
+            sold_on,
+            units.to_numpy(dtype=np.float64),
             first_day=cutoff - weeks * WEEK,
             end_day=cutoff,
         )
@@ -61,10 +64,10 @@ def _load_pyfunc(data_path: str) -> ServedForecaster:
 
 def input_example() -> tuple[pd.DataFrame, dict[str, Any]]:
     """A fortnight of one item, as a caller would send it, and the parameter."""
-    days = [f"2017-11-{15 + n}" for n in range(14)]
+    dates = [f"2017-11-{15 + n}" for n in range(14)]
     units = [4.0, 3.0, 6.0, 9.0, 8.0, 2.0, 3.0] * 2
     names = {"item_id": ["1029743"] * 14, "category": ["FLUID MILK PRODUCTS"] * 14}
-    return pd.DataFrame({**names, "day": days, "units": units}), {"cutoff": "2017-11-29"}
+    return pd.DataFrame({**names, "day": dates, "units": units}), {"cutoff": "2017-11-29"}
 
 
 def signature() -> Any:

@@ -6,7 +6,7 @@ MLflow calls `_load_pyfunc` on the version's folder, so nothing is unpickled:
     model.predict(events, params={"cutoff": "2017-11-29", "top_k": 10})
 """
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from contracts.errors import MissingColumnsError
 from contracts.windows import instant
 from models.registry.exclusion import Exclusion
 from models.registry.predict import Predictor
+from models.registry.request import cutoff_of, instants, numbers, require_columns, top_k_of
 
 COLUMNS = ("user_id", "item_id", "event_type", "event_time", "category", "amount", "quantity")
 TEXT = "text"  # may be left out, as it is by most logs
-MAX_TOP_K = 1000
 _TIME = pa.timestamp("us", tz="UTC")
 
 
@@ -32,12 +31,10 @@ class Served:
         self.predictor = predictor
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
-        """One row per user of the events; without a cutoff, as of the training's own."""
+        """One row per user of the events. Raises ConfigError for what `request` refuses."""
         given = params or {}
-        text = str(given.get("cutoff") or "")
         manifest = self.predictor.manifest
-        cutoff = date.fromisoformat(text) if text else manifest.training_cutoff
-        top_k = min(int(given.get("top_k") or 10), MAX_TOP_K)
+        cutoff, top_k = cutoff_of(given.get("cutoff", "")), top_k_of(given.get("top_k", 10))
         rows = sequences(
             model_input,
             before=instant(cutoff, manifest.zone),
@@ -79,7 +76,7 @@ def sequences(
     """Raw events, in any order, as rows of `contracts.tables.SEQUENCES` without their cutoff.
 
     Of a user the latest ``max_events`` before the cutoff are kept, and all are counted, as the
-    nights do. Raises MissingColumnsError.
+    nights do. Raises MissingColumnsError, ConfigError.
     """
     frame = _ordered(events)
     users, starts = np.unique(frame["user_id"].to_numpy(dtype=str), return_index=True)
@@ -121,14 +118,7 @@ def sequences(
 
 def _ordered(events: pd.DataFrame) -> pd.DataFrame:
     """The columns that count, typed, by user and time."""
-    missing = [name for name in COLUMNS if name not in events.columns]
-    if missing:
-        raise MissingColumnsError(
-            "events",
-            missing=missing,
-            present=[str(name) for name in events.columns],
-            mapping="the request",
-        )
+    require_columns(events, COLUMNS, rows="events")
     events = events[events["user_id"].notna()]  # an event of nobody is in no user's history
     frame = events.loc[:, list(COLUMNS)].copy()
     frame[TEXT] = events[TEXT].fillna("").astype(str) if TEXT in events.columns else ""
@@ -136,9 +126,8 @@ def _ordered(events: pd.DataFrame) -> pd.DataFrame:
         frame[name] = frame[name].astype(str)
     frame["category"] = frame["category"].fillna("").astype(str)
     for name in ("amount", "quantity"):
-        frame[name] = frame[name].fillna(0.0).astype(float)
-    times = pd.to_datetime(frame["event_time"], utc=True)
-    frame["event_time"] = times.astype("datetime64[us, UTC]")
+        frame[name] = numbers(frame[name], unknown=0.0)
+    frame["event_time"] = instants(frame["event_time"])
     return frame.sort_values(["user_id", "event_time", "item_id"], kind="stable")
 
 
