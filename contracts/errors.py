@@ -36,6 +36,7 @@ library put into it, no password of a URI is shown.
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import ClassVar
 
 from contracts.addresses import hide_passwords
@@ -81,8 +82,14 @@ class UnknownKeyError(ConfigError):
             file,
             found=f"the key {key!r}",
             expected=f"one of {', '.join(sorted(known))}",
-            do="Correct the spelling or remove the key.",
+            do=f"{_nearest(key, known)}Correct the spelling or remove the key.",
         )
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    """``key`` may be `section.name`: the name is what was misspelt."""
+    near = get_close_matches(key.rpartition(".")[2], sorted(known), n=1)
+    return f"Did you mean {near[0]}? " if near else ""
 
 
 class CutoffError(ConfigError):

@@ -8,10 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -23,10 +20,11 @@ from pydantic import (
 )
 
 from contracts.errors import ConfigError, UnknownKeyError
+from models.configuration import Section, first_error, known_keys, read_mapping
 
 
-class Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Config(Section):
+    pass
 
 
 class _ClashError(ValueError):
@@ -250,23 +248,10 @@ def load_demand_config(path: Path, **overrides: Any) -> DemandConfig:
 
 
 def _load(kind: type[AnyTraining], path: Path, overrides: Mapping[str, Any]) -> AnyTraining:
-    try:
-        values = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(
-            str(path),
-            found="no such file",
-            expected="the configuration of a training",
-            do=f"Choose one of {', '.join(sorted(f.stem for f in path.parent.glob('*.yaml')))}.",
-        ) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            str(path), found=str(error).replace("\n", " "), expected="YAML", do="Correct the file."
-        ) from None
-    if not isinstance(values, dict):
-        raise ConfigError(
-            str(path), found=type(values).__name__, expected="a mapping", do="Correct the file."
-        )
+    others = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+    values = read_mapping(
+        path, expected="the configuration of a training", do=f"Choose one of {others}."
+    )
     given = {key: value for key, value in overrides.items() if value is not None}
     try:
         return kind.model_validate({**values, **given})
@@ -277,10 +262,11 @@ def _load(kind: type[AnyTraining], path: Path, overrides: Mapping[str, Any]) -> 
 def _config_error(
     kind: type[Config], path: Path, error: ValidationError, *, flags: Collection[str]
 ) -> ConfigError:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"] if part not in _TAGS)
+    first = first_error(error)
+    key = _key(kind, first["loc"])
     if first["type"] == "extra_forbidden":
-        return UnknownKeyError(str(path), key=key, known=_known(kind, first["loc"]))
+        key = ".".join([*filter(None, [key]), str(first["loc"][-1])])
+        return UnknownKeyError(str(path), key=key, known=known_keys(kind, first["loc"]))
     clash = first.get("ctx", {}).get("error")
     if isinstance(clash, _ClashError):
         where = f"{path}: {key}" if key else str(path)
@@ -295,23 +281,10 @@ def _config_error(
     )
 
 
-_TAGS: dict[str, type[Config]] = {  # what pydantic calls the kinds of a section, which no file does
-    "lstm": LSTMConfig,
-    "gru": GRUConfig,
-    "cnn": CNNConfig,
-    "transformer": TransformerConfig,
-    "full": FullSoftmax,
-    "sampled": SampledSoftmax,
-    "in_batch": InBatchSoftmax,
-    "gbce": GBCE,
-    "cross_entropy": CrossEntropy,
-    "class_weight": ClassWeight,
-    "focal": Focal,
-}
-_SECTIONS: dict[str, type[Config]] = {"loss_weights": LossWeights, **_TAGS}
-
-
-def _known(kind: type[Config], location: tuple[int | str, ...]) -> list[str]:
-    """The keys of the section that an unknown key was found in."""
-    sections = [_SECTIONS[str(part)] for part in location[:-1] if str(part) in _SECTIONS]
-    return list((sections[-1] if sections else kind).model_fields)
+def _key(kind: type[Config], location: tuple[int | str, ...]) -> str:
+    """The keys of the file; the kind that pydantic puts between them is no key of a file."""
+    return ".".join(
+        str(part)
+        for place, part in enumerate(location, start=1)
+        if part in known_keys(kind, location[:place])
+    )

@@ -16,9 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PositiveFloat,
@@ -28,7 +26,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from contracts.addresses import (
     HIDDEN,
@@ -41,6 +39,7 @@ from contracts.errors import ConfigError, UnknownKeyError
 from contracts.exclusions import Exclusions, alternatives
 from contracts.money import Money
 from contracts.tables import SCORES
+from models.configuration import Section, first_error, known_keys, parse_yaml, read_mapping
 from models.demand.rule import DemandRule
 from models.judging.rule import GateRule
 
@@ -48,10 +47,6 @@ PROJECT = Path(__file__).resolve().parents[2]
 DEFAULT_FILE = PROJECT / "configs" / "nightshift.yaml"
 PREFIX = "NIGHTSHIFT__"
 REMEMBERED = "settings"
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class LakeSettings(Section):
@@ -294,7 +289,7 @@ def recalled(settings: Settings, facts: Mapping[str, str]) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise _config_error(Path(f"the commit's {REMEMBERED}"), error.errors()[0]) from None
+        raise _config_error(Path(f"the commit's {REMEMBERED}"), error) from None
 
 
 def _renamed(then: dict[str, Any]) -> dict[str, Any]:
@@ -312,15 +307,18 @@ def _renamed(then: dict[str, Any]) -> dict[str, Any]:
 
 def load_settings(file: Path | None = None) -> Settings:
     """Read the file (or ``NIGHTSHIFT_CONFIG``, or the project's own), then the environment."""
-    path = Path(file or os.environ.get("NIGHTSHIFT_CONFIG") or DEFAULT_FILE).resolve()
-    values = _overridden(_read(path), path)
+    path = Path(file or _variable("NIGHTSHIFT_CONFIG") or DEFAULT_FILE).resolve()
+    values = read_mapping(
+        path, expected="a configuration", do="Give --config, or set NIGHTSHIFT_CONFIG."
+    )
+    values = _overridden(values)
     home = (path.parent / str(values.get("home", ""))).resolve()
     values = _fill(values, home)
     try:
         settings = Settings.model_validate({**values, "file": path, "home": home})
         ZoneInfo(settings.time_zone)
     except ValidationError as error:
-        raise _config_error(path, error.errors()[0]) from None
+        raise _config_error(path, error) from None
     except (ZoneInfoNotFoundError, ValueError):
         raise ConfigError(
             f"{path}: time_zone",
@@ -331,37 +329,23 @@ def load_settings(file: Path | None = None) -> Settings:
     return settings
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
+def _variable(name: str) -> str | None:
+    """An environment variable; one without a value says nothing. Raises ConfigError."""
+    text = os.environ.get(name)
+    if text is not None and not text.strip():
         raise ConfigError(
-            str(path),
-            found="no such file",
-            expected="a configuration",
-            do="Give --config, or set NIGHTSHIFT_CONFIG.",
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            str(path),
-            found=getattr(error, "strerror", None) or str(error),
-            expected="a configuration, in a file that can be read",
-            do="Give --config, or set NIGHTSHIFT_CONFIG.",
-        ) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            str(path), found=str(error).replace("\n", " "), expected="YAML", do="Correct the file."
-        ) from None
-    if not isinstance(values, dict):
-        raise ConfigError(
-            str(path), found=type(values).__name__, expected="a mapping", do="Correct the file."
+            f"environment: {name}",
+            found="no value",
+            expected="a value, or no such variable",
+            do=f"Give it a value, or `unset {name}`.",
         )
-    return values
+    return text
 
 
-def _overridden(values: dict[str, Any], path: Path) -> dict[str, Any]:
-    for name, text in sorted(os.environ.items()):
-        if not name.startswith(PREFIX):
+def _overridden(values: dict[str, Any]) -> dict[str, Any]:
+    for name in sorted(os.environ):
+        text = _variable(name) if name.startswith(PREFIX) else None
+        if text is None:
             continue
         *sections, key = name.removeprefix(PREFIX).lower().split("__")
         place: Any = values
@@ -370,7 +354,7 @@ def _overridden(values: dict[str, Any], path: Path) -> dict[str, Any]:
         if not isinstance(place, dict):
             raise UnknownKeyError(f"environment: {name}", key=".".join(sections), known=[*values])
         try:
-            place[key] = yaml.safe_load(text)
+            place[key] = parse_yaml(text)
         except yaml.YAMLError:
             raise ConfigError(
                 f"environment: {name}",
@@ -388,16 +372,12 @@ def _fill(value: Any, home: Path) -> Any:
     return value.replace("{home}", str(home)) if isinstance(value, str) else value
 
 
-def _config_error(path: Path, error: ErrorDetails) -> ConfigError:
+def _config_error(path: Path, invalid: ValidationError) -> ConfigError:
+    error = first_error(invalid)
     place = [str(part) for part in error["loc"] if part not in WAREHOUSES]
     key = ".".join(place)
     if error["type"] == "extra_forbidden":
-        section: Any = Settings
-        for part in place[:-1]:
-            section = section.model_fields[part].annotation
-        for kind in WAREHOUSES.keys() & {*error["loc"]}:
-            section = WAREHOUSES[kind]
-        known = [name for name in section.model_fields if name != "file"]
+        known = [name for name in known_keys(Settings, error["loc"]) if name != "file"]
         return UnknownKeyError(str(path), key=key, known=known)
     return ConfigError(
         f"{path}: {key}",

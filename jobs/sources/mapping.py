@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import unquote
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from contracts.errors import ConfigError, UnknownKeyError
 from jobs.sources.parts import ColumnName, Part, unfit
 from jobs.sources.rows import ItemAttributes, Log, Promotions
+from models.configuration import first_error, known_keys, read_mapping
 
 MOST_COLUMNS = 63  # a bit of one word says of each whether a line has it
 
@@ -77,21 +77,14 @@ Source = OneLog | ManyLogs
 
 def load_source(file: Path) -> Source:
     """Read and check a mapping. Raises ConfigError, UnknownKeyError."""
-    try:
-        values = yaml.safe_load(file.read_text())
-    except FileNotFoundError:
-        known = sorted(other.stem for other in file.parent.glob("*.yaml"))
-        raise ConfigError(
-            str(file),
-            found="no such file",
-            expected=f"a mapping; there are {', '.join(known) or '(none)'}",
-            do="Correct `source` in the configuration, or write the mapping.",
-        ) from None
-    except yaml.YAMLError as error:
-        said = str(error).replace("\n", " ")
-        raise ConfigError(str(file), found=said, expected="YAML", do="Correct the file.") from None
+    known = ", ".join(sorted(other.stem for other in file.parent.glob("*.yaml"))) or "(none)"
+    values = read_mapping(
+        file,
+        expected=f"a mapping; there are {known}",
+        do="Correct `source` in the configuration, or write the mapping.",
+    )
     kind: type[OneLog] | type[ManyLogs] = OneLog
-    if isinstance(values, dict) and "logs" in values:
+    if "logs" in values:
         kind = ManyLogs
     try:
         return kind.model_validate(values)
@@ -102,10 +95,11 @@ def load_source(file: Path) -> Source:
 def _config_error(
     file: Path, kind: type[OneLog] | type[ManyLogs], values: Any, error: ValidationError
 ) -> ConfigError:
-    first: Any = error.errors()[0]
+    first: Any = first_error(error)
     place = _place(values, first["loc"])
-    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-        return UnknownKeyError(str(file), key=place[0], known=list(kind.model_fields))
+    if first["type"] == "extra_forbidden":
+        known = known_keys(kind, first["loc"])
+        return UnknownKeyError(str(file), key=".".join(place), known=known)
     found = "nothing" if first["type"] == "missing" else repr(first["input"])
     found = first.get("ctx", {}).get("found", found) if first["type"] == "unfit" else found
     said = str(first["msg"]).removeprefix("Value error, ")

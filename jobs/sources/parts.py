@@ -11,15 +11,15 @@ from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PositiveFloat,
     Tag,
 )
 from pydantic_core import PydanticCustomError
+
+from models.configuration import Section
 
 WORD = "a column's name"
 # The letters of a time pattern that Spark reads, each as often as it may stand.
@@ -69,8 +69,8 @@ Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "satur
 Zone = Annotated[str, AfterValidator(_zone)]
 
 
-class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Part(Section):
+    pass
 
 
 def unfit(*, found: str, expected: str) -> PydanticCustomError:

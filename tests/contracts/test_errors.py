@@ -37,6 +37,11 @@ MESSAGES = [
         "Correct the spelling or remove the key.",
     ),
     (
+        UnknownKeyError("nightshift.yaml", key="spark.mastre", known=["master", "partitions"]),
+        "nightshift.yaml: found the key 'spark.mastre', expected one of master, partitions. "
+        "Did you mean master? Correct the spelling or remove the key.",
+    ),
+    (
         MissingRawError("raw/ingest_date=2017-11-28"),
         "raw/ingest_date=2017-11-28: found no raw file, "
         "expected at least one for this ingestion day. "

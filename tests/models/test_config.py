@@ -1,12 +1,13 @@
 """A training's configuration: what is refused, and in which words."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from contracts.errors import ConfigError, UnknownKeyError
-from models.config import load_train_config
+from models.config import BinaryLoss, EncoderConfig, NextItemLoss, load_train_config
 
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted((PROJECT / "configs" / "models").glob("*.yaml"))
@@ -122,7 +123,7 @@ def test_an_unknown_key_names_its_neighbours(changed):
     assert str(error.value) == (
         f"{file}: found the key 'loss_weights.purchse', "
         "expected one of churn, items, next_event_type, next_item, purchase, spend. "
-        "Correct the spelling or remove the key."
+        "Did you mean purchase? Correct the spelling or remove the key."
     )
 
 
@@ -163,3 +164,44 @@ def test_a_missing_file_names_those_that_are_there():
         f"{file}: found no such file, expected the configuration of a training. "
         "Choose one of cnn, gru, lstm, transformer."
     )
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "key", "nearest"),
+    [
+        ("next_item_loss", {"kind": "in_batch_gbce"}, "calibratoin", "calibration"),
+        ("next_item_loss", {"kind": "gbce", "num_negatives": 3}, "calibratoin", "calibration"),
+        ("next_item_loss", {"kind": "sampled"}, "num_negative", "num_negatives"),
+        ("next_item_loss", {"kind": "in_batch"}, "knd", "kind"),
+        ("churn_loss", {"kind": "focal"}, "gama", "gamma"),
+        ("purchase_loss", {"kind": "class_weight"}, "postive", "positive"),
+    ],
+)
+def test_a_misspelt_key_is_answered_with_the_keys_of_its_own_section(
+    changed, place, kind, key, nearest
+):
+    """Of the kind that was chosen, and the nearest of them; not that it is missing."""
+    file = changed(**{place: {**kind, key: 0.5}})
+
+    with pytest.raises(UnknownKeyError) as error:
+        load_train_config(file)
+
+    assert str(error.value).startswith(f"{file}: found the key '{place}.{key}', expected one of ")
+    assert nearest in error.value.expected
+    assert "epochs" not in error.value.expected
+    assert error.value.do.startswith(f"Did you mean {nearest}? ")
+
+
+def test_every_kind_of_every_section_names_its_own_keys(changed):
+    """A list by hand had forgotten a loss: this one is made from the types."""
+    unions = {"encoder": EncoderConfig, "next_item_loss": NextItemLoss, "churn_loss": BinaryLoss}
+    kinds = [
+        (place, kind) for place, union in unions.items() for kind in get_args(get_args(union)[0])
+    ]
+
+    assert len(kinds) >= 12
+    for place, kind in kinds:
+        file = changed(**{place: {"kind": kind.model_fields["kind"].default, "zzz": 1}})
+        with pytest.raises(UnknownKeyError) as error:
+            load_train_config(file)
+        assert error.value.expected == f"one of {', '.join(sorted(kind.model_fields))}"

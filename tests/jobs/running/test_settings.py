@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 from contracts.errors import ConfigError, UnknownKeyError
 from jobs.running.settings import (
@@ -114,6 +115,80 @@ def test_a_variable_that_is_no_value_is_named(settings, monkeypatch):
         "Put it in quotes of its own, as in '\"{cutoff}.txt\"'."
     )
     assert quoted.recommendations.exclude_items_file == "{cutoff}.txt"
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+@pytest.mark.parametrize("name", ["NIGHTSHIFT__WAREHOUSE__URI", "NIGHTSHIFT_CONFIG"])
+def test_a_variable_without_a_value_is_refused(monkeypatch, name, text):
+    """It was taken for null, or for the project's own configuration: a shell's `X=$UNSET`."""
+    monkeypatch.setenv(name, text)
+    with pytest.raises(ConfigError) as refused:
+        load_settings()
+
+    assert str(refused.value) == (
+        f"environment: {name}: found no value, expected a value, or no such variable. "
+        f"Give it a value, or `unset {name}`."
+    )
+
+
+def test_a_key_that_stands_twice_is_refused(settings, monkeypatch):
+    """The second won without a word."""
+    text = settings.file.read_text()
+    file = settings.file.with_name("twice.yaml")
+    file.write_text(f"spark: {{master: local}}\n{text}")
+    line = 2 + text.splitlines().index("spark:")
+    with pytest.raises(ConfigError) as refused:
+        load_settings(file)
+    monkeypatch.setenv("NIGHTSHIFT__SPARK", "{master: a, master: b}")
+    with pytest.raises(ConfigError) as of_environment:
+        load_settings(settings.file)
+
+    assert str(refused.value) == (
+        f"{file}: found the key 'spark' twice, in line 1 and in line {line}, "
+        "expected each key once. Remove one of them."
+    )
+    assert of_environment.value.where == "environment: NIGHTSHIFT__SPARK"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("AUDIT__MAX_PSI", ".inf", "input should be a finite number"),
+        ("INGEST__MAX_BAD_FRACTION", ".nan", "input should be a finite number"),
+        ("AUDIT__MAX_PSI", "true", "a number, not true or false"),
+        ("RECOMMENDATIONS__TOP_K", "yes", "a number, not true or false"),
+        ("SESSIONS__LATE_DAYS", "false", "a number, not true or false"),
+        ("DEMAND__GATE__MAX_MEAN_BIAS", ".inf", "input should be a finite number"),
+        ("GATE__NUM_BOOTSTRAP", "true", "a number, not true or false"),
+    ],
+)
+def test_what_is_no_finite_number_is_refused(settings, monkeypatch, name, text, expected):
+    """`top_k: yes` was 1, and no score ever moves by more than infinity."""
+    monkeypatch.setenv(f"NIGHTSHIFT__{name}", text)
+    with pytest.raises(ConfigError) as refused:
+        load_settings(settings.file)
+
+    assert refused.value.where == f"{settings.file}: {name.lower().replace('__', '.')}"
+    assert refused.value.expected == expected
+
+
+def test_a_misspelt_key_is_named_with_the_nearest_known_one(settings, monkeypatch):
+    """Also where the key that was meant is missing because of it."""
+    values = yaml.safe_load(settings.file.read_text())
+    values["sessions"]["gap_minute"] = values["sessions"].pop("gap_minutes")
+    file = settings.file.with_name("misspelt.yaml")
+    file.write_text(yaml.safe_dump(values))
+    with pytest.raises(UnknownKeyError) as refused:
+        load_settings(file)
+    monkeypatch.setenv("NIGHTSHIFT__SPRAK__MASTER", "local")
+    with pytest.raises(UnknownKeyError) as of_environment:
+        load_settings(settings.file)
+
+    assert str(refused.value) == (
+        f"{file}: found the key 'sessions.gap_minute', expected one of gap_minutes, late_days. "
+        "Did you mean gap_minutes? Correct the spelling or remove the key."
+    )
+    assert of_environment.value.do.startswith("Did you mean spark? ")
 
 
 def test_a_folder_is_no_configuration(tmp_path):
