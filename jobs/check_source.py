@@ -15,10 +15,10 @@ from typing import Any
 
 from pyspark.sql import Row
 from pyspark.sql import functions as F
-from rich.markup import escape
 from rich.table import Table
 
 from contracts.errors import ConfigError
+from contracts.printable import printable
 from jobs.ingestion.load_logs import Place, load_rows, log_of, read_head
 from jobs.ingestion.map_events import map_events
 from jobs.ingestion.raw_lines import RawFile, first_lines, refuse_broken
@@ -125,14 +125,15 @@ def show_check(summary: dict[str, Any]) -> None:
     for column, said in summary["columns"].items():
         share = "–" if said["given"] is None else f"{said['given']:.1%}"
         examples = ", ".join(_clip(example, 32) for example in said["examples"])
-        table.add_row(*map(escape, (column, said["from"], share, examples)))
+        table.add_row(*map(console.plain, (column, said["from"], share, examples)))
     out.print(table)
     for title, names in (("no row gives", "never_given"), ("not mapped", "not_mapped")):
         if summary[names]:
-            out.print(f"{title}: {', '.join(summary[names])}", markup=False)
+            out.print(printable(f"{title}: {', '.join(summary[names])}"), markup=False)
     types = ", ".join(f"{name} {count:,}" for name, count in summary["event_types"].items())
     if types:
-        out.print(f"{types}; from {summary['first_event_time']} to {summary['last_event_time']}")
+        first, last = summary["first_event_time"], summary["last_event_time"]
+        out.print(f"{console.plain(types)}; from {first} to {last}")
     share = summary["refused"] / max(summary["rows"], 1)
     out.print(
         f"{summary['events']:,} events, {summary['duplicates']:,} repeat one of them, "
@@ -158,6 +159,7 @@ def show_check(summary: dict[str, Any]) -> None:
 
 
 def _clip(text: str, most: int) -> str:
+    text = printable(text)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

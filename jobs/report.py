@@ -17,7 +17,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, date, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,6 +35,7 @@ from jobs.running.settings import Settings
 from jobs.running.summaries import read_summaries
 from jobs.warehouse.warehouse import Warehouse, open_warehouse
 from models.pages.night import ItemDemand, Missing, Page, Scores, Sessions, render
+from models.pages.parts import Attempts
 from models.registry.registry import ModelVersion, Registry
 
 NUM_ITEMS = 6
@@ -55,10 +55,11 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     file = settings.reports_folder / cutoff.isoformat() / "index.html"
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(f".{os.getpid()}.partial")
-    page, html = rendered(page)
-    partial.write_text(html, encoding="utf-8")
+    attempt = Attempts()
+    partial.write_text(render(page, attempt), encoding="utf-8")
     partial.replace(file)
     absent = {name: part.reason for name, part in vars(page).items() if isinstance(part, Missing)}
+    absent |= attempt.failures
     return {"report": str(file), "bytes": file.stat().st_size, "missing": absent}
 
 
@@ -88,15 +89,6 @@ def part(read: Callable[[], T | Missing]) -> T | Missing:
         return Missing(str(error))
     except Exception as error:  # a page that misses a part is better than none
         return Missing(f"{type(error).__name__}: {error}")
-
-
-def rendered(page: Page) -> tuple[Page, str]:
-    """The page and its HTML; an evaluation that has not what is to be shown of it is missing."""
-    html = part(lambda: render(page))
-    if isinstance(html, Missing):
-        page = replace(page, evaluation=Missing(f"it cannot be shown: {html.reason}"))
-        html = render(page)
-    return page, html
 
 
 def answered_by(registry: Registry, warehouse: Warehouse, cutoff: date) -> ModelVersion | Missing:

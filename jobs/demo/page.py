@@ -64,11 +64,13 @@ def show_metrics(settings: Settings, cutoff: date) -> list[dict[str, Any]]:
             ((names.get(name, name), value) for name, value in line["values"].items()),
             key=lambda each: (each[0] not in names.values(), each[0]),
         )
-        said = "  ".join(f"{name} [bold]{_number(value)}[/]" for name, value in values)
+        said = "  ".join(
+            f"{console.plain(name)} [bold]{_number(value)}[/]" for name, value in values
+        )
         console.out.print(f"  {line['head']:<10}{line['metric']:<8} {said}  [dim]({better})[/]")
     for version, verdict in document["verdicts"].items():
         word = "[green]admitted[/]" if verdict["admitted"] else "[red]refused[/]"
-        console.out.print(f"  gate: {names[version]} {word}")
+        console.out.print(f"  gate: {console.plain(names[version])} {word}")
     return lines
 
 
@@ -77,7 +79,7 @@ def show_seconds(facts: Mapping[str, Any]) -> None:
     shown.add_column("step")
     shown.add_column("seconds", justify="right")
     for step, seconds in facts["seconds_per_step"].items():
-        shown.add_row(step, f"{seconds:.1f}")
+        shown.add_row(console.plain(step), f"{seconds:.1f}")
     shown.add_row("[bold]all of it[/]", f"[bold]{facts['seconds']:.1f}[/]")
     console.out.print()
     console.out.print(shown, soft_wrap=False)
@@ -87,7 +89,8 @@ def show_seconds(facts: Mapping[str, Any]) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return console.plain(text)
 
 
 def _number(value: float | None) -> str:

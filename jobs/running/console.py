@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from contracts.night import Program
+from contracts.printable import printable
 from jobs.running.progress import progress_in, time_left
 from jobs.running.settings import Settings
 from jobs.running.steps import Result, run_program
@@ -47,7 +49,7 @@ def run_shown(
     is_said = not (err.is_terminal or title) and "message" in result.summary
     if result.exit_code and not is_said:
         err.print(f"[red]{program.name}:[/] ", end="")
-        err.print(result.message, markup=False)
+        err.print(printable(result.message), markup=False)
     if result.exit_code:
         err.print(f"{program.name}: everything it said is in {result.log}", markup=False)
     return result
@@ -73,7 +75,7 @@ def _run_with_progress(
             if found is None and progress.tasks[0].total is None:
                 progress.update(task, said=_clip(line))
             if found is None and title is None and line.startswith(f"{program.name}:"):
-                progress.console.print(line, style="dim", markup=False, highlight=False)
+                progress.console.print(printable(line), style="dim", markup=False, highlight=False)
             if found is None:
                 return
             said = f"{found.speed}, {time_left(found.seconds_left)} left"
@@ -90,7 +92,7 @@ def _run_with_progress(
 def line_of(result: Result, title: str) -> str:
     """One line about an ended program: how it ended, how long it took, what it counted."""
     mark = "[red]failed[/]" if result.exit_code else "[green]done[/]  "
-    said = "" if result.exit_code else f"  [dim]{counts_of(result.summary)}[/]"
+    said = "" if result.exit_code else f"  [dim]{plain(counts_of(result.summary))}[/]"
     return f"{mark} {title:<24} {result.seconds:6.1f} s{said}"
 
 
@@ -99,6 +101,11 @@ def say_task(task: str, state: str, seconds: float) -> None:
     colour = {"success": "green", "failed": "red", "upstream_failed": "red"}.get(state, "dim")
     took = f"{seconds:6.1f} s" if state in ("success", "failed") else ""
     err.print(f"[{colour}]{state:<16}[/] {task:<16} {took}")
+
+
+def plain(text: str) -> str:
+    """Text of a log, a file or another program, within markup of ours: it stays text."""
+    return escape(printable(text))
 
 
 def counts_of(summary: Mapping[str, Any]) -> str:
@@ -124,7 +131,7 @@ def show_summary(summary: Mapping[str, Any], *, as_json: bool) -> None:
             if isinstance(value, list):
                 value = "\n".join(["", *(f"    {one}" for one in value)]) if value else "nothing"
             out.print(f"  [dim]{key:<16}[/] ", end="")
-            out.print(str(value), markup=False)
+            out.print(printable(str(value)), markup=False)
 
 
 def _forward(program: Program, line: str) -> None:
@@ -134,4 +141,4 @@ def _forward(program: Program, line: str) -> None:
 
 
 def _clip(line: str) -> str:
-    return line.replace("[", "(").replace("]", ")")[: max(20, err.width - 40)]
+    return printable(line).replace("[", "(").replace("]", ")")[: max(20, err.width - 40)]

@@ -6,7 +6,9 @@ its end apart, and the line of another process may come between them.
 
 from typing import TextIO
 
+from contracts.printable import printable
+
 
 def say_line(line: str, stream: TextIO) -> None:
-    stream.write(f"{line}\n")
+    stream.write(f"{printable(line)}\n")
     stream.flush()

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
-from models.pages.parts import scroll
-from models.pages.style import STYLE
+from contracts.printable import printable
+from models.pages.document import document
+from models.pages.parts import escape, scroll
 
 
 @dataclass(frozen=True)
@@ -33,32 +33,34 @@ Block = Heading | Paragraph | Bullets | Table
 
 
 def to_markdown(title: str, blocks: Sequence[Block]) -> str:
-    return "\n\n".join([f"# {title}", *map(_markdown, blocks)]) + "\n"
+    return "\n\n".join([f"# {_line(title)}", *map(_markdown, blocks)]) + "\n"
 
 
 def to_html(title: str, blocks: Sequence[Block]) -> str:
     """One file, no outside resource, in the look of the night's page."""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
-        f"<header><h1>{escape(title)}</h1></header>"
-        f"<main>{''.join(map(_html, blocks))}</main></body></html>\n"
+    return document(
+        title,
+        f"<header><h1>{escape(title)}</h1></header><main>{''.join(map(_html, blocks))}</main>",
     )
 
 
 def _markdown(block: Block) -> str:
     match block:
         case Heading(text):
-            return f"## {text}"
+            return f"## {_line(text)}"
         case Paragraph(text):
-            return text
+            return _line(text)
         case Bullets(items):
-            return "\n".join(f"- {item}" for item in items)
+            return "\n".join(f"- {_line(item)}" for item in items)
         case Table(columns, rows):
             lines = [columns, ["---"] * len(columns), *rows]
-            cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+            cells = [[_line(cell).replace("|", "\\|") for cell in line] for line in lines]
             return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _line(text: str) -> str:
+    """Text that stays one line of text: no markup, no link, no block of its own."""
+    return " ".join(printable(text).split()).replace("<", "&lt;").replace("](", "]\\(")
 
 
 def _html(block: Block) -> str:

@@ -1,12 +1,12 @@
 """The report's section on each head: in a sentence, in a table, in plots."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
+from functools import partial
 from typing import Any
 
 from models.judging.rule import HIGHER_IS_BETTER
 from models.pages import plots
-from models.pages.parts import figure, number, scroll
+from models.pages.parts import Attempts, escape, figure, number, scroll
 from models.pages.slices import slices
 
 QUESTIONS = {
@@ -46,18 +46,22 @@ CAPTIONS = {
 }
 
 
-def heads(evaluation: Mapping[str, Any]) -> str:
-    """Every head of the evaluation."""
+def heads(evaluation: Mapping[str, Any], attempt: Attempts | None = None) -> str:
+    """Every head of the evaluation; ``attempt`` takes note of those that fail."""
+    attempt = attempt or Attempts()
     weeks = (
         "<p>Every contestant answered as of past days, knowing only what came before them, and is "
         "measured on what then happened. Baselines were fitted on exactly what the models could "
         "learn from. Small figures are the interval in which the value lies with "
         f"{evaluation['gate']['confidence']:.0%} confidence, users drawn again and again.</p>"
     )
-    return weeks + "".join(_head(head, evaluation) for head in evaluation["gate"]["heads"])
+    return weeks + "".join(
+        attempt(f"evaluation: {head}", partial(_head, rank, head, evaluation))
+        for rank, head in enumerate(evaluation["gate"]["heads"], start=1)
+    )
 
 
-def _head(head: str, evaluation: Mapping[str, Any]) -> str:
+def _head(rank: int, head: str, evaluation: Mapping[str, Any]) -> str:
     rows = [row for row in evaluation["table"] if row["head"] == head]
     question = QUESTIONS[head].format(**evaluation["horizons"])
     if not rows:
@@ -68,13 +72,13 @@ def _head(head: str, evaluation: Mapping[str, Any]) -> str:
         + _table(rows, evaluation)
         + figure(
             plots.differences(head, evaluation),
-            f"{head}-differences",
+            f"head-{rank}-differences",
             "Who is better, and how surely",
             "A version less a strong contestant, on the same users; the line is the interval. "
             "Right of zero the version is better; a line across zero is a draw.",
             wide=True,
         )
-        + _curves(head, evaluation)
+        + _curves(rank, head, evaluation)
         + slices(head, evaluation, _order(rows[0], evaluation))
     )
 
@@ -179,7 +183,7 @@ def _cell(row: Mapping[str, Any], name: str, *, is_best: bool) -> str:
     return f"<td{kind}>{shown}{small}</td>"
 
 
-def _curves(head: str, evaluation: Mapping[str, Any]) -> str:
+def _curves(rank: int, head: str, evaluation: Mapping[str, Any]) -> str:
     drawn = []
     for name, draw in plots.CURVES.items():
         found = evaluation["curves"].get(head, {})
@@ -187,5 +191,5 @@ def _curves(head: str, evaluation: Mapping[str, Any]) -> str:
         if curves:
             title, text = CAPTIONS[name]
             picture = draw(head, curves, evaluation["versions"])
-            drawn.append(figure(picture, f"{head}-{name.replace('_', '-')}", title, text))
+            drawn.append(figure(picture, f"head-{rank}-{name}", title, text))
     return f"<div class='plots three'>{''.join(drawn)}</div>" if drawn else ""

@@ -1,22 +1,21 @@
 """The page of a night: what was published, by which model, and how far it can be trusted.
 
 Written for people who know their business and no models. One file, no outside resource. Whatever
-could not be had is named with its reason, and the rest of the page stands.
+could not be had or shown is named with its reason, and the rest of the page stands.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from html import escape
+from functools import partial
 from typing import Any
 
-from matplotlib.figure import Figure
-
+from contracts.printable import printable
 from contracts.tables import PUBLISHED, REFUSED
 from models.pages import plots
+from models.pages.document import document
 from models.pages.heads import heads
-from models.pages.parts import figure, missing, number, scroll
-from models.pages.style import STYLE
+from models.pages.parts import Attempts, escape, figure, missing, number, scroll
 
 
 @dataclass(frozen=True)
@@ -89,17 +88,25 @@ SCORE_NAMES = {
 }
 
 
-def render(page: Page) -> str:
-    """The whole page as HTML."""
+def render(page: Page, attempt: Attempts | None = None) -> str:
+    """The whole page as HTML; ``attempt`` takes note of the parts that fail."""
+    attempt = attempt or Attempts()
+
+    def shown(name: str, draw: Callable[[Any], str]) -> str:
+        part = getattr(page, name)
+        if isinstance(part, Missing):
+            return missing(part.reason)
+        return attempt(name, partial(draw, part))
+
     said = {
-        "published": _published(page.ledger),
-        "champion": _champion(page.champion, page.evaluation),
-        "heads": _or_missing(page.evaluation, heads),
-        "scores": _or_missing(page.scores, _scores),
-        "demand": _or_missing(page.demand, _demand),
-        "sessions": _or_missing(page.sessions, _sessions),
-        "training": _or_missing(page.training, _training),
-        "seconds": _or_missing(page.seconds, _seconds),
+        "published": shown("ledger", _published),
+        "champion": shown("champion", _champion) + _judged(page.evaluation, attempt),
+        "heads": shown("evaluation", partial(heads, attempt=attempt)),
+        "scores": shown("scores", partial(_scores, attempt=attempt)),
+        "demand": shown("demand", partial(_demand, attempt=attempt)),
+        "sessions": shown("sessions", _sessions),
+        "training": shown("training", partial(_training, attempt=attempt)),
+        "seconds": shown("seconds", _seconds),
     }
     day = f"{page.cutoff:%A} {page.cutoff.day} {page.cutoff:%B %Y}"
     contents = "".join(f'<a href="#{key}">{title}</a>' for key, title in SECTIONS.items())
@@ -107,29 +114,24 @@ def render(page: Page) -> str:
         f'<section id="{key}"><h2>{title}</h2>{said[key]}</section>'
         for key, title in SECTIONS.items()
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Nightshift, {page.cutoff}</title><style>{STYLE}</style></head><body>"
+    return document(
+        f"Nightshift, {page.cutoff}",
         f"<header><p class='over'>Nightshift, the night of</p><h1>{day}</h1>"
-        f"<p class='lead'>{_lead(page)}</p></header>"
-        f"{_numbers(page)}<nav aria-label='Contents'>{contents}</nav><main>{sections}</main>"
+        f"{attempt('scores', partial(_lead, page))}</header>"
+        f"{attempt('scores', partial(_numbers, page))}"
+        f"<nav aria-label='Contents'>{contents}</nav><main>{sections}</main>"
         f"<footer>Nightshift, model <code>{escape(page.model)}</code>. "
-        f"Everything here was known before {page.cutoff}, 00:00.</footer></body></html>\n"
+        f"Everything here was known before {page.cutoff}, 00:00.</footer>",
     )
-
-
-def _or_missing(part: Any, show: Any) -> str:
-    return missing(part.reason) if isinstance(part, Missing) else str(show(part))
 
 
 def _lead(page: Page) -> str:
     if isinstance(page.scores, Missing):
-        return "No user scores were published for this night."
+        return "<p class='lead'>No user scores were published for this night.</p>"
     return (
-        f"{page.scores.num_users:,} users were scored, one row each, from everything known before "
-        "this day. Below: what is in the tables, which model filled them, and how well it did on "
-        "past weeks whose outcome is known."
+        f"<p class='lead'>{page.scores.num_users:,} users were scored, one row each, from "
+        "everything known before this day. Below: what is in the tables, which model filled them, "
+        "and how well it did on past weeks whose outcome is known.</p>"
     )
 
 
@@ -152,9 +154,7 @@ def _numbers(page: Page) -> str:
     return f'<dl class="numbers">{inner}</dl>'
 
 
-def _published(ledger: Sequence[Mapping[str, Any]] | Missing) -> str:
-    if isinstance(ledger, Missing):
-        return missing(ledger.reason)
+def _published(ledger: Sequence[Mapping[str, Any]]) -> str:
     rows = "".join(
         f"<tr><th scope='row'><code>{escape(row['table_name'])}</code></th>"
         f"<td>{row['num_rows']:,}</td><td class='left'><code>{escape(row['content_hash'])}</code>"
@@ -183,31 +183,31 @@ def _published(ledger: Sequence[Mapping[str, Any]] | Missing) -> str:
     )
 
 
-def _champion(
-    champion: Mapping[str, Any] | Missing, evaluation: Mapping[str, Any] | Missing
-) -> str:
-    parts = []
-    if isinstance(champion, Missing):
-        parts.append(missing(champion.reason))
-    else:
-        promoted = ""
-        if champion.get("promoted_at"):
-            by, at = escape(str(champion["promoted_by"])), escape(str(champion["promoted_at"])[:16])
-            at = at.replace("T", ", ")
-            promoted = f" It became champion on {at} UTC, by {by}."
-        parts.append(
-            f"<p>Version <b>{escape(champion['version'])}</b>, "
-            f"{escape(plots.encoder_name(champion['encoder']))}, trained on what was known before "
-            f"{champion['training_cutoff']}.{promoted}</p>"
-        )
-    if not isinstance(evaluation, Missing):
-        for version, verdict in evaluation["verdicts"].items():
-            parts.append(_verdict(version, verdict, evaluation))
-        rule = "".join(f"<li>{escape(line)}</li>" for line in evaluation["rule"])
-        parts.append(
-            f"<details><summary>The rule, word for word</summary><ul>{rule}</ul></details>"
-        )
-    return "".join(parts)
+def _champion(champion: Mapping[str, Any]) -> str:
+    promoted = ""
+    if champion.get("promoted_at"):
+        at = escape(str(champion["promoted_at"])[:16]).replace("T", ", ")
+        promoted = f" It became champion on {at} UTC, by {escape(champion['promoted_by'])}."
+    return (
+        f"<p>Version <b>{escape(champion['version'])}</b>, "
+        f"{escape(plots.encoder_name(champion['encoder']))}, trained on what was known before "
+        f"{escape(champion['training_cutoff'])}.{promoted}</p>"
+    )
+
+
+def _judged(evaluation: Mapping[str, Any] | Missing, attempt: Attempts) -> str:
+    """Each version's verdict; why there is no evaluation stands in its own section."""
+    if isinstance(evaluation, Missing):
+        return ""
+    return attempt("evaluation", partial(_verdicts, evaluation))
+
+
+def _verdicts(evaluation: Mapping[str, Any]) -> str:
+    rule = "".join(f"<li>{escape(line)}</li>" for line in evaluation["rule"])
+    return "".join(
+        _verdict(version, verdict, evaluation)
+        for version, verdict in evaluation["verdicts"].items()
+    ) + (f"<details><summary>The rule, word for word</summary><ul>{rule}</ul></details>")
 
 
 def _verdict(version: str, verdict: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
@@ -229,16 +229,10 @@ def _verdict(version: str, verdict: Mapping[str, Any], evaluation: Mapping[str, 
     )
 
 
-def _scores(scores: Scores) -> str:
+def _scores(scores: Scores, attempt: Attempts) -> str:
     drawn = [
-        figure(
-            plots.histogram(points, SCORE_NAMES.get(name, name)),
-            name=f"scores-{name}",
-            title=SCORE_NAMES.get(name, name),
-            text=f"Share of {_of_whom(name, scores)} by score. The last bar also holds what lies "
-            "above it.",
-        )
-        for name, points in scores.distributions.items()
+        attempt(f"scores: {name}", partial(_score_figure, rank, name, scores))
+        for rank, (name, points) in enumerate(scores.distributions.items(), start=1)
         if points
     ]
     return f"<div class='plots three'>{''.join(drawn)}</div>"
@@ -250,8 +244,22 @@ def _of_whom(name: str, scores: Scores) -> str:
     return f"the {scores.asked_about_churn:,} users who were active lately, and so are asked,"
 
 
-def _demand(items: Sequence[ItemDemand]) -> str:
-    drawn = [figure(*_demand_figure(item)) for item in items]
+def _score_figure(rank: int, name: str, scores: Scores) -> str:
+    title = printable(SCORE_NAMES.get(name, name))
+    return figure(
+        plots.histogram(scores.distributions[name], title),
+        name=f"scores-{rank}",
+        title=title,
+        text=f"Share of {_of_whom(name, scores)} by score. The last bar also holds what lies "
+        "above it.",
+    )
+
+
+def _demand(items: Sequence[ItemDemand], attempt: Attempts) -> str:
+    drawn = [
+        attempt(f"demand: item {item.item_id}", partial(_demand_figure, rank, item))
+        for rank, item in enumerate(items, start=1)
+    ]
     return (
         "<p>The items of which most units are expected, with what was sold in the weeks before. "
         "The band holds what is sold on about 8 days of 10.</p>"
@@ -259,14 +267,13 @@ def _demand(items: Sequence[ItemDemand]) -> str:
     )
 
 
-def _demand_figure(item: ItemDemand) -> tuple[Figure, str, str, str]:
+def _demand_figure(rank: int, item: ItemDemand) -> str:
     days, low, mean, high = zip(*item.expected, strict=True)
     past_days, past = zip(*item.past, strict=True) if item.past else ((), ())
     drawn = plots.demand(days, low, mean, high, past_days, past)
-    named = f"{item.category.capitalize()}, item" if item.category else "Item"
-    title = f"{named} {item.item_id}"
+    title = f"{item.category}, item {item.item_id}" if item.category else f"Item {item.item_id}"
     total = sum(mean)
-    return drawn, f"demand-{item.item_id}", title, f"{total:,.0f} units in {len(days)} days."
+    return figure(drawn, f"demand-{rank}", title, f"{total:,.0f} units in {len(days)} days.")
 
 
 def _sessions(sessions: Sessions) -> str:
@@ -291,17 +298,26 @@ def _sessions(sessions: Sessions) -> str:
     )
 
 
-def _training(curves: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) -> str:
+def _training(
+    curves: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], attempt: Attempts
+) -> str:
     drawn = [
-        figure(
-            plots.training(by_encoder, plots.measure_name(measure)),
-            name=f"training-{place}",
-            title=plots.measure_name(measure),
-            text="After each pass over the histories; validation weeks were not trained on.",
-        )
-        for place, (measure, by_encoder) in enumerate(curves.items())
+        attempt(f"training: {measure}", partial(_training_figure, rank, measure, by_encoder))
+        for rank, (measure, by_encoder) in enumerate(curves.items(), start=1)
     ]
     return f"<div class='plots three'>{''.join(drawn)}</div>"
+
+
+def _training_figure(
+    rank: int, measure: str, by_encoder: Mapping[str, Sequence[Sequence[float]]]
+) -> str:
+    title = printable(plots.measure_name(measure))
+    return figure(
+        plots.training(by_encoder, title),
+        name=f"training-{rank}",
+        title=title,
+        text="After each pass over the histories; validation weeks were not trained on.",
+    )
 
 
 def _seconds(seconds: Mapping[str, float]) -> str:

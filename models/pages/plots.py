@@ -16,6 +16,7 @@ from matplotlib import dates as mdates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from contracts.printable import printable
 from models.judging.rule import NAMES
 
 INK, MUTED, GRID = "#1a1c1e", "#6b7076", "#d9dce0"
@@ -55,8 +56,11 @@ VARIABLES = {
     "#9db8f5": "band",
 }
 BAND = "#9db8f5"
+MAX_LABEL = 40  # characters
+WORDS = ("transformer",)  # encoders named by a word; the others are abbreviations
 _LOOK: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a $ in a name is a $
     "font.family": "sans-serif",
     "font.size": 9.5,
     "axes.edgecolor": MUTED,
@@ -84,14 +88,14 @@ _LOOK: dict[Any, Any] = {
 def label_of(name: str, versions: Mapping[str, Any]) -> str:
     """A contestant's name for people."""
     if name in versions:
-        return f"{encoder_name(versions[name]['encoder'])} v{name}"
+        return printable(f"{encoder_name(versions[name]['encoder'])} v{name}")
     said = NAMES.get(name, name.replace("_", " ")).removeprefix("the ")
-    return said[0].upper() + said[1:]
+    return printable(said[:1].upper() + said[1:])
 
 
 def encoder_name(encoder: str) -> str:
-    """An encoder's name for people."""
-    return encoder.upper() if encoder in ("lstm", "gru") else encoder.capitalize()
+    """An encoder's name for people: what stands for several words is in capitals."""
+    return encoder.capitalize() if encoder in WORDS else encoder.upper()
 
 
 def measure_name(logged: str) -> str:
@@ -170,7 +174,9 @@ def distribution(head: str, curves: Mapping[str, Any], versions: Mapping[str, An
         if name in versions or name == "lightgbm":
             x, y = zip(*points, strict=True)
             style = _style(name, versions)
-            axes.step([0, *x], [y[0], *y], where="pre", label=label_of(name, versions), **style)
+            axes.step(
+                [0, *x], [y[0], *y], where="pre", label=_short(label_of(name, versions)), **style
+            )
     axes.set(xlabel="Score", ylabel="Share of rows", ylim=(0, None))
     axes.legend(loc="best")
     return figure
@@ -205,7 +211,8 @@ def differences(head: str, document: Mapping[str, Any]) -> Figure:
         axes.plot([found["low"], found["high"]], [place, place], color=color, linewidth=2.2)
         axes.plot(found["difference"], place, "o", color=color, markersize=4.5)
     named = [
-        f"{label_of(version, document['versions'])} − {label_of(found['against'], {})}"
+        f"{_short(label_of(version, document['versions']))} − "
+        f"{_short(label_of(found['against'], {}))}"
         for version, found in reversed(rows)
     ]
     axes.set_yticks(range(len(rows)), named)
@@ -223,7 +230,7 @@ def training(curves: Mapping[str, Sequence[Sequence[float]]], title: str) -> Fig
     for style, (name, points) in zip(VERSION_STYLES, curves.items(), strict=False):
         x, y = zip(*points, strict=True)
         marker = "o" if len(x) < 20 else ""
-        axes.plot(x, y, label=name, marker=marker, markersize=3, **style)
+        axes.plot(x, y, label=_short(printable(name)), marker=marker, markersize=3, **style)
     axes.set(xlabel="Step", ylabel=title)
     axes.legend(loc="best")
     return figure
@@ -275,11 +282,17 @@ def histogram(points: Iterable[Sequence[float]], title: str) -> Figure:
 
 
 def save_png(figure: Figure, file: Path) -> None:
-    figure.savefig(file, format="png", dpi=110)
+    with mpl.rc_context(_LOOK):
+        figure.savefig(file, format="png", dpi=110)
 
 
 def to_svg(figure: Figure, *, name: str, described: str) -> str:
-    """Inline SVG: colours from CSS variables, ids of its own, a description for who cannot see."""
+    """Inline SVG: colours from CSS variables, ids of its own, a description for who cannot see.
+
+    ``described`` is escaped already. Raises ValueError for a name that is no part of an id.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
+        raise ValueError(f"a figure's name is made of a-z, 0-9, - and _, not {name!r}")
     with mpl.rc_context({**_LOOK, "svg.hashsalt": name}):
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})
@@ -300,6 +313,11 @@ def to_svg(figure: Figure, *, name: str, described: str) -> str:
     return svg.replace("<svg", f'<svg role="img" aria-label="{described}"', 1)
 
 
+def _short(label: str) -> str:
+    """A name that leaves room for the plot."""
+    return label if len(label) <= MAX_LABEL else f"{label[: MAX_LABEL - 1]}…"
+
+
 def _axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size)
     return figure, figure.subplots()
@@ -316,7 +334,7 @@ def _lines(axes: Axes, curves: Mapping[str, Any], versions: Mapping[str, Any], *
         if name not in versions and name not in BASELINE_STYLES:
             continue  # a constant has no curve worth drawing
         x, y = zip(*points, strict=True)
-        axes.plot(x, y, label=label_of(name, versions), **_style(name, versions), **more)
+        axes.plot(x, y, label=_short(label_of(name, versions)), **_style(name, versions), **more)
 
 
 def _style(name: str, versions: Mapping[str, Any]) -> dict[str, Any]:

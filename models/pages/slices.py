@@ -1,12 +1,11 @@
 """The report's tables of slices: who is served well, and who is not."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from models.judging.slices import HISTORY
 from models.pages import plots
-from models.pages.parts import number, scroll
+from models.pages.parts import escape, number, scroll
 
 TITLES = {
     "history": "for new, occasional and frequent users",
@@ -64,7 +63,7 @@ def _value(row: Mapping[str, Any], name: str) -> str:
 def _named(row: Mapping[str, Any]) -> str:
     name = str(row["slice"])
     if row["kind"] != "history":
-        return name.capitalize() or "No purchase yet"
+        return name or "No purchase yet"
     low, high = HISTORY[name]
     span = f"{low} to {high - 1} visits" if high < 1 << 59 else f"{low} visits or more"
     return f"{name.capitalize()}, {span}"
