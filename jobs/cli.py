@@ -3,6 +3,7 @@
 Exit codes: 0 done, 2 bad usage or configuration, 3 data refused, 4 gate refused, 1 anything else.
 """
 
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -40,6 +41,22 @@ NIGHTLY, MODEL, OPERATE = "A night, step by step", "The model", "All of it"
 
 def main() -> None:
     app()
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"nightshift {version('nightshift')}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Every night, from raw event logs to a scored row for every user."""
 
 
 # ---- a night, step by step -----------------------------------------------------------------------

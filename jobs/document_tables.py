@@ -11,7 +11,7 @@ from contracts.tables import LAKE, NIGHTLY, WAREHOUSE, Column, Table
 from jobs.histories.read_sequences import WHOLE_SEQUENCES
 from jobs.running.settings import PROJECT
 from jobs.warehouse.example_queries import Question, questions
-from jobs.warehouse.sql import ERROR_HOURS, WARN_HOURS
+from jobs.warehouse.sql import ERROR_HOURS, PAST_DAYS, WARN_HOURS
 
 FILE = PROJECT / "docs" / "tables.md"
 
@@ -37,7 +37,9 @@ An older night that is published later never replaces a newer one in the `_lates
 
 FRESHNESS = (
     "for each nightly table: its newest `cutoff`, `hours_since_cutoff`, `published_at`, and a "
-    f"`status` that is `warn` from {WARN_HOURS} hours on and `error` from {ERROR_HOURS}"
+    f"`status` that is `warn` from {WARN_HOURS} hours on and `error` from {ERROR_HOURS}; `past` "
+    f"where that night was first published {PAST_DAYS} days or more after its cutoff, as a demo's "
+    "is, or that of an old log that is loaded now"
 )
 
 QUESTIONS_HEAD = """# Questions

@@ -10,8 +10,10 @@ from contracts.tables import EVENTS, PUBLISH_LEDGER, PUBLISHED, Table
 from contracts.tables import SEQUENCES as SEQUENCES_TABLE
 from contracts.tables import SERIES as SERIES_TABLE
 from contracts.tables import SESSIONS as SESSIONS_TABLE
+from jobs.lake.catalog import is_made
 from jobs.lake.lake import Lake, open_lake
 from jobs.registries import open_registry
+from jobs.running.databases import holds_table, is_database
 from jobs.running.settings import Settings
 from jobs.warehouse.warehouse import open_warehouse
 from models.registry.registry import CHAMPION, ModelVersion, Registry
@@ -38,15 +40,30 @@ class Standing:
     def _registry(self) -> Registry:
         return open_registry(self._settings)
 
+    def lake_is_made(self) -> bool:
+        """Only looks, where reading it would make it. Raises UnreachableError."""
+        return is_made(self._settings)
+
+    def registry_is_made(self) -> bool:
+        """Only looks, where reading it would make it. Raises UnreachableError."""
+        uri = self._settings.mlflow.tracking_uri
+        return not is_database(uri) or holds_table(uri, "registered_models", what="MLflow")
+
     def lake_answers(self) -> str:
         """Raises UnreachableError."""
+        address = without_password(self._settings.lake.catalog.get("uri", "it"))
+        if not self.lake_is_made():
+            return f"{address} is not made yet"
         self._lake.partitions(EVENTS)
-        return f"{without_password(self._settings.lake.catalog.get('uri', 'it'))} answers"
+        return f"{address} answers"
 
     def registry_answers(self) -> str:
         """Raises UnreachableError."""
+        address = without_password(self._settings.mlflow.tracking_uri)
+        if not self.registry_is_made():
+            return f"{address} is not made yet"
         self._registry.candidates()
-        return f"{without_password(self._settings.mlflow.tracking_uri)} answers"
+        return f"{address} answers"
 
     def warehouse_answers(self) -> str:
         """Raises UnreachableError."""

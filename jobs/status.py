@@ -31,7 +31,7 @@ def _asked(question: Callable[[], object]) -> object:
 
 
 def _partitions(standing: Standing, table: Table) -> str:
-    return _span(standing.partitions(table))
+    return _span(standing.partitions(table) if standing.lake_is_made() else [])
 
 
 def _published(standing: Standing) -> dict[str, str]:
@@ -48,7 +48,7 @@ def _span(partitions: Sequence[object]) -> str:
 
 
 def _champion(standing: Standing) -> str:
-    champion = standing.champion()
+    champion = standing.champion() if standing.registry_is_made() else None
     if champion is None:
         return "none: nothing was promoted yet"
     return f"version {champion.version}, {champion.encoder}, trained at {champion.training_cutoff}"

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from contracts.addresses import without_password, without_password_of
 from contracts.errors import UnreachableError
 from jobs.lake.durable import IO_CLASS, sync_catalog
+from jobs.running.databases import holds_table, is_database
 from jobs.running.settings import Settings
 
 NAMESPACE = "nightshift"
@@ -40,6 +41,18 @@ def open_catalog(settings: Settings) -> Catalog:
             reason=without_password_of(address, first_line),
             do="Check lake.catalog in the configuration, and that its server or folder is there.",
         ) from error
+
+
+def is_made(settings: Settings) -> bool:
+    """Is there a catalog yet? It is only looked at: opening it would make one.
+
+    One that is gone, though its tables' files are there, is to be opened, which says so. Raises
+    UnreachableError.
+    """
+    address = settings.lake.catalog.get("uri", "")
+    if not is_database(address) or _holds_tables(settings):
+        return True
+    return holds_table(address, "iceberg_tables", what="the lake's catalog")
 
 
 def _load(properties: dict[str, str], address: str, settings: Settings) -> Catalog:
@@ -81,10 +94,10 @@ def _prepare(address: str, settings: Settings) -> None:
         with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master")
         return
-    if settings.home in file.parents:
-        file.parent.mkdir(parents=True, exist_ok=True)
     if _holds_tables(settings):
         raise _lost(address, settings, reason="no such file")
+    if settings.home in file.parents:
+        file.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _holds_tables(settings: Settings) -> bool:

@@ -19,6 +19,7 @@ SQL_TYPES = {
 }
 SAME_TYPES = {"DOUBLE": "DOUBLE PRECISION", "CHARACTER VARYING": "VARCHAR", "TEXT": "VARCHAR"}
 WARN_HOURS, ERROR_HOURS = 36, 60  # one night late, two nights late
+PAST_DAYS = 30  # a night first published so long after its cutoff was one of the past already
 LEDGER = f'"{PUBLISH_LEDGER.name}"'
 IS_PUBLISHED = f"outcome = '{PUBLISHED}'"
 
@@ -87,17 +88,23 @@ def newest_published(table: Table) -> str:
 
 
 def create_freshness(time_zone: str) -> str:
-    """`freshness`: hours since the newest cutoff of each table began, and what to think of it."""
+    """`freshness`: hours since the newest cutoff of each table began, and what to think of it.
+
+    A demo or a replay of an old log does not go by the clock: its newest night was of the past when
+    it was first published, so its age says nothing of a night that is missing.
+    """
     midnight = f"CAST(cutoff AS TIMESTAMP) AT TIME ZONE {literal(time_zone)}"
     seconds = f"EXTRACT(EPOCH FROM (CURRENT_TIMESTAMP - ({midnight})))"
+    delay = f"EXTRACT(EPOCH FROM (min(published_at) - ({midnight})))"
     return (
         "CREATE OR REPLACE VIEW freshness AS "
         "SELECT table_name, cutoff, hours_since_cutoff, published_at, "
-        f"CASE WHEN hours_since_cutoff >= {ERROR_HOURS} THEN 'error' "
+        f"CASE WHEN seconds_until_published >= {PAST_DAYS * 86400} THEN 'past' "
+        f"WHEN hours_since_cutoff >= {ERROR_HOURS} THEN 'error' "
         f"WHEN hours_since_cutoff >= {WARN_HOURS} THEN 'warn' ELSE 'ok' END AS status FROM ("
         "SELECT table_name, cutoff, "
         f"CAST({seconds} AS DOUBLE PRECISION) / 3600 AS hours_since_cutoff, "
-        "max(published_at) AS published_at, "
+        f"max(published_at) AS published_at, {delay} AS seconds_until_published, "
         "row_number() OVER (PARTITION BY table_name ORDER BY cutoff DESC) AS place "
         f"FROM {LEDGER} WHERE {IS_PUBLISHED} GROUP BY table_name, cutoff) AS nights WHERE place = 1"
     )

@@ -103,3 +103,11 @@ def test_an_empty_deployment_has_a_status(settings):
     assert found["events"] == "nothing yet"
     assert found["champion"] == "none: nothing was promoted yet"
     assert found["warehouse"] == {}
+
+
+def test_the_version_is_the_package_s():
+    """`nightshift --version` names what is installed."""
+    said = RUNNER.invoke(app, ["--version"])
+
+    assert said.exit_code == 0
+    assert re.fullmatch(r"nightshift \d+\.\d+\.\d+\n", said.output)

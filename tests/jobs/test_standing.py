@@ -3,9 +3,10 @@
 import pytest
 
 from contracts.errors import AuditError
-from jobs.doctor import look_at_warehouse
+from jobs.doctor import examine, look_at_warehouse
 from jobs.running.settings import FileWarehouse, PostgresWarehouse, Settings
 from jobs.standing import Standing
+from jobs.status import read_status
 
 from .warehouse.one_night import TUESDAY, WEDNESDAY, open_at, publication, publish, refuse
 
@@ -55,3 +56,17 @@ def test_the_doctor_names_a_server_that_does_not_answer(settings):
     assert not finding.is_well
     assert finding.do == "Start it, or correct warehouse.uri."
     assert "secret" not in finding.found
+
+
+def test_doctor_and_status_only_look(settings, monkeypatch):
+    """Of a deployment that is not made yet they make nothing: no file, folder or database."""
+    monkeypatch.setenv("NIGHTSHIFT_CONFIG", str(settings.file))
+    before = sorted(settings.home.rglob("*"))
+    _, findings = examine(settings)
+    status = read_status(settings)
+
+    assert sorted(settings.home.rglob("*")) == before
+    assert findings["catalog"].endswith(" is not made yet")
+    assert findings["MLflow"].endswith(" is not made yet")
+    assert status["events"] == "nothing yet"
+    assert status["champion"] == "none: nothing was promoted yet"

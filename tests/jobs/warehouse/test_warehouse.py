@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import duckdb
 import psycopg
@@ -137,6 +137,22 @@ def test_freshness_says_how_late_the_newest_night_is(warehouse_uri, hours, statu
     assert {row["table_name"] for row in rows} == {table.name for table in NIGHTLY}
     assert {row["status"] for row in rows} == {status}
     assert all(abs(row["hours_since_cutoff"] - hours) < 1 for row in rows)
+
+
+def test_a_night_of_the_past_is_not_late(warehouse):
+    """A demo of an old log is as fresh as it can be; a night that nobody follows is not."""
+    statuses, now = "SELECT DISTINCT status FROM freshness", datetime.now(UTC)
+    stalled = (now - timedelta(days=90)).date()
+    soon = datetime(stalled.year, stalled.month, stalled.day, tzinfo=UTC) + timedelta(days=2)
+
+    def published(cutoff: date, run: str, at: datetime) -> list[str]:
+        warehouse.publish(publication(cutoff, run, published_at=at), check=accept)
+        return warehouse.query(statuses)["status"].to_pylist()
+
+    assert published(date(2017, 11, 29), "demo", now) == ["past"]
+    assert published(stalled, "on-time", soon) == ["error"]
+    assert published(stalled, "again", now) == ["error"]  # made again, it is no demo's
+    assert published(now.date() - timedelta(days=4), "mended", now) == ["error"]  # four are missing
 
 
 def test_a_refused_night_leaves_yesterday_and_its_reason(warehouse):
