@@ -113,12 +113,18 @@ class DataError(NightshiftError, ValueError):
 
 
 class MissingRawError(DataError):
-    def __init__(self, folder: str) -> None:
+    """``folders``: of the ingestion days without a file, or of the one log that has none."""
+
+    def __init__(self, *folders: str) -> None:
+        where, *others = folders
         super().__init__(
-            folder,
-            found="no raw file",
-            expected="at least one for this ingestion day",
-            do="Check that the collector delivered the day, then run this again.",
+            where,
+            found="no raw file" + (f", nor in {', '.join(others)}" if others else ""),
+            expected="at least one for "
+            + ("each of these ingestion days" if others else "this ingestion day"),
+            do=f"Check that the collector delivered the day{'s' if others else ''}, "
+            "then run this again. If the shop was closed, say so with ingest.closed_days or "
+            "ingest.closed_weekdays.",
         )
 
 

@@ -2,7 +2,7 @@
 
 From the raw logs of the day that has just ended to a scored row for every user in the warehouse.
 
-- **Reads** the raw logs of one ingestion day, and the champion model.
+- **Reads** the raw logs of the ingestion days since the last night, and the champion model.
 - **Writes** `events`, `sessions`, `sequences`, `series`, `scores`, `demand` and
   `demand_by_category` in the lake, and `user_scores`, `user_recommendations`, `item_demand` and
   `category_demand` in the warehouse. Each run replaces what it wrote for the same cutoff, so

@@ -2,7 +2,7 @@
 
 reads   events          ingested before the cutoff, near the session days that are restated
 writes  session_events  each event with its session, and its place in it
-        sessions        session days from --since (the day before the cutoff) less
+        sessions        session days from --since (the day after the last night) less
                         `sessions.late_days` and one more, up to the cutoff, replaced whole in both
                         tables, so a re-run is safe
 key     session_id, event_id
@@ -118,8 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    cutoff, since = options.cutoff, new_days(options).start
     lake = open_lake(settings)
+    cutoff, since = options.cutoff, new_days(options, lake.partitions(SESSIONS)).start
     ingest = f"nightshift ingest --cutoff {cutoff}"
     snapshot = lake.require_snapshot(EVENTS, cutoff - timedelta(days=1), producer=ingest)
     window = Window(since - timedelta(days=settings.sessions.late_days + SPILL_DAYS), cutoff)

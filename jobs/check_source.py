@@ -19,8 +19,9 @@ from rich.table import Table
 
 from contracts.errors import ConfigError
 from contracts.printable import printable
+from jobs.ingestion.equal_lines import compare_equal_lines, count_altered_rows, say_equal_lines
 from jobs.ingestion.load_logs import Place, load_rows, log_of, read_head
-from jobs.ingestion.map_events import map_events
+from jobs.ingestion.map_events import map_events, number_equal_lines
 from jobs.ingestion.raw_lines import RawFile, first_lines, refuse_broken
 from jobs.running import console
 from jobs.running.settings import Settings
@@ -53,7 +54,7 @@ def check_source(
     log = log_of(file, known, place)
     spark = open_spark(settings, JOB)
     most = rows + 1 if isinstance(log.format, Csv) else rows
-    parsed = load_rows(spark, [file], log, place, most=most)
+    parsed = number_equal_lines(load_rows(spark, [file], log, place, most=most), log)
     instant = F.date_format("event_time", "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")  # the session is in UTC
     events = map_events(parsed, log, zone=settings.time_zone)
     mapped = events.withColumn("event_time", instant).collect()
@@ -82,6 +83,8 @@ def summarize(rows: Sequence[Row], log: Log, source: Source, *, head: list[str])
         "rows": len(rows),
         "events": len({row["event_id"] for row in events}),
         "duplicates": len(events) - len({row["event_id"] for row in events}),
+        "equal_lines": compare_equal_lines(events, log),
+        "altered": count_altered_rows(events),
         "unknown_users": sum(row["user_id"] is None for row in events),
         "nobody_words": nobody_words(events),
         "refused": len(refused),
@@ -152,6 +155,8 @@ def show_check(summary: dict[str, Any]) -> None:
             f"user_id: {{column: …, unknown: [{word!r}]}}",
             markup=False,
         )
+    for words in say_equal_lines(summary["equal_lines"], summary["altered"]):
+        out.print(words, markup=False)
     for reason, said in summary["reasons"].items():
         out.print(f"  {reason}: {said['rows']:,}", markup=False)
         for example in said["examples"]:

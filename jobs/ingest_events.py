@@ -1,6 +1,7 @@
 """Turn the raw lines of the ingestion days into events; keep what cannot be one, with the reason.
 
-reads   raw/ingest_date=D/*   every file of the days from --since (the day before the cutoff) on
+reads   raw/ingest_date=D/*   every file of the days from --since on: by default the days after the
+                              last that is in the lake, so that no missed night leaves a hole
         events                the ids of the `ingest.dedupe_days` before, to drop what came twice
         raw_files             the digests of earlier files: a delivery that comes again is known
 writes  events, quarantine,   the partitions of those days, replaced whole, so a re-run is safe
@@ -55,6 +56,7 @@ from jobs.ingestion.line_fates import (
     mark_robots,
 )
 from jobs.ingestion.load_logs import Place, load_events, require_columns, share_out
+from jobs.ingestion.missed_days import Calendar
 from jobs.ingestion.raw_digests import digest_files, file_rows, find_repeats, known_digests
 from jobs.ingestion.raw_lines import RawFile, find_raw, refuse_broken
 from jobs.lake.lake import Lake, lay_out, new_run_key, open_lake
@@ -94,7 +96,9 @@ def ingest(
     """Ingest the window's days and commit them; return the summary."""
     source = load_source(settings.source_file)
     place = Place(str(settings.raw_folder), str(settings.source_file))
-    files = find_raw(place.folder, window)
+    files = find_raw(place.folder, window, may_lack=Calendar.of(settings).is_closed)
+    if not files:
+        return ingest_nothing(spark, lake, window=window, run_key=run_key)
     shares = share_out(files, source, place)
     snapshot = lake.snapshot_id(EVENTS)
     digests = digest_files(spark, files)
@@ -161,6 +165,18 @@ def ingest(
     }
 
 
+def ingest_nothing(
+    spark: SparkSession, lake: Lake, *, window: Window, run_key: str
+) -> dict[str, Any]:
+    """Commit closed days for which nothing was delivered."""
+    commits = []
+    for table in (QUARANTINE, RAW_FILES, EVENTS):
+        staged = lake.stage_files(spark, [], table, window=window, run_key=run_key)
+        commits.append(lake.commit(staged, reads={}))
+    tables = {commit.table: commit.said for commit in commits}
+    return {**Counts().said, "run_key": run_key, "tables": tables, "files": {}}
+
+
 def new_events(
     mapped: DataFrame,
     fates: DataFrame,
@@ -206,9 +222,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    window = new_days(options)
     lake = open_lake(settings)
-    find_raw(str(settings.raw_folder), window)  # before Spark takes its seconds
+    window = new_days(options, lake.partitions(EVENTS))
+    is_closed = Calendar.of(settings).is_closed
+    find_raw(str(settings.raw_folder), window, may_lack=is_closed)  # before Spark takes its seconds
     spark = open_spark(settings, JOB)
     run_key = new_run_key(JOB, options.cutoff)
     return {

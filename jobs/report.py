@@ -33,6 +33,7 @@ from jobs.registries import open_registry
 from jobs.running.program import run
 from jobs.running.settings import Settings
 from jobs.running.summaries import read_summaries
+from jobs.standing import Standing
 from jobs.warehouse.warehouse import Warehouse, open_warehouse
 from models.pages.night import ItemDemand, Missing, Page, Scores, Sessions, render
 from models.pages.parts import Attempts
@@ -78,6 +79,7 @@ def gather(settings: Settings, cutoff: date) -> Page:
         sessions=part(lambda: read_sessions(settings, cutoff)),
         training=part(lambda: read_training(settings, champion)),
         seconds=part(lambda: read_seconds(settings.home, cutoff)),
+        missed_days=part(lambda: Standing(settings).missed_days(before=cutoff)),
     )
 
 

@@ -1,6 +1,8 @@
 """What is already there, by what was committed and never by what a task said of itself."""
 
-from datetime import date
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import date, timedelta
 from functools import cached_property
 
 from contracts.addresses import without_password
@@ -10,6 +12,7 @@ from contracts.tables import EVENTS, PUBLISH_LEDGER, PUBLISHED, Table
 from contracts.tables import SEQUENCES as SEQUENCES_TABLE
 from contracts.tables import SERIES as SERIES_TABLE
 from contracts.tables import SESSIONS as SESSIONS_TABLE
+from jobs.ingestion.missed_days import Calendar, missed_days
 from jobs.lake.catalog import is_made
 from jobs.lake.lake import Lake, open_lake
 from jobs.registries import open_registry
@@ -76,6 +79,22 @@ class Standing:
         if not folders:
             raise MissingRawError(str(self._settings.raw_folder))
         return date.fromisoformat(folders[0].name.removeprefix("ingest_date="))
+
+    def missed_days(self, before: date | None = None) -> list[date]:
+        """The open days without events, between the first ingested day and ``before``.
+
+        By default between the first and the last that are in the lake or in the raw folder.
+        """
+        ingested = self.partitions(EVENTS)
+        if before is None:
+            last = max([*self._raw_days(), *ingested], default=date.min)
+            before = last + timedelta(days=1)
+        return missed_days(ingested, Calendar.of(self._settings), before=before)
+
+    def _raw_days(self) -> Iterator[date]:
+        for folder in self._settings.raw_folder.glob("ingest_date=*"):
+            with suppress(ValueError):  # a folder of another name is no day
+                yield date.fromisoformat(folder.name.removeprefix("ingest_date="))
 
     def partitions(self, table: Table) -> list[date]:
         return self._lake.partitions(table)

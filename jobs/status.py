@@ -17,6 +17,7 @@ def read_status(settings: Settings) -> dict[str, Any]:
     said: dict[str, Any] = {"home": str(settings.home)}
     for table in LAKE:
         said[table.name] = _asked(partial(_partitions, standing, table))
+    said["missed_days"] = _asked(partial(_missed, standing))
     said["champion"] = _asked(partial(_champion, standing))
     said["warehouse"] = _asked(partial(_published, standing))
     said["services"] = f"{len(started_for(settings.home))} processes of `nightshift up`"
@@ -32,6 +33,13 @@ def _asked(question: Callable[[], object]) -> object:
 
 def _partitions(standing: Standing, table: Table) -> str:
     return _span(standing.partitions(table) if standing.lake_is_made() else [])
+
+
+def _missed(standing: Standing) -> str:
+    days = standing.missed_days() if standing.lake_is_made() else []
+    if not days:
+        return "none"
+    return f"{', '.join(map(str, days))}: `nightshift ingest --since {days[0]} --cutoff DAY`"
 
 
 def _published(standing: Standing) -> dict[str, str]:

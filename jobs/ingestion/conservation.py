@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from contracts.errors import BadLinesError, ConservationError, EmptyDayError, StaleDayError
 from contracts.windows import Window
 from jobs.ingestion.line_fates import ROBOT, identity
+from jobs.ingestion.missed_days import Calendar
 from jobs.ingestion.raw_lines import RawFile
 from jobs.running.settings import Settings
 
@@ -141,11 +142,12 @@ def check_days(
     ``repeats``: a file, and the one of an earlier day that has its content. ``usual_events``: of a
     day, lately.
     """
+    calendar = Calendar.of(settings)
     for day in window.days:
         counts = total(of_day(counted, files, day))
         where = f"{settings.raw_folder}/ingest_date={day}"
         if not counts.lines:
-            if not settings.ingest.allow_empty_days:
+            if not settings.ingest.allow_empty_days and not calendar.is_closed(day):
                 raise EmptyDayError(where)
         elif counts.bad > settings.ingest.max_bad_fraction * counts.lines:
             raise BadLinesError(

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from contracts.errors import DataError, MissingColumnsError, MissingRawError
-from jobs.ingestion.map_events import map_events
+from jobs.ingestion.map_events import map_events, number_equal_lines
 from jobs.ingestion.parse_lines import parse_csv, parse_json, take_rows
 from jobs.ingestion.raw_lines import RawFile, read_header, read_lines, refuse_broken
 from jobs.ingestion.raw_rows import read_columns, read_rows
@@ -114,7 +114,7 @@ def load_events(
     """The rows of all logs, mapped. Their ``present`` bits follow one another, log by log."""
     parts, first_bit = [], 0
     for log, files in zip(source.all_logs, shares, strict=True):
-        parsed = load_rows(spark, files, log, place)
+        parsed = number_equal_lines(load_rows(spark, files, log, place), log)
         parts.append(map_events(parsed, log, zone=zone, first_bit=first_bit))
         first_bit += len(log.columns)
     return reduce(DataFrame.unionByName, parts)

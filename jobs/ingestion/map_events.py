@@ -122,7 +122,37 @@ def _event_id(log: Log, text: dict[str, Column]) -> Column:
         if len(parts) > 1:  # "a-b" and "c" are not "a" and "b-c"
             parts = [F.regexp_replace(part, r"([\\-])", r"\\$1") for part in parts]
         return F.when(is_whole, F.concat_ws("-", *parts))
-    return F.substring(F.sha2(F.rtrim("raw", F.lit("\r")), 256), 1, 32)  # however lines end
+    if log.event_id.equal_lines == "repeats":
+        return content_hash()
+    number = F.concat(F.lit("-"), F.col("occurrence").cast("string"))  # of the second on
+    return F.concat(content_hash(), F.coalesce(number, F.lit("")))
+
+
+def content_hash() -> Column:
+    """A hash of the line, however lines end."""
+    return F.substring(F.sha2(F.rtrim("raw", F.lit("\r")), 256), 1, 32)
+
+
+def number_equal_lines(parsed: DataFrame, log: Log) -> DataFrame:
+    """Add ``occurrence``: of lines of a file that are equal, the second is 2; else null.
+
+    Only hashes and places are shuffled, and only the places of equal lines come back to the rows.
+    """
+    if isinstance(log.event_id, IdFromColumns) or log.event_id.equal_lines == "repeats":
+        return parsed
+    lines = parsed.where(F.col("raw").isNotNull())
+    alike = (
+        lines.groupBy("source", content_hash().alias("hash"))
+        .agg(F.sort_array(F.collect_list("line")).alias("lines"))
+        .where(F.size("lines") > 1)
+        .select("source", F.posexplode("lines").alias("before", "line"))
+        .where(F.col("before") > 0)
+        .select("source", "line", (F.col("before") + 1).alias("occurrence"))
+        .persist()  # few, and asked for by every job that reads the lines
+    )
+    return parsed.join(F.broadcast(alike), on=["source", "line"], how="left").select(
+        *parsed.columns, "occurrence"
+    )
 
 
 def _user_id(log: Log, text: dict[str, Column]) -> Column:

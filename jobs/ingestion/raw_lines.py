@@ -6,7 +6,7 @@ whatever its bytes are; its text is null where they are no UTF-8. Files are foun
 pyarrow, so the raw folder may be a path or a URI (s3, hdfs, gs).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
@@ -43,8 +43,10 @@ class RawFile:
     ingest_date: date
 
 
-def find_raw(folder: str, window: Window) -> list[RawFile]:
-    """The files of every day. Raises UnreachableError, or MissingRawError for a day."""
+def find_raw(
+    folder: str, window: Window, *, may_lack: Callable[[date], bool] = lambda day: False
+) -> list[RawFile]:
+    """The files of every day. Raises UnreachableError, or MissingRawError that names all days."""
     filesystem, root, scheme = _open(folder)
     if filesystem.get_file_info(root).type != fs.FileType.Directory:
         raise UnreachableError(
@@ -53,7 +55,7 @@ def find_raw(folder: str, window: Window) -> list[RawFile]:
             reason="no such folder",
             do="Check `home` and `raw` in the configuration, and that the folder is mounted.",
         )
-    files = []
+    files, empty = [], []
     for day in window.days:
         name = f"ingest_date={day}"
         selector = fs.FileSelector(f"{root}/{name}", recursive=True, allow_not_found=True)
@@ -62,11 +64,13 @@ def find_raw(folder: str, window: Window) -> list[RawFile]:
             for info in filesystem.get_file_info(selector)
             if info.type == fs.FileType.File and not info.base_name.startswith((".", "_"))
         ]
-        if not found:
-            raise MissingRawError(f"{folder}/{name}")
+        if not found and not may_lack(day):
+            empty.append(f"{folder}/{name}")
         for info in sorted(found, key=lambda info: info.path):
             source = info.path.removeprefix(root).lstrip("/")
             files.append(RawFile(scheme + quote(info.path), source, day))
+    if empty:
+        raise MissingRawError(*empty)
     return files
 
 

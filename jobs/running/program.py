@@ -83,14 +83,21 @@ def add_since(parser: argparse.ArgumentParser) -> None:
         "--since",
         type=date.fromisoformat,
         metavar="YYYY-MM-DD",
-        help="first ingestion day that is new; default: the day before the cutoff",
+        help="first ingestion day that is new; default: the one after the last that is there, "
+        "and at the latest the day before the cutoff",
     )
 
 
-def new_days(options: argparse.Namespace) -> Window:
-    """The ingestion days from ``--since`` up to the cutoff. Raises CutoffError."""
+def new_days(options: argparse.Namespace, there: Sequence[date]) -> Window:
+    """The ingestion days from ``--since`` up to the cutoff. Raises CutoffError.
+
+    Without ``--since`` they follow upon the last that is ``there`` before the cutoff, so that the
+    next run makes up for nights that were missed; a day that is there is done again.
+    """
     cutoff: date = options.cutoff
-    since: date = options.since or cutoff - timedelta(days=1)
+    yesterday = cutoff - timedelta(days=1)
+    last = max((day for day in there if day < cutoff), default=yesterday)
+    since: date = options.since or min(yesterday, last + timedelta(days=1))
     if since >= cutoff:
         raise CutoffError(
             f"--since {since}",

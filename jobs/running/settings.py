@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -107,11 +107,17 @@ class SparkSettings(Section):
     partitions: PositiveInt  # of every shuffle
 
 
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+WEEKDAYS = get_args(Weekday)  # in the order of date.weekday()
+
+
 class IngestSettings(Section):
     max_bad_fraction: float = Field(ge=0, le=1)  # of a night's lines
     dedupe_days: int = Field(ge=0)
     max_events_per_user_day: PositiveInt  # above it, a robot's
     allow_empty_days: bool
+    closed_days: tuple[date, ...] = ()  # on which nothing need be delivered
+    closed_weekdays: tuple[Weekday, ...] = ()
     # of a day's events; above it the day is an old delivery. Files of before do not name it
     max_old_fraction: float = Field(default=0.9, ge=0, le=1)
 

@@ -74,7 +74,9 @@ def _delimited(delimiter: str) -> str:
 
 
 def describe_id(form: EventId) -> str:
-    return " and ".join(form.columns) if isinstance(form, IdFromColumns) else "a hash of the line"
+    if isinstance(form, IdFromColumns):
+        return " and ".join(form.columns)
+    return f"a hash of the line; equal lines are {form.equal_lines}"
 
 
 def describe_user(form: UserId) -> str:

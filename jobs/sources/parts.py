@@ -123,7 +123,12 @@ class IdFromColumns(Part):
 
 
 class IdFromContent(Part):
-    content: Literal[True]  # a hash of the line: an equal line is the same event
+    """A hash of the line, and of what two equal lines of a file are."""
+
+    content: Literal[True]
+    # separate: two events, told apart by their number within the file, so that a second delivery
+    # of it is recognised. repeats: one event.
+    equal_lines: Literal["separate", "repeats"] = "separate"
 
 
 EventId = Annotated[

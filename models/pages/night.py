@@ -69,6 +69,7 @@ class Page:
     sessions: Sessions | Missing
     training: Mapping[str, Mapping[str, Sequence[Sequence[float]]]] | Missing  # measure → encoder
     seconds: Mapping[str, float] | Missing
+    missed_days: Sequence[date] | Missing = ()  # that are in no figure: nothing was ingested
 
 
 SECTIONS = {
@@ -118,6 +119,7 @@ def render(page: Page, attempt: Attempts | None = None) -> str:
         f"Nightshift, {page.cutoff}",
         f"<header><p class='over'>Nightshift, the night of</p><h1>{day}</h1>"
         f"{attempt('scores', partial(_lead, page))}</header>"
+        f"{attempt('missed_days', partial(_missed, page))}"
         f"{attempt('scores', partial(_numbers, page))}"
         f"<nav aria-label='Contents'>{contents}</nav><main>{sections}</main>"
         f"<footer>Nightshift, model <code>{escape(page.model)}</code>. "
@@ -132,6 +134,17 @@ def _lead(page: Page) -> str:
         f"<p class='lead'>{page.scores.num_users:,} users were scored, one row each, from "
         "everything known before this day. Below: what is in the tables, which model filled them, "
         "and how well it did on past weeks whose outcome is known.</p>"
+    )
+
+
+def _missed(page: Page) -> str:
+    """The days whose events are in no figure; nothing where there are none."""
+    if isinstance(page.missed_days, Missing) or not page.missed_days:
+        return ""
+    days = ", ".join(map(str, page.missed_days))
+    return (
+        f"<p class='missing'>Not ingested: {days}. What happened on these days is in no figure "
+        "below.</p>"
     )
 
 

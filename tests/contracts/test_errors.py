@@ -45,7 +45,15 @@ MESSAGES = [
         MissingRawError("raw/ingest_date=2017-11-28"),
         "raw/ingest_date=2017-11-28: found no raw file, "
         "expected at least one for this ingestion day. "
-        "Check that the collector delivered the day, then run this again.",
+        "Check that the collector delivered the day, then run this again. "
+        "If the shop was closed, say so with ingest.closed_days or ingest.closed_weekdays.",
+    ),
+    (
+        MissingRawError("raw/ingest_date=2017-11-26", "raw/ingest_date=2017-11-28"),
+        "raw/ingest_date=2017-11-26: found no raw file, nor in raw/ingest_date=2017-11-28, "
+        "expected at least one for each of these ingestion days. "
+        "Check that the collector delivered the days, then run this again. "
+        "If the shop was closed, say so with ingest.closed_days or ingest.closed_weekdays.",
     ),
     (
         EmptyDayError("raw/ingest_date=2017-12-25"),

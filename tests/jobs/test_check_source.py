@@ -15,7 +15,7 @@ from jobs.sources.mapping import load_source
 RUNNER = CliRunner()
 SHOP = {
     "format": "csv",
-    "event_id": {"content": True},
+    "event_id": {"content": True, "equal_lines": "repeats"},
     "user_id": "user",
     "item_id": "item",
     "event_type": {"column": "what", "map": {"look": "view", "buy": "purchase"}},
@@ -58,6 +58,8 @@ def test_every_row_is_accounted_for_with_examples(log, settings):
 
     assert said.exit_code == 3
     assert (found["rows"], found["events"], found["duplicates"], found["refused"]) == (9, 1, 1, 7)
+    assert (found["altered"], found["equal_lines"]["lines"]) == (0, 1)
+    assert found["equal_lines"]["separate"] == {"events": 2, "amount": 2469.0}
     assert {reason: each["rows"] for reason, each in found["reasons"].items()} == {
         "event_time after its ingestion day": 1,
         "unknown event_type": 5,

@@ -106,7 +106,8 @@ def test_an_event_that_comes_twice_is_taken_once(shop, capsys, monkeypatch):
     for days in (2, 3):
         day = DAY + timedelta(days=days)
         drop(shop, line(paid=5.0, at=f"{day}T09:00:00Z"), line(item=f"new{days}"), day=day)
-    _, second = ingest(shop, capsys, cutoff=DAY + timedelta(days=3))
+    since = str(DAY + timedelta(days=2))
+    _, second = ingest(shop, capsys, "--since", since, cutoff=DAY + timedelta(days=3))
     _, third = ingest(shop, capsys, cutoff=DAY + timedelta(days=4))
 
     assert (first["events"], first["duplicates"]) == (1, 1)

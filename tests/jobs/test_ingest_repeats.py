@@ -16,7 +16,7 @@ LINES = [line(item=f"i{n}") for n in range(5)]
 
 
 def night(shop, capsys, day):
-    return ingest(shop, capsys, cutoff=day + timedelta(days=1))
+    return ingest(shop, capsys, "--since", str(day), cutoff=day + timedelta(days=1))
 
 
 def on(day, **changes):
@@ -176,3 +176,22 @@ def test_a_digest_of_a_run_that_was_killed_hides_no_delivery(shop, capsys, monke
 
     assert len(files(shop)) == 2
     assert (code, said["events"], said["repeated_files"]) == (0, 5, {})
+
+
+def test_an_article_bought_twice_is_two_events_and_one_delivery(shop, capsys, monkeypatch):
+    """Equal lines are separate unless the mapping says else; a second delivery is recognised."""
+    mapping = {**SHOP, "event_id": {"content": True}}
+    use(shop, mapping, monkeypatch)
+    tomorrow = DAY + timedelta(days=1)
+    drop(shop, line(), line(item="b"), line())
+    _, first = night(shop, capsys, DAY)
+    drop(shop, on(tomorrow), line(), line(), day=tomorrow)
+    _, second = night(shop, capsys, tomorrow)
+    amounts = [row["amount"] for row in events(shop).values() if row["item_id"] == "soup"]
+    use(shop, {**mapping, "event_id": {"content": True, "equal_lines": "repeats"}}, monkeypatch)
+    _, repeats = night(shop, capsys, DAY)
+
+    assert (first["events"], first["duplicates"]) == (3, 0)
+    assert (second["events"], second["duplicates"]) == (1, 2)
+    assert amounts == [3.0, 3.0, 3.0]
+    assert (repeats["events"], repeats["duplicates"]) == (2, 1)

@@ -130,16 +130,22 @@ def test_the_files_of_the_days_are_found_in_order(tmp_path):
 
 
 def test_a_day_without_a_file_is_named(tmp_path):
-    """The first day that lacks its files ends the load before Spark starts."""
+    """Every day that lacks its files, at once and before Spark starts."""
     (tmp_path / "ingest_date=2017-11-28").mkdir()
+    (tmp_path / "ingest_date=2017-11-29").mkdir()
+    (tmp_path / "ingest_date=2017-11-29" / "a.jsonl").touch()
+    days = Window(DAY, date(2017, 12, 1))
 
     with pytest.raises(MissingRawError) as refused:
-        find_raw(str(tmp_path), Window(DAY, date(2017, 11, 30)))
+        find_raw(str(tmp_path), days)
     assert str(refused.value) == (
         f"{tmp_path}/ingest_date=2017-11-28: found no raw file, "
-        "expected at least one for this ingestion day. "
-        "Check that the collector delivered the day, then run this again."
+        f"nor in {tmp_path}/ingest_date=2017-11-30, "
+        "expected at least one for each of these ingestion days. "
+        "Check that the collector delivered the days, then run this again. "
+        "If the shop was closed, say so with ingest.closed_days or ingest.closed_weekdays."
     )
+    assert len(find_raw(str(tmp_path), days, may_lack=lambda day: day.day != 29)) == 1
 
 
 def test_a_raw_folder_that_is_not_there_is_named(tmp_path):

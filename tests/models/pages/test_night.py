@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
 
@@ -50,6 +51,15 @@ def outline(html: str) -> Outline:
 @pytest.fixture(scope="module")
 def html(whole) -> str:
     return render(whole)
+
+
+def test_days_that_were_not_ingested_are_named(whole):
+    """They are in no figure of the page; a page without a hole says nothing of them."""
+    days = [date(2017, 11, 25), date(2017, 11, 26)]
+    warned, silent = render(replace(whole, missed_days=days)), render(whole)
+
+    assert "Not ingested: 2017-11-25, 2017-11-26." in warned
+    assert "Not ingested" not in silent
 
 
 @pytest.fixture(scope="module")
