@@ -20,8 +20,9 @@ from rich.table import Table
 from contracts.errors import ConfigError
 from contracts.printable import printable
 from jobs.ingestion.equal_lines import compare_equal_lines, count_altered_rows, say_equal_lines
-from jobs.ingestion.load_logs import Place, load_rows, log_of, read_head
-from jobs.ingestion.map_events import map_events, number_equal_lines
+from jobs.ingestion.load_logs import Place, in_file_order, load_rows, log_of, read_head
+from jobs.ingestion.local_clocks import DOUBLED, MISSING
+from jobs.ingestion.map_events import map_events
 from jobs.ingestion.raw_lines import RawFile, first_lines, refuse_broken
 from jobs.running import console
 from jobs.running.settings import Settings
@@ -38,6 +39,7 @@ MEANS_NOBODY = frozenset(
     {"null", "none", "nan", "nil", "na", "n/a", "\\n", "undefined", "unknown", "anonymous", "guest"}
     | {"(not set)", "not set", "0", "0.0", "-1", "-1.0", "00000000-0000-0000-0000-000000000000"}
 )
+_TIMES = {"doubled": "twice", "missing": "never"}
 _NO_DAY = date(9999, 12, 1)  # nothing is later: the ingestion day of the file is not known
 _DAY = re.compile(r"ingest_date=(\d{4}-\d{2}-\d{2})")
 
@@ -54,7 +56,7 @@ def check_source(
     log = log_of(file, known, place)
     spark = open_spark(settings, JOB)
     most = rows + 1 if isinstance(log.format, Csv) else rows
-    parsed = number_equal_lines(load_rows(spark, [file], log, place, most=most), log)
+    parsed = in_file_order(load_rows(spark, [file], log, place, most=most), log, [file])
     instant = F.date_format("event_time", "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")  # the session is in UTC
     events = map_events(parsed, log, zone=settings.time_zone)
     mapped = events.withColumn("event_time", instant).collect()
@@ -85,6 +87,8 @@ def summarize(rows: Sequence[Row], log: Log, source: Source, *, head: list[str])
         "duplicates": len(events) - len({row["event_id"] for row in events}),
         "equal_lines": compare_equal_lines(events, log),
         "altered": count_altered_rows(events),
+        "doubled_hours": sum(row["clock"] == DOUBLED for row in events),
+        "missing_hours": sum(row["clock"] == MISSING for row in events),
         "unknown_users": sum(row["user_id"] is None for row in events),
         "nobody_words": nobody_words(events),
         "refused": len(refused),
@@ -155,6 +159,9 @@ def show_check(summary: dict[str, Any]) -> None:
             f"user_id: {{column: …, unknown: [{word!r}]}}",
             markup=False,
         )
+    for kind in ("doubled", "missing"):
+        if count := summary[f"{kind}_hours"]:
+            out.print(f"{count:,} in an hour that the clock shows {_TIMES[kind]}")
     for words in say_equal_lines(summary["equal_lines"], summary["altered"]):
         out.print(words, markup=False)
     for reason, said in summary["reasons"].items():

@@ -18,12 +18,14 @@ from pyspark.sql import functions as F
 from contracts.errors import BadLinesError, ConservationError, EmptyDayError, StaleDayError
 from contracts.windows import Window
 from jobs.ingestion.line_fates import ROBOT, identity
+from jobs.ingestion.local_clocks import DOUBLED, MISSING
 from jobs.ingestion.missed_days import Calendar
 from jobs.ingestion.raw_lines import RawFile
 from jobs.running.settings import Settings
 
 _NUMBERS = (
     *("lines", "events", "unknown_users", "duplicates"),
+    *("doubled_hours", "missing_hours"),
     *("altered", "came_before", "stale"),
 )
 _SMALLEST_DELIVERY = 0.1  # of a usual day: fewer stale events are corrections, not a delivery
@@ -38,6 +40,8 @@ class Counts:
     duplicates: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)  # of the quarantined
     unknown_users: int = 0  # events, of those above, whose user the log does not name
+    doubled_hours: int = 0  # events in an hour that the log's clock showed twice
+    missing_hours: int = 0  # events in an hour that it never showed
     altered: int = 0  # of the duplicates: with other content than the event that has their id
     came_before: int = 0  # of the duplicates: their event is of an earlier ingestion day
     stale: int = 0  # of the events: happened long before the ingestion day before theirs
@@ -64,6 +68,8 @@ class Counts:
             "unknown_users": self.unknown_users,
             "duplicates": self.duplicates,
             "altered": self.altered,
+            "doubled_hours": self.doubled_hours,
+            "missing_hours": self.missing_hours,
             "quarantined": self.quarantined,
             "reasons": dict(sorted(self.reasons.items())),
         }
@@ -88,6 +94,8 @@ def count_file(rows: Sequence[Row]) -> Counts:
         unknown_users=sum(row["unknown_users"] for row in rows if is_event(row)),
         duplicates=sum(row["lines"] for row in rows if row["is_duplicate"]),
         reasons={row["reason"]: row["lines"] for row in rows if row["reason"] is not None},
+        doubled_hours=sum(row["doubled_hours"] for row in rows if is_event(row)),
+        missing_hours=sum(row["missing_hours"] for row in rows if is_event(row)),
         came_before=sum(row["came_before"] for row in rows),
         stale=sum(row["stale"] for row in rows if is_event(row)),
     )
@@ -106,6 +114,8 @@ def tally(marked: DataFrame) -> list[Row]:
             F.count_if(F.col("user_id").isNull()).alias("unknown_users"),
             F.min("line").alias("first"),
             F.max("line").alias("last"),
+            F.count_if(F.col("clock") == DOUBLED).alias("doubled_hours"),
+            F.count_if(F.col("clock") == MISSING).alias("missing_hours"),
             F.count_if("came_before").alias("came_before"),
             F.count_if("is_stale").alias("stale"),
             F.min("broken").alias("broken"),

@@ -15,7 +15,7 @@ from contracts.windows import CLOCK_DAYS
 ROBOT = "user above max_events_per_user_day"
 USER_DAY = ("user_id", "ingest_date", "event_day")
 _PLACE = ("ingest_date", "source", "line")
-_SAID = (*_PLACE, "reason", "present", "broken", "user_id", "event_day", "content")
+_SAID = (*_PLACE, "reason", "present", "broken", "user_id", "event_day", "content", "clock")
 # What makes an event what it is, besides its id.
 _CONTENT = ("user_id", "item_id", "event_type", "event_time", "quantity", "price", "amount")
 

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from contracts.errors import DataError, MissingColumnsError, MissingRawError
+from jobs.ingestion.local_clocks import mark_second_pass
 from jobs.ingestion.map_events import map_events, number_equal_lines
 from jobs.ingestion.parse_lines import parse_csv, parse_json, take_rows
 from jobs.ingestion.raw_lines import RawFile, read_header, read_lines, refuse_broken
@@ -114,10 +115,16 @@ def load_events(
     """The rows of all logs, mapped. Their ``present`` bits follow one another, log by log."""
     parts, first_bit = [], 0
     for log, files in zip(source.all_logs, shares, strict=True):
-        parsed = number_equal_lines(load_rows(spark, files, log, place), log)
+        parsed = in_file_order(load_rows(spark, files, log, place), log, files)
         parts.append(map_events(parsed, log, zone=zone, first_bit=first_bit))
         first_bit += len(log.columns)
     return reduce(DataFrame.unionByName, parts)
+
+
+def in_file_order(parsed: DataFrame, log: Log, files: list[RawFile]) -> DataFrame:
+    """What only the other lines of its file say of a line: its number, and its clock's pass."""
+    days = sorted({file.ingest_date for file in files})
+    return number_equal_lines(mark_second_pass(parsed, log, days), log)
 
 
 def require_columns(

@@ -3,6 +3,7 @@
 Pure: frames in, frames out. A line keeps its place (source, line) all the way.
 """
 
+from collections.abc import Sequence
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
@@ -10,10 +11,26 @@ from pyspark.sql import functions as F
 
 from contracts.money import COMES_BACK
 from contracts.windows import CLOCK_DAYS
+from jobs.ingestion.local_clocks import SECOND_PASS, clock_of
 from jobs.ingestion.parse_lines import has_unclosed_quote
-from jobs.ingestion.read_values import LARGEST, is_unreadable, read_number, read_time, read_type
+from jobs.ingestion.read_values import (
+    LARGEST,
+    is_unreadable,
+    read_local,
+    read_number,
+    read_time,
+    read_type,
+)
 from jobs.lake.money_columns import as_signed
-from jobs.sources.parts import Csv, CsvWithoutHeader, IdFromColumns, UserOrUnknown, column_of
+from jobs.sources.parts import (
+    Csv,
+    CsvWithoutHeader,
+    IdFromColumns,
+    NaiveTime,
+    PatternTime,
+    UserOrUnknown,
+    column_of,
+)
 from jobs.sources.rows import Log
 
 
@@ -30,7 +47,8 @@ def map_events(parsed: DataFrame, log: Log, *, zone: str, first_bit: int = 0) ->
         _event_id(log, text).alias("event_id"),
         _user_id(log, text).alias("user_id"),
         read_type(log.event_type, text).alias("event_type"),
-        read_time(log.event_time, text).alias("event_time"),
+        _event_time(log, text, parsed.columns).alias("event_time"),
+        _clock(log, text).alias("clock"),
         *(read_number(number, text).alias(name) for name, number in log.numbers.items()),
     )
     price, quantity, amount = _numbers(log)
@@ -42,6 +60,7 @@ def map_events(parsed: DataFrame, log: Log, *, zone: str, first_bit: int = 0) ->
         *("source", "line", "ingest_date", "broken"),
         _present(text, first_bit).alias("present"),
         reason.alias("reason"),
+        F.when(reason.isNull(), F.col("clock")).alias("clock"),
         F.coalesce("bytes", F.col("raw").cast("binary")).alias("raw"),
         "event_id",
         "user_id",
@@ -56,6 +75,21 @@ def map_events(parsed: DataFrame, log: Log, *, zone: str, first_bit: int = 0) ->
         F.nullif(F.trim(_optional(text, log.text)), F.lit("")).alias("text"),
         _properties(log).alias("properties"),
     )
+
+
+def _event_time(log: Log, text: dict[str, Column], columns: Sequence[str]) -> Column:
+    first = read_time(log.event_time, text)
+    if SECOND_PASS not in columns:
+        return first
+    return first + F.make_dt_interval(secs=F.coalesce(F.col(SECOND_PASS), F.lit(0)))
+
+
+def _clock(log: Log, text: dict[str, Column]) -> Column:
+    """Did the clock show that time twice or never? Null where it is any other."""
+    time = log.event_time
+    if not isinstance(time, NaiveTime | PatternTime):
+        return F.lit(None).cast("string")
+    return clock_of(read_local(time, text[time.column]), read_time(time, text), time.zone)
 
 
 def _numbers(log: Log) -> tuple[Column, Column, Column]:

@@ -37,14 +37,18 @@ def read_time(time: Time, text: dict[str, Column]) -> Column:
     match time:
         case IsoTime():
             return F.when(words.rlike(_DATE_AND_TIME + _OFFSET), words.try_cast("timestamp"))
-        case NaiveTime():
-            local = F.when(words.rlike(_DATE_AND_TIME + "$"), words.try_cast("timestamp"))
-            return F.to_utc_timestamp(local, time.zone)
-        case PatternTime():
-            local = F.try_to_timestamp(words, F.lit(time.pattern))
-            return F.to_utc_timestamp(local, time.zone)
+        case NaiveTime() | PatternTime():
+            # Of a doubled hour the first pass; a missing one is moved on (local_clocks.py).
+            return F.to_utc_timestamp(read_local(time, words), time.zone)
         case EpochTime():
             return _epoch(time, words)
+
+
+def read_local(time: NaiveTime | PatternTime, words: Column) -> Column:
+    """What the clock showed, as if it were UTC."""
+    if isinstance(time, NaiveTime):
+        return F.when(words.rlike(_DATE_AND_TIME + "$"), words.try_cast("timestamp"))
+    return F.try_to_timestamp(words, F.lit(time.pattern))
 
 
 def _epoch(time: EpochTime, words: Column) -> Column:

@@ -145,7 +145,7 @@ def test_every_file_is_counted_for_itself(shop, capsys, monkeypatch):
     a, b, c = (
         said["files"][f"ingest_date={DAY}/{name}"] for name in ("a.jsonl", "b.jsonl.gz", "c.jsonl")
     )
-    none = {"unknown_users": 0, "altered": 0}
+    none = {"unknown_users": 0, "altered": 0, "doubled_hours": 0, "missing_hours": 0}
     one_of_each = {"lines": 3, "events": 1, "duplicates": 1, "quarantined": 1, **none}
     sums = {"lines": 6, "events": 2, "duplicates": 2, "quarantined": 2, **none}
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.spark
 START = date(2017, 7, 1)
 MAPPED = (
     "event_id string, reason string, ingest_date date, source string, line long, "
-    "present long, broken string, user_id string, event_day date, content long"
+    "present long, broken string, user_id string, event_day date, content long, clock string"
 )
 EARLIER = "event_id string, ingest_date date"
 DAYS = 9
@@ -26,7 +26,7 @@ def day(number):
 
 def mapped(number, file, line, *, event_id="e", reason=None, user="u", happened=None):
     own = day(number if happened is None else happened)
-    return event_id, reason, day(number), f"{day(number)}/{file}", line, 0, None, user, own, 0
+    return event_id, reason, day(number), f"{day(number)}/{file}", line, 0, None, user, own, 0, None
 
 
 def taken_one_by_one(places, dedupe_days):
