@@ -77,7 +77,7 @@ def read_sales(spark: SparkSession, settings: Settings) -> Sales:
     transactions, products = package_tables()
     events = _events(spark, str(transactions), str(products))
     sold = units_by_day(
-        events, window=YEAR, exclusions=settings.exclusions.rules, zone=ZONE
+        events, window=YEAR, exclusions=settings.exclusions.rules, money=settings.money, zone=ZONE
     ).toArrow()
     item_ids, item = np.unique(sold["item_id"].to_numpy(), return_inverse=True)
     labels = np.asarray(sold["category"].fill_null("").to_numpy(), dtype=object)

@@ -225,13 +225,16 @@ SERIES = Table(
     name="series",
     key=("item_id", "day", "cutoff"),
     partition="cutoff",
-    meaning="Units of an item sold on a day before the cutoff, zeros included.",
+    meaning="Units of an item sold on a day before the cutoff, zeros included: gross, or net of "
+    "what came back on that day, so that a day may be below 0 (docs/money.md).",
     columns=(
         _ITEM,
         Column("category", "string", "the item's category", nullable=True),
         Column("day", "date", "business time zone"),
-        Column("units", "float64", "sold", "units"),
-        Column("revenue", "float64", "paid", "currency"),
+        Column("units", "float64", "sold, less what came back where `money` is net", "units"),
+        Column(
+            "revenue", "float64", "paid, less what was paid back where `money` is net", "currency"
+        ),
         _CUTOFF,
     ),
 )

@@ -1,6 +1,6 @@
 """Build each item's units and revenue per day before a cutoff, the days without a sale included.
 
-reads   events  purchases of the `series.history_days` before the cutoff
+reads   events  purchases and returns of the `series.history_days` before the cutoff
 writes  series  partition cutoff=YYYY-MM-DD, replaced whole, so a re-run is safe
 key     (item_id, day, cutoff)
 
@@ -19,10 +19,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from contracts.exclusions import Exclusions
-from contracts.tables import EVENTS, PURCHASE, SERIES
+from contracts.money import Money
+from contracts.tables import EVENTS, SERIES
 from contracts.windows import CLOCK_DAYS, Window, history_window, one_day
 from jobs.excluded_items import is_excluded
 from jobs.lake.lake import Lake, new_run_key, open_lake
+from jobs.lake.money_columns import counted_amount, counted_quantity, moves_money
 from jobs.running.program import run
 from jobs.running.settings import Settings, remembered
 from jobs.running.spark import open_spark
@@ -38,24 +40,26 @@ def build_series(
     history_days: int,
     top_items: int,
     exclusions: Exclusions,
+    money: Money,
     zone: str,
 ) -> DataFrame:
-    """One row per chosen item and day of the history window; 0 where nothing was sold.
+    """One row per chosen item and day of the history window; 0 where nothing moved.
 
-    An item's category is the one that a purchase named last. A line without a quantity sold one
-    unit, a line with a negative one (a return) none.
+    Units and revenue are counted as `docs/money.md` says: net of returns, each on its own day, so
+    that a day may be below 0, or gross. An item's category is the one that a line named last.
     """
     window = history_window(cutoff, days=history_days)
-    sold = _sold(events, window, zone)
+    moved = _moved(events, window, money, zone)
     of_day = F.struct("units", "revenue")
     items = (
-        _by_day(sold)
-        .join(_chosen(sold, exclusions), on="item_id", how="inner")
+        _by_day(moved)
+        .join(_chosen(moved, exclusions), on="item_id", how="inner")
         .groupBy("item_id", "category")
         .agg(
             F.count_if(F.col("units") > 0).alias("days_sold"),
             F.map_from_entries(F.collect_list(F.struct("day", of_day))).alias("sales"),
         )
+        .where(F.col("days_sold") > 0)  # an item that only came back is not for sale
         .orderBy(F.desc("days_sold"), "item_id")
         .limit(top_items)
     )
@@ -73,45 +77,42 @@ def build_series(
 
 
 def units_by_day(
-    events: DataFrame, *, window: Window, exclusions: Exclusions, zone: str
+    events: DataFrame, *, window: Window, exclusions: Exclusions, money: Money, zone: str
 ) -> DataFrame:
-    """One row per item and day of the window on which it was sold, counted as in the series."""
-    sold = _sold(events, window, zone)
+    """One row per item and day of the window on which it moved, counted as in the series."""
+    moved = _moved(events, window, money, zone)
     return (
-        _by_day(sold)
-        .join(_chosen(sold, exclusions), on="item_id", how="inner")
+        _by_day(moved)
+        .join(_chosen(moved, exclusions), on="item_id", how="inner")
         .select("item_id", "category", "day", (F.col("units") / SCALE).alias("units"))
     )
 
 
-def _sold(events: DataFrame, window: Window, zone: str) -> DataFrame:
+def _moved(events: DataFrame, window: Window, money: Money, zone: str) -> DataFrame:
     """The lines that count, with whole ten-thousandths: their sums do not depend on an order."""
-    is_wanted = F.col("event_type") == PURCHASE
-    units = F.greatest(F.coalesce("quantity", F.lit(1.0)), F.lit(0.0))
-    revenue = F.coalesce("amount", F.lit(0.0))
     day = F.to_date(F.from_utc_timestamp("event_time", zone))
-    return events.where(is_wanted & (day >= window.start) & (day < window.end)).select(
+    return events.where(moves_money(money) & (day >= window.start) & (day < window.end)).select(
         "item_id",
         "category",
         day.alias("day"),
         "event_time",
-        F.round(units * SCALE).cast("bigint").alias("units"),
-        F.round(revenue * SCALE).cast("bigint").alias("revenue"),
+        F.round(counted_quantity(money) * SCALE).cast("bigint").alias("units"),
+        F.round(counted_amount(money) * SCALE).cast("bigint").alias("revenue"),
     )
 
 
-def _by_day(sold: DataFrame) -> DataFrame:
-    """Units and revenue of each item on each day on which it was bought."""
+def _by_day(moved: DataFrame) -> DataFrame:
+    """Units and revenue of each item on each day on which it was bought or came back."""
     sums = [F.sum(name).alias(name) for name in ("units", "revenue")]
-    return sold.groupBy("item_id", "day").agg(*sums)
+    return moved.groupBy("item_id", "day").agg(*sums)
 
 
-def _chosen(sold: DataFrame, exclusions: Exclusions) -> DataFrame:
+def _chosen(moved: DataFrame, exclusions: Exclusions) -> DataFrame:
     """Each item that is not excluded, with the category that a line of it named last.
 
     Null where none has named one. First by category, which needs no sort.
     """
-    latest = sold.groupBy("item_id", "category").agg(F.max("event_time").alias("latest"))
+    latest = moved.groupBy("item_id", "category").agg(F.max("event_time").alias("latest"))
     is_named = F.col("category").isNotNull()
     items = latest.groupBy("item_id").agg(
         F.max_by("category", F.struct(is_named, "latest", "category")).alias("category")
@@ -136,6 +137,7 @@ def rows_from(
         history_days=chosen.history_days,
         top_items=chosen.top_items,
         exclusions=settings.exclusions.rules,
+        money=settings.money,
         zone=settings.time_zone,
     )
 
@@ -158,7 +160,7 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         window=window,
         run_key=new_run_key(JOB, cutoff),
         reads=reads,
-        facts=remembered(settings, "series", "exclusions", "time_zone"),
+        facts=remembered(settings, "series", "exclusions", "money", "time_zone"),
     )
     return {
         "rows": commit.num_rows,

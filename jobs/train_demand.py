@@ -42,10 +42,11 @@ from jobs.running.settings import PROJECT, Settings
 from jobs.running.spark import open_spark
 from models.config import DemandConfig, load_demand_config
 from models.demand.artifact import load_forecaster, save_forecaster
+from models.demand.baselines import LAST_YEAR_DAYS
 from models.demand.calendar import Calendar
 from models.demand.fit import FIRST_ORIGIN, fit_forecaster
 from models.demand.forecast import Forecaster
-from models.demand.gate import Cell, judge, reasons_against
+from models.demand.gate import Cell, Check, checks_of, judge, plain, reasons_against
 from models.demand.panel import Panel
 from models.registry.registry import CHAMPION, ModelVersion, Registry
 
@@ -72,11 +73,11 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     champion, beside = find_champion(registry, cutoff)
     panel = read_panel(open_spark(settings, JOB), lake, settings, series, cutoff)
     horizon = settings.horizons.demand_days
-    refuse_short(panel, cutoff, horizon)
+    refuse_short(panel.since(learnt_from(cutoff, settings)), cutoff, horizon)
     if plan is not None:
         panel = read_planned(lake, panel, horizon_days=horizon, snapshot_id=plan)
     forecaster = fit_forecaster(
-        panel,
+        panel.since(learnt_from(cutoff, settings)),
         cutoff=cutoff,
         calendar=Calendar.of(settings.demand.holidays, settings.demand.closed_days),
         horizon_days=horizon,
@@ -85,10 +86,12 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     )
     cells = judge(forecaster, panel, cutoff, champion=beside)
     version = register(registry, settings, forecaster, cells, cutoff=cutoff, reads=reads)
-    reasons = reasons_against(cells, settings.demand.gate)
+    checks = checks_of(cells, settings.demand.gate)
+    tell_checks(registry, version, checks)
     try:
-        settle(registry, version, champion, reasons, now=datetime.now(UTC))
+        settle(registry, version, champion, checks, now=datetime.now(UTC))
     except PromotionRefusedError as refused:
+        refused.details["checks"] = plain(checks)
         refused.details["models"] = tell_readers(settings, registry, [version.version])
         raise
     return {
@@ -101,6 +104,7 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         "items": panel.num_items,
         "days": panel.item_units.shape[1],
         "train_seconds": round(time.monotonic() - begun, 1),
+        "checks": plain(checks),
         "metrics": {k: round(v, 4) for cell in cells for k, v in cell.metrics.items()},
     }
 
@@ -114,9 +118,11 @@ def demand_file(settings: Settings) -> Path:
 def read_panel(
     spark: SparkSession, lake: Lake, settings: Settings, series: Commit, cutoff: date
 ) -> Panel:
-    """The items of the series, with all the days that a training sees."""
-    window = history_window(cutoff, days=settings.demand.history_days)
-    ingested = history_window(cutoff, days=settings.demand.history_days + CLOCK_DAYS)
+    """The items of the series, with all the days that training and rules see."""
+    # The rule of last year's weekdays, as of the first window that judges, looks back the furthest.
+    days = max(settings.demand.history_days, LAST_YEAR_DAYS + settings.horizons.demand_days)
+    window = history_window(cutoff, days=days)
+    ingested = history_window(cutoff, days=days + CLOCK_DAYS)
     events = lake.read(spark, EVENTS, window=ingested, snapshot_id=series.reads[EVENTS.name])
     chosen = lake.read(
         spark, SERIES, window=one_day(cutoff), snapshot_id=series.snapshot_id
@@ -125,6 +131,7 @@ def read_panel(
         events,
         window=window,
         exclusions=settings.exclusions.rules,
+        money=settings.money,
         zone=settings.time_zone,
     )
     rows: pa.Table = (
@@ -132,6 +139,11 @@ def read_panel(
     )
     first: date | None = pc.min(rows["day"]).as_py()
     return panel_from(rows, first_day=first or window.start, end_day=cutoff)
+
+
+def learnt_from(cutoff: date, settings: Settings) -> date:
+    """The first day that a training sees."""
+    return history_window(cutoff, days=settings.demand.history_days).start
 
 
 def refuse_short(panel: Panel, cutoff: date, horizon_days: int) -> None:
@@ -203,22 +215,36 @@ def register(
     return version
 
 
+def tell_checks(registry: Registry, version: ModelVersion, checks: Sequence[Check]) -> None:
+    """The whole table, what holds too: in the run's log, and as a file of the run."""
+    lines = ["cell,what,value,limit,against,passed"]
+    for row in plain(checks):
+        print(f"{JOB}: {'holds' if row['passed'] else 'FAILS'}  {row}", file=sys.stderr, flush=True)
+        lines.append(",".join("" if value is None else str(value) for value in row.values()))
+    with TemporaryDirectory(prefix="nightshift-") as folder:
+        file = Path(folder) / "checks.csv"
+        file.write_text("\n".join(lines) + "\n")
+        registry.log_file(version.run_id, file)
+
+
 def settle(
     registry: Registry,
     version: ModelVersion,
     champion: ModelVersion | None,
-    reasons: Sequence[str],
+    checks: Sequence[Check],
     *,
     now: datetime,
 ) -> None:
     """Move the alias, last, or raise PromotionRefusedError with every reason."""
-    verdict = {"admitted": not reasons, "reasons": list(reasons)}
+    reasons = reasons_against(checks)
+    verdict = {"admitted": not reasons, "reasons": reasons, "checks": plain(checks)}
     registry.set_tags(version.version, {"evaluation": json.dumps(verdict)})
     if reasons:
         registry.set_tags(version.version, {"status": "refused"})
         named = f"version {version.version} ({version.encoder})"
+        held = f"{named}: {len(checks) - len(reasons)} of {len(checks)} checks hold"
         raise PromotionRefusedError(
-            registry.model, reasons=[f"{named}: {reason}" for reason in reasons]
+            registry.model, reasons=[*(f"{named}: {reason}" for reason in reasons), held]
         )
     registry.set_tags(
         version.version,

@@ -107,7 +107,9 @@ class Draw:
         self, lens: Lens, limit: int, config: DemandConfig, rng: np.random.Generator
     ) -> None:
         self.config, self.rng, self.num_items = config, rng, lens.panel.num_items
-        recent = lens.units[:, max(0, limit - LEVEL_DAYS) : limit].mean(axis=1) + LEAST_UNITS
+        recent = (
+            lens.units[:, max(0, limit - LEVEL_DAYS) : limit].mean(axis=1).clip(0) + LEAST_UNITS
+        )
         self.items = self._chances(recent[: self.num_items])
         self.categories = self._chances(recent[self.num_items :])
         self.origins = np.arange(FIRST_ORIGIN, limit - WEEK + 1)

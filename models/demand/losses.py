@@ -7,7 +7,7 @@ from models.demand.network import QUANTILES, Answers
 
 MIDDLE_WEIGHT = 2.0  # the median is what WAPE judges
 MEAN_WEIGHT = 0.3
-MAX_COUNTED = 20.0  # levels above which a day adds nothing to the mean's cost
+MAX_COUNTED = 20.0  # levels beyond which a day, either way, adds nothing to the mean's cost
 LEAST_MEAN = 1e-4
 
 
@@ -22,6 +22,6 @@ def demand_loss(answers: Answers, truth: Tensor, known: Tensor) -> Tensor:
     low, middle, high = QUANTILES
     cost = pinball(answers.p10, truth, low) + pinball(answers.p90, truth, high)
     cost = cost + MIDDLE_WEIGHT * pinball(answers.p50, truth, middle)
-    counted = truth.clamp(max=MAX_COUNTED) * torch.log(answers.mean + LEAST_MEAN)
+    counted = truth.clamp(-MAX_COUNTED, MAX_COUNTED) * torch.log(answers.mean + LEAST_MEAN)
     cost = cost + MEAN_WEIGHT * (answers.mean - counted)  # of a Poisson count, up to a constant
     return (cost * known).sum() / known.sum().clamp(min=1.0)

@@ -67,7 +67,7 @@ class Panel:
         of_items = self.item_promotions
         if of_items is None:
             return np.zeros((self.num_series, 0, NUM_PROMOTIONS), dtype=np.float32)
-        weight = self.item_units.mean(axis=1) + LEAST_WEIGHT  # (N,)
+        weight = self.item_units.mean(axis=1).clip(0) + LEAST_WEIGHT  # (N,)
         share = weight / self.summed(weight)[self.item_categories]
         return np.concatenate([of_items, self.summed(of_items * share[:, None, None])])
 
@@ -76,6 +76,17 @@ class Panel:
         total = np.zeros((len(self.categories), *of_items.shape[1:]), dtype=of_items.dtype)
         np.add.at(total, self.item_categories, of_items)
         return total
+
+    def since(self, day: date) -> "Panel":
+        """The same without the days before it, where there are any."""
+        gone = max((day - self.first_day).days, 0)
+        plans = self.item_promotions
+        return replace(
+            self,
+            first_day=self.first_day + timedelta(days=gone),
+            item_units=self.item_units[:, gone:],
+            item_promotions=plans[:, gone:] if plans is not None else None,
+        )
 
     def before(self, day: date) -> "Panel":
         """What was sold before the day, and what is planned."""

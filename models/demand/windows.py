@@ -2,7 +2,8 @@
 
 B windows, K weeks of context, H days ahead, S series, C categories, D days of the panel. An origin
 is the index of a day: the first that the window does not see. Weeks are counted back from it, so
-that the days ahead have their weekday's place in every week.
+that the days ahead have their weekday's place in every week. Units are net and may be below 0; a
+level and a profile never are.
 """
 
 from datetime import date
@@ -73,7 +74,7 @@ class Lens:
         ahead = origins[:, None] + np.arange(self.horizon_days)  # (B, H)
         planned = self.promotions[series[:, None], ahead]  # (B, H, 2)
         promoted = self.promotions[series[:, None], back]  # (B, 7K, 2)
-        recent = units[:, -2 * WEEK :].mean(axis=1) + PRIOR_UNITS / LEVEL_DAYS
+        recent = units[:, -2 * WEEK :].mean(axis=1).clip(0) + PRIOR_UNITS / LEVEL_DAYS
         facts: list[Floats] = [
             np.log(scale),
             np.log(scale / long),
@@ -89,7 +90,9 @@ class Lens:
         means += [self._weekday_mean(of_all, weeks) for weeks in (8, self.num_weeks)]
         median = np.median(self._by_week(own)[:, -8:], axis=1)
         place = np.broadcast_to(np.arange(self.horizon_days), ahead.shape)
-        days = [*means, self._ahead(median), place / self.horizon_days, place < WEEK]
+        # What was sold and came back may be millions of levels that together are nothing.
+        cut = [each.clip(-MAX_SCALED, MAX_SCALED) for each in (*means, self._ahead(median))]
+        days = [*cut, place / self.horizon_days, place < WEEK]
         usual, latest = promoted[:, -LEVEL_DAYS:].mean(axis=1), promoted[:, -1]  # (B, 2) each
         plans = [planned, planned - usual[:, None], planned - latest[:, None]]
         profile = (_shape(means[4]) + _shape(means[6])) / 2
@@ -119,7 +122,7 @@ class Lens:
         by_week = [self._by_week(values) for values in daily]  # (B, K, 7) each
         holidays = self.calendar[back][:, :, HOLIDAYS]
         holidays = holidays.reshape(*self._by_week(own).shape, -1).sum(axis=2)  # (B, K, 6)
-        mean = np.log1p(self._by_week(own).mean(axis=2, keepdims=True))
+        mean = _logged(self._by_week(own).mean(axis=2, keepdims=True))
         seen = self._by_week(is_seen).mean(axis=2, keepdims=True)
         return _tensor(np.concatenate([*by_week, holidays, mean, seen], axis=2))
 
@@ -140,19 +143,22 @@ class Lens:
 def _scaled(units: Floats, is_seen: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
     """(B, 7K) units -> (B, 7K) in levels, (B,) the level, (B,) the mean of the whole context."""
     seen = is_seen.sum(axis=1)
-    long = (units.sum(axis=1) + PRIOR_UNITS) / (seen + PRIOR_DAYS)
-    recent = units[:, -LEVEL_DAYS:].sum(axis=1) + PRIOR_UNITS
+    long = (units.sum(axis=1).clip(0) + PRIOR_UNITS) / (seen + PRIOR_DAYS)
+    recent = units[:, -LEVEL_DAYS:].sum(axis=1).clip(0) + PRIOR_UNITS
     level = recent / (np.minimum(seen, LEVEL_DAYS) + PRIOR_DAYS)
     level = np.maximum(level, LEAST_OF_LONG * long)
     return units / level[:, None], level, long
 
 
 def _logged(scaled: Floats) -> Floats:
-    return np.log1p(np.minimum(scaled, MAX_SCALED))
+    """0 where nothing moved; as far below it for what comes back as above it for what is sold."""
+    logged: Floats = np.sign(scaled) * np.log1p(np.minimum(np.abs(scaled), MAX_SCALED))
+    return logged
 
 
 def _shape(means: Floats) -> Floats:
     """(B, H) -> (B, H) as shares of the week's mean."""
+    means = means.clip(0)
     shares: Floats = means / np.maximum(means[:, :WEEK].mean(axis=1, keepdims=True), 1e-3)
     return shares
 

@@ -9,13 +9,15 @@ pytestmark = pytest.mark.torch
 pytest.importorskip("torch")
 
 from benchmarks.demand import Case, rows_of  # noqa: E402
+from models.demand.forecast import Forecast  # noqa: E402
 
 
 def case(day, sold, rule, model):
     made = Case(
-        "2 products", date(2017, 10, day), np.ones((2, 30)), sold, sold >= 0, {"flat": rule}
+        "2 products", date(2017, 10, day), np.full((2, 60), 3.0), sold, sold >= 0, {"flat": rule}
     )
-    made.models.append(np.stack([model - 1, model, model + 1], axis=-1))
+    quantiles = np.stack([model - 1, model, model + 1], axis=-1)
+    made.models.append(Forecast(quantiles, model))
     return made
 
 
@@ -38,3 +40,19 @@ def test_a_day_that_is_not_known_counts_for_none():
 
     assert found["WAPE"]["against"] == 1.0
     assert found["p10 to p90, inside"]["nightshift"] == 1.0
+
+
+def test_each_answer_has_rules_of_its_own():
+    """A median is no rule for a mean, nor a point for a quantile."""
+    sold = np.ones((2, 28))
+    one = case(4, sold, sold + 1, sold)
+    one.rules["weekday_median"] = sold + 2
+    against = {}
+    for row in rows_of([one]):
+        against.setdefault(row["measure"], set()).add(
+            row["against_name"].removesuffix(", the best")
+        )
+
+    assert against["WAPE"] == {"flat", "weekday_median"}
+    assert against["squared error of the mean"] == {"flat"}
+    assert "weekday_quantile_8_weeks" in against["pinball loss of p90"]

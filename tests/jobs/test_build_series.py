@@ -20,6 +20,7 @@ OPTIONS = {
     "history_days": 3,
     "top_items": 10,
     "exclusions": Exclusions(categories=("FUEL",)),
+    "money": "net",
     "zone": "America/New_York",
 }
 DDL = (
@@ -70,16 +71,37 @@ def test_a_sale_at_the_cutoff_is_not_seen(spark):
     assert {row["category"] for row in found.values()} == {"SOUP"}
 
 
-def test_returns_sell_nothing_and_unknown_quantities_one(spark):
-    """A negative quantity must not hide another's sale; a view is no sale."""
-    found = series(
-        spark,
-        *(sale("a", quantity=-3.0), sale("a", 1), sale("b", quantity=None)),
-        sale("c", kind="view"),
-    )
+RETURNS = (
+    *(
+        sale("a", -24, quantity=5.0, amount=10.0),
+        sale("a", quantity=-3.0, amount=-6.0, kind="return"),
+    ),
+    *(sale("b", quantity=None), sale("b", 1, quantity=2.0, amount=4.0)),
+    sale("b", 2, quantity=-4.0, amount=-8.0),  # a correction: a purchase below 0
+    *(sale("b", -24), sale("b", -23, quantity=None, amount=None, kind="return")),
+    *(sale("c", kind="view", amount=9.0), sale("d", quantity=-1.0, kind="return")),
+)
 
-    assert {item for item, _ in found} == {"a", "b"}
-    assert (found["a", 3]["units"], found["b", 3]["units"]) == (1.0, 1.0)
+
+@pytest.mark.parametrize(
+    ("money", "units", "revenue"),
+    [
+        ("net", {("a", 2): 5.0, ("a", 3): -3.0, ("b", 2): 0.0, ("b", 3): -1.0}, -6.0),
+        ("gross", {("a", 2): 5.0, ("a", 3): 0.0, ("b", 2): 1.0, ("b", 3): 3.0}, 0.0),
+    ],
+)
+def test_a_day_is_net_of_what_came_back_on_it_or_gross(spark, money, units, revenue):
+    """A return counts on its own day, not on that of the purchase; a view is no sale.
+
+    An item that only came back is not for sale, and has no series.
+    """
+    found = series(spark, *RETURNS, money=money)
+    moved = {key: row["units"] for key, row in found.items() if key[1] > 1}
+    net_items = {item for item, _ in units} - ({"b"} if money == "net" else set())
+
+    assert {item for item, _ in found} == net_items
+    assert moved == {key: value for key, value in units.items() if key[0] in net_items}
+    assert found["a", 3]["revenue"] == revenue
 
 
 def test_items_are_chosen_by_days_of_sales(spark):
@@ -149,7 +171,7 @@ def test_units_by_day_are_those_of_the_series_without_its_zeros(spark):
     )
     window = history_window(CUTOFF, days=3)
     found = units_by_day(
-        events, window=window, exclusions=OPTIONS["exclusions"], zone=OPTIONS["zone"]
+        events, window=window, exclusions=OPTIONS["exclusions"], money="net", zone=OPTIONS["zone"]
     ).collect()
 
     assert {(row["item_id"], row["category"], row["day"].day, row["units"]) for row in found} == {

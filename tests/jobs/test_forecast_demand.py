@@ -19,7 +19,7 @@ from contracts.windows import history_window, one_day
 from jobs.demand.weekday_mean import MODEL_VERSION, weekday_counts, weekday_mean
 from jobs.forecast_demand import main
 from jobs.lake.lake import open_lake
-from jobs.warehouse.audit import audit
+from jobs.warehouse.audit import audit, check_sums
 from jobs.warehouse.night_rows import category_demand, item_demand
 
 from .warehouse.one_night import open_at, publication
@@ -71,6 +71,43 @@ def test_an_item_that_sells_in_bursts_has_wider_quantiles():
     np.testing.assert_allclose(calm[0], wild[0])
     assert (wild[1]["units_p90"] > calm[1]["units_p90"]).all()
     assert (wild[1]["units_p10"] < calm[1]["units_p10"]).all()
+
+
+def test_what_seldom_sells_has_quantiles_of_its_week_and_what_sells_much_of_its_weekdays():
+    """Eight Mondays with a single sale are chance; eight with 400 are a Monday's rhythm."""
+    seldom, much = np.zeros((2, 1, 56))
+    seldom[0, 0] = 1.0
+    much[:] = 40.0
+    much[0, ::7] = 80.0
+    few, many = (weekday_counts(units)[1]["units_p50"][0] for units in (seldom, much))
+
+    assert len(set(few)) == 1
+    assert (abs(many[0] - 80), abs(many[1] - 40)) < (5, 5)
+    assert weekday_counts(much)[0][0].tolist() == [80.0, *[40.0] * 6]
+
+
+def test_what_comes_back_is_no_forecast_below_nothing():
+    """An item that only came back, and one of which more comes back on Mondays than is sold."""
+    units = np.zeros((2, 56))
+    units[0] = -2.0
+    units[1] = 3.0
+    units[1, ::7] = -4.0
+    mean, quantiles = weekday_counts(units)
+
+    assert mean.tolist() == [[0.0] * 7, [0.0, *[3.0] * 6]]
+    assert all((values >= 0).all() and np.isfinite(values).all() for values in quantiles.values())
+
+
+@pytest.mark.spark
+def test_a_categorys_mean_is_the_sum_of_its_items_where_some_came_back(spark):
+    """The returns of one item take nothing from another's forecast: the audit would refuse both."""
+    rows = history("a", lambda day: 5.0, category="MILK")
+    rows += history("b", lambda day: -3.0 - day.day / 7, category="MILK")
+    made = weekday_mean(spark.createDataFrame(rows, DDL), cutoff=CUTOFF, demand_days=7)
+    tables = {table: frame.toArrow() for table, frame in made.items()}
+
+    assert set(tables[DEMAND_BY_CATEGORY]["expected_units"].to_pylist()) == {5.0}
+    assert check_sums(tables[DEMAND], tables[DEMAND_BY_CATEGORY]) == []
 
 
 def test_an_item_that_did_not_sell_is_expected_not_to():

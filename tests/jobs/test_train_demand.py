@@ -34,9 +34,9 @@ SMALL = {
 LENIENT = {
     "max_ratio_to_rules": 1.5,
     "max_ratio_to_champion": 1.5,
-    "max_mean_ratio_to_rules": 1.5,
     "max_mean_bias": 0.5,
     "max_tail_error": 0.5,
+    "confidence": 0.95,
 }
 
 
@@ -173,8 +173,14 @@ def test_a_forecaster_that_breaks_the_rule_is_refused_with_every_reason(shop, ca
     version = registry.versions(training_cutoff=str(CUTOFF))[0]
 
     assert code == 4
-    assert "version 1 (gru): items/7d: WAPE" in told["message"]
-    assert "categories/28d: WAPE" in told["message"]
+    assert "version 1 (gru): items/7d: absolute error of p50" in told["message"]
+    assert "categories/28d: pinball loss of p90" in told["message"]
+    assert (
+        f"version 1 (gru): {sum(row['passed'] for row in told['checks'])} of 36 checks hold"
+        in (told["message"])
+    )
+    assert {row["passed"] for row in told["checks"]} == {True, False}
+    assert json.loads(version.tags["evaluation"])["checks"] == told["checks"]
     assert version.tags["status"] == "refused"
     assert len(json.loads(version.tags["evaluation"])["reasons"]) >= 4
     assert forecast_demand.champion_of(shop) == MODEL_VERSION

@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch")
 
-from models.demand.baselines import simple_forecasts  # noqa: E402
+from models.demand.baselines import point_rules  # noqa: E402
 from models.demand.fit import fit_forecaster  # noqa: E402
 from models.demand.judging import coverage, wape  # noqa: E402
 from tests.models.demand.made_panel import (  # noqa: E402
@@ -51,7 +51,7 @@ def test_it_beats_the_rules_on_what_it_has_not_seen():
     known = np.ones(sold.shape, bool)
     errors = {
         name: wape(each, sold, known)[0]
-        for name, each in simple_forecasts(panel.item_units[:, :end], HORIZON).items()
+        for name, each in point_rules(panel.item_units[:, :end], HORIZON).items()
     }
     ours = wape(said.quantiles[:40, :, 1], sold, known)[0]
 
@@ -94,3 +94,21 @@ def test_no_day_of_the_judged_window_reaches_the_training():
     after = fitted(replace(panel, item_units=held_out), num_steps=5)
     assert same_weights(plain, after)
     assert plain.tails != after.tails
+
+
+def test_units_that_came_back_are_learnt_from_and_answered_by_numbers_of_at_least_nothing():
+    """80,995 units bought on a day and returned on the next, an item of returns, a day below 0."""
+    panel = shop()
+    units = panel.item_units.copy()
+    units[0, [200, 201]] = [80_995.0, -80_995.0]
+    units[1, -90:] = -3.0
+    units[2, ::5] -= 20.0
+    forecaster = fitted(replace(panel, item_units=units), num_steps=20)
+    said = forecaster.forecast(replace(panel, item_units=units).before(CUTOFF), CUTOFF)
+
+    assert all(torch.isfinite(weight).all() for weight in forecaster.network.parameters())
+    assert np.isfinite(said.quantiles).all()
+    assert np.isfinite(said.mean).all()
+    assert (said.quantiles >= 0).all()
+    assert (said.mean >= 0).all()
+    assert said.mean[0].sum() < 80_995  # a cancelled order is no demand

@@ -39,3 +39,19 @@ def test_a_day_that_is_not_known_costs_nothing():
     assert demand_loss(Answers(one, one, one, one), truth, known).item() == pytest.approx(
         0.3, abs=1e-3
     )
+
+
+def test_a_mean_is_found_where_some_of_it_comes_back():
+    """Three sold and one returned: one a day, as the net is; no return outweighs all sales."""
+    truth = torch.tensor([[3.0, 3.0, -2.0, 0.0]])
+    huge = torch.tensor([[20.0, 1.0, 1.0, -1e6]])
+    known = torch.ones_like(truth)
+
+    def cost(mean, truth):
+        zero = torch.zeros_like(truth)
+        return demand_loss(Answers(zero, zero, zero, zero + mean), truth, known).item()
+
+    assert min((cost(mean, truth), mean) for mean in (0.25, 0.5, 1.0, 2.0))[1] == 1.0
+    assert cost(0.5, huge) - cost(0.25, huge) == pytest.approx(
+        0.3 * (0.25 - (20 + 2 - 20) / 4 * np.log(2)), abs=0.01
+    )
