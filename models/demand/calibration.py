@@ -1,8 +1,10 @@
 """How far p10 and p90 stand from p50, so that they hold what they promise on windows held out.
 
-Conformalised quantile regression, Romano et al., 2019, https://arxiv.org/abs/1905.03222, each tail
-by itself, in the forecast's own half widths, and apart by how much is sold: a tail is stretched, or
-drawn in, by the factor that would have kept a tenth of the held-out truths beyond it.
+Like conformalised quantile regression (Romano et al., 2019, https://arxiv.org/abs/1905.03222): each
+tail by itself, in the forecast's own half widths, and apart by how much is sold, is stretched, or
+drawn in, by the factor that would have cost least on the held-out truths. Where truths are
+continuous, that is the factor that keeps a tenth of them beyond. Of counts it need not be: where
+p90 is 1 and one day in twelve sells more, a tenth beyond can be had only by a p90 of 0 somewhere.
 
 Where units are whole, so are the quantiles, and a truth that equals one does not lie beyond it.
 What seldom sells has p10 = 0, and nothing lies below it: there the low tail has nothing to fit.
@@ -17,11 +19,13 @@ from pydantic import PositiveFloat
 
 from models.config import Config
 from models.demand.panel import Floats
+from models.demand.pinball import pinball
 
 BEYOND = 0.1  # of the truths lie below p10, and so many above p90
 EDGES = (2.0, 20.0)  # units of p50 that part what sells seldom, often and much
 FACTORS = np.geomspace(0.5, 2.0, 57)  # what a tail may be stretched by
 LOW, MIDDLE, HIGH = 0, 1, 2  # places of the quantiles
+QUANTILES = (BEYOND, 0.5, 1.0 - BEYOND)
 ByHowMuch = Annotated[tuple[PositiveFloat, ...], Len(len(EDGES) + 1, len(EDGES) + 1)]
 AS_IT_IS = (1.0,) * (len(EDGES) + 1)
 
@@ -46,7 +50,7 @@ def stretched(quantiles: Floats, tails: Tails, *, is_whole: bool) -> Floats:
 def fit_tails(
     quantiles: Floats, truth: Floats, known: NDArray[np.bool_], *, is_whole: bool
 ) -> Tails:
-    """(B, H, 3), (B, H), (B, H) -> the factors with which a tenth lies beyond each tail."""
+    """(B, H, 3), (B, H), (B, H) -> the factors with which each tail costs least."""
     said, sold = quantiles[known], truth[known]
     size = np.digitize(said[:, MIDDLE], EDGES)
     parts = [(said[size == n], sold[size == n]) for n in range(len(EDGES) + 1)]
@@ -56,14 +60,13 @@ def fit_tails(
 
 
 def _factor(said: Floats, sold: Floats, which: int, *, is_whole: bool) -> float:
-    """The one nearest to 1 of those that come nearest to a tenth."""
+    """The one nearest to 1 of those that cost least."""
     if not len(sold):
         return 1.0
-    off = []
+    costs = []
     for factor in FACTORS:
         same = (factor,) * (len(EDGES) + 1)
         bound = stretched(said, Tails(low=same, high=same), is_whole=is_whole)[:, which]
-        beyond = sold < bound if which == LOW else sold > bound
-        off.append(abs(float(beyond.mean()) - BEYOND))
-    best = FACTORS[np.asarray(off) <= min(off) + 1e-9]
+        costs.append(float(pinball(bound, sold, QUANTILES[which]).mean()))
+    best = FACTORS[np.asarray(costs) <= min(costs) * (1 + 1e-9)]
     return float(best[np.abs(np.log(best)).argmin()])

@@ -15,6 +15,7 @@ from models.demand.calendar import WEEK
 from models.demand.forecast import Forecast
 from models.demand.network import QUANTILES
 from models.demand.panel import Floats
+from models.demand.pinball import pinball
 
 SHORT_DAYS = WEEK  # the nearer horizon that is judged beside the whole one
 LEVEL_DAYS = 56  # over which a series' level is taken, by which its squared errors are weighed
@@ -35,13 +36,6 @@ def wape(said: Floats, sold: Floats, known: NDArray[np.bool_]) -> tuple[float, f
     Weighted absolute percentage error by day; least for the median.
     """
     return float((np.abs(said - sold) * known).sum()), float((np.abs(sold) * known).sum())
-
-
-def pinball(said: Floats, sold: Floats, quantile: float) -> Floats:
-    """Koenker & Bassett, 1978: least where ``quantile`` of the truths lie below what is said."""
-    above = sold - said
-    cost: Floats = np.maximum(quantile * above, (quantile - 1.0) * above)
-    return cost
 
 
 @dataclass(frozen=True)

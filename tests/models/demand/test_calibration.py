@@ -44,3 +44,21 @@ def test_whole_units_have_whole_quantiles_and_none_is_below_zero():
     found = stretched(np.asarray([[-0.4, 0.6, 2.4]]), Tails(), is_whole=True)
 
     assert found.tolist() == [[0.0, 1.0, 2.0]]
+
+
+def test_counts_are_not_drawn_in_until_a_tenth_lies_above():
+    """A p90 of 1, above which 4 in 100 lie, and one of 2: both are right, and fewer lie above.
+
+    Nearer to a tenth is only a p90 of 1 for the second, which costs more.
+    """
+    rng = np.random.default_rng(0)
+    counts = np.concatenate([rng.poisson(0.3, 90_000), rng.poisson(1.0, 10_000)]).astype(float)
+    quantiles = np.concatenate(
+        [np.tile([0.0, 0.3, 1.0], (90_000, 1)), np.tile([0.0, 0.9, 2.0], (10_000, 1))]
+    )
+    known = np.ones(100_000, bool)
+    tails = fit_tails(quantiles, counts, known, is_whole=True)
+    high = stretched(quantiles, tails, is_whole=True)[:, 2]
+
+    assert (counts > high).mean() < 0.05
+    assert (set(high[:90_000]), set(high[90_000:])) == ({1.0}, {2.0})
