@@ -147,7 +147,7 @@ class StaleDayError(DataError):
     ) -> None:
         found = f"nothing new in {lines} lines ({came_before} came before"
         if stale:
-            found += f", {stale} happened long before the last ingested day"
+            found += f", {stale} happened long before the newest known event"
         for file, was in sorted(repeats.items())[:3]:
             found += f"; {file} holds what {was} held"
         super().__init__(

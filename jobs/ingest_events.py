@@ -39,12 +39,13 @@ from jobs.ingestion.conservation import (
     check_whole,
     count_file,
     expected_events,
+    mean_events,
     of_day,
     tally,
     total,
 )
 from jobs.ingestion.item_attributes import Attributes, read_attributes
-from jobs.ingestion.known_events import lately_ingested, marked_lines
+from jobs.ingestion.known_events import count_stale, lately_ingested, marked_lines
 from jobs.ingestion.line_fates import (
     ROBOT,
     USER_DAY,
@@ -52,7 +53,6 @@ from jobs.ingestion.line_fates import (
     count_altered,
     event_day,
     find_robots,
-    is_stale,
     mark_robots,
 )
 from jobs.ingestion.load_logs import Place, load_events, require_columns, share_out
@@ -103,7 +103,9 @@ def ingest(
     snapshot = lake.snapshot_id(EVENTS)
     digests = digest_files(spark, files)
     repeats = find_repeats(files, digests, known_digests(lake, window.start))
-    lately = lately_ingested(lake, window.start, days=settings.ingest.dedupe_days)
+    lately = lately_ingested(
+        lake, window.start, days=settings.ingest.dedupe_days, zone=settings.zone
+    )
     mapped = (
         load_events(spark, shares, source, place, zone=settings.time_zone)
         .withColumn("event_day", event_day(settings.time_zone))
@@ -114,8 +116,9 @@ def ingest(
     ) as (fates, known):
         robots = find_robots(fates, max_events=settings.ingest.max_events_per_user_day)
         marked = fates if robots.isEmpty() else mark_robots(fates, robots)
-        stale = is_stale(window.start, lately.newest, settings.ingest.dedupe_days)
-        counted, events = count_lines(marked.withColumn("is_stale", stale), shares, source, place)
+        dedupe_days = settings.ingest.dedupe_days
+        stale = count_stale(fates, lately.newest, dedupe_days=dedupe_days)
+        counted, events = count_lines(marked, shares, source, place)
         if any(counts.duplicates for counts in counted.values()):
             altered = count_altered(fates, known)
             counted = {
@@ -128,7 +131,8 @@ def ingest(
             settings=settings,
             window=window,
             repeats=repeats,
-            usual_events=lately.usual_events,
+            stale=stale,
+            usual_events=max(lately.usual_events, mean_events(counted, window)),
         )
         attributes = None
         if source.item_attributes is not None:

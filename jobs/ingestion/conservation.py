@@ -26,7 +26,7 @@ from jobs.running.settings import Settings
 _NUMBERS = (
     *("lines", "events", "unknown_users", "duplicates"),
     *("doubled_hours", "missing_hours"),
-    *("altered", "came_before", "stale"),
+    *("altered", "came_before"),
 )
 _SMALLEST_DELIVERY = 0.1  # of a usual day: fewer stale events are corrections, not a delivery
 
@@ -44,7 +44,6 @@ class Counts:
     missing_hours: int = 0  # events in an hour that it never showed
     altered: int = 0  # of the duplicates: with other content than the event that has their id
     came_before: int = 0  # of the duplicates: their event is of an earlier ingestion day
-    stale: int = 0  # of the events: happened long before the ingestion day before theirs
 
     @property
     def quarantined(self) -> int:
@@ -97,7 +96,6 @@ def count_file(rows: Sequence[Row]) -> Counts:
         doubled_hours=sum(row["doubled_hours"] for row in rows if is_event(row)),
         missing_hours=sum(row["missing_hours"] for row in rows if is_event(row)),
         came_before=sum(row["came_before"] for row in rows),
-        stale=sum(row["stale"] for row in rows if is_event(row)),
     )
 
 
@@ -117,7 +115,6 @@ def tally(marked: DataFrame) -> list[Row]:
             F.count_if(F.col("clock") == DOUBLED).alias("doubled_hours"),
             F.count_if(F.col("clock") == MISSING).alias("missing_hours"),
             F.count_if("came_before").alias("came_before"),
-            F.count_if("is_stale").alias("stale"),
             F.min("broken").alias("broken"),
             F.bit_or("present").alias("present"),
             _sum_of(F.col("identity")).alias("ids"),
@@ -138,6 +135,12 @@ def of_day(counted: Mapping[str, Counts], files: Sequence[RawFile], day: date) -
     return [counted[file.source] for file in files if file.ingest_date == day]
 
 
+def mean_events(counted: Mapping[str, Counts], window: Window) -> float:
+    """Of a day of a load of several days; a day alone says nothing of what is usual."""
+    days = len(window.days)
+    return total(counted.values()).events / days if days > 1 else 0.0
+
+
 def check_days(
     counted: Mapping[str, Counts],
     files: Sequence[RawFile],
@@ -145,12 +148,14 @@ def check_days(
     settings: Settings,
     window: Window,
     repeats: Mapping[str, str],
+    stale: Mapping[date, int],
     usual_events: float,
 ) -> None:
     """Raise EmptyDayError, BadLinesError or StaleDayError for the first day that must be refused.
 
-    ``repeats``: a file, and the one of an earlier day that has its content. ``usual_events``: of a
-    day, lately.
+    ``repeats``: a file, and the one of an earlier day that has its content. ``stale``: of a day's
+    events, those that happened long before the newest known before it. ``usual_events``: of a day,
+    lately.
     """
     calendar = Calendar.of(settings)
     for day in window.days:
@@ -168,25 +173,25 @@ def check_days(
                 reasons={why: num for why, num in counts.reasons.items() if why != ROBOT},
                 show=_command(counted, files, settings.raw_folder, day),
             )
-        elif _is_stale(counts, settings.ingest.max_old_fraction, usual_events):
+        elif _is_stale(counts, stale.get(day, 0), settings.ingest.max_old_fraction, usual_events):
             of_the_day = {file.source for file in files if file.ingest_date == day}
             raise StaleDayError(
                 where,
                 lines=counts.lines,
                 came_before=counts.came_before,
-                stale=counts.stale,
+                stale=stale.get(day, 0),
                 repeats={name: was for name, was in repeats.items() if name in of_the_day},
             )
 
 
-def _is_stale(counts: Counts, max_old_fraction: float, usual_events: float) -> bool:
+def _is_stale(counts: Counts, stale: int, max_old_fraction: float, usual_events: float) -> bool:
     """Does the day bring (nearly) nothing that is new? A few late corrections are no delivery."""
     if max_old_fraction >= 1.0:
         return False
     if not counts.events:
         return counts.came_before > 0
-    is_delivery = counts.stale >= _SMALLEST_DELIVERY * usual_events
-    return is_delivery and counts.stale > max_old_fraction * counts.events
+    is_delivery = stale >= _SMALLEST_DELIVERY * usual_events
+    return is_delivery and stale > max_old_fraction * counts.events
 
 
 def _command(

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -19,21 +20,46 @@ from jobs.running.settings import Settings
 class Lately:
     """What the lake holds of the ingestion days before a load."""
 
-    newest: date | None  # the last of them that has events
+    newest: date | None  # the latest day on which one of their events happened
     usual_events: float  # of a day, in the days in which ids are looked for
 
 
-def lately_ingested(lake: Lake, start: date, *, days: int) -> Lately:
+def lately_ingested(lake: Lake, start: date, *, days: int, zone: ZoneInfo) -> Lately:
     """By the lake's metadata alone: no file is opened."""
     ingested = [day for day in lake.partitions(EVENTS) if day < start]
-    newest = next((day for day in reversed(ingested) if lake.has(EVENTS, one_day(day))), None)
+    last = next((day for day in reversed(ingested) if lake.has(EVENTS, one_day(day))), None)
     snapshot_id = lake.snapshot_id(EVENTS)
-    if newest is None or snapshot_id is None:
+    if last is None or snapshot_id is None:
         return Lately(None, 0.0)
-    near = Window(newest - timedelta(days=max(days - 1, 0)), newest + timedelta(days=1))
+    near = Window(last - timedelta(days=max(days - 1, 0)), last + timedelta(days=1))
+    newest = lake.latest(EVENTS, "event_time", window=near, snapshot_id=snapshot_id)
     groups = lake.row_groups(EVENTS, window=near, snapshot_id=snapshot_id)
     num_days = sum(near.start <= day < near.end for day in ingested)
-    return Lately(newest, sum(group.num_rows for group in groups) / num_days)
+    usual_events = sum(group.num_rows for group in groups) / num_days
+    return Lately(newest.astimezone(zone).date() if newest else None, usual_events)
+
+
+def count_stale(fates: DataFrame, newest: date | None, *, dedupe_days: int) -> dict[date, int]:
+    """Ingestion day → its events from more than ``dedupe_days`` before the newest known before it.
+
+    Where deliveries are always late, by however much, each still brings what is newest then.
+    ``newest``: before the load; without it the first day brings nothing but what is new.
+    """
+    is_event = F.col("reason").isNull() & ~F.col("is_duplicate")
+    rows = (
+        fates.where(is_event)
+        .groupBy("ingest_date", "event_day")
+        .agg(F.count(F.lit(1)).alias("events"))
+        .collect()
+    )
+    stale: dict[date, int] = {}
+    for day in sorted({row["ingest_date"] for row in rows}):
+        mine = {row["event_day"]: row["events"] for row in rows if row["ingest_date"] == day}
+        if newest is not None:
+            limit = newest - timedelta(days=dedupe_days)
+            stale[day] = sum(events for happened, events in mine.items() if happened < limit)
+        newest = max(*mine, newest or date.min, date.min)
+    return stale
 
 
 @contextmanager

@@ -4,7 +4,6 @@ Pure: frames in, frames out. Only ids and places are shuffled, never what a line
 """
 
 from collections.abc import Collection
-from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import Window as Rows
@@ -111,17 +110,6 @@ def count_altered(fates: DataFrame, earlier: DataFrame) -> dict[str, int]:
         .agg(F.count(F.lit(1)).alias("lines"))
     )
     return {row["source"]: row["lines"] for row in rows.collect()}
-
-
-def is_stale(window_start: date, newest: date | None, dedupe_days: int) -> Column:
-    """Is an event older than what the day before may still have brought?
-
-    ``newest``: the last ingestion day before the load; without one, nothing is stale on its first.
-    """
-    first = F.lit(newest).cast("date")
-    day_before = F.when(F.col("ingest_date") > window_start, F.date_sub("ingest_date", 1))
-    limit = F.date_sub(F.coalesce(day_before, first), dedupe_days)
-    return F.coalesce(F.col("event_day") < limit, F.lit(False))
 
 
 def find_robots(marked: DataFrame, *, max_events: int) -> DataFrame:

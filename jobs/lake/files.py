@@ -106,6 +106,20 @@ def earliest_of(files: Iterable[DataFile], schema: Schema, column: str) -> datet
     return micros_to_timestamptz(min(known)) if known and len(known) == len(bounds) else None
 
 
+def latest_of(files: Iterable[DataFile], schema: Schema, column: str) -> datetime | None:
+    """The latest instant in a column, by the bounds that files' entries hold; those without: none.
+
+    Of rows that may be null, it is that of the others.
+    """
+    field = schema.find_field(column)
+    assert isinstance(field.field_type, TimestamptzType), f"{column} holds no instants"
+    bounds = [(file.upper_bounds or {}).get(field.field_id) for file in files]
+    known: list[Any] = [
+        from_bytes(field.field_type, bound) for bound in bounds if bound is not None
+    ]
+    return micros_to_timestamptz(max(known)) if known else None
+
+
 def read_files(spark: SparkSession, table: Table, paths: list[str]) -> DataFrame:
     schema = spark_schema(table)
     if not paths:

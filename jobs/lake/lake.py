@@ -42,6 +42,7 @@ from jobs.lake.files import (
     RowGroup,
     as_table,
     earliest_of,
+    latest_of,
     list_parquet,
     list_row_groups,
     read_files,
@@ -135,6 +136,13 @@ class Lake:
         """
         files, found = self._data_files(table, window, snapshot_id), self._find(table)
         return earliest_of(files, found.schema(), column) if found else None
+
+    def latest(
+        self, table: Table, column: str, *, window: Window, snapshot_id: int
+    ) -> datetime | None:
+        """The latest instant of a column in the window, in the same way."""
+        files, found = self._data_files(table, window, snapshot_id), self._find(table)
+        return latest_of(files, found.schema(), column) if found else None
 
     def partitions(self, table: Table) -> list[date]:
         """The days or cutoffs that were committed, oldest first, those without rows included."""

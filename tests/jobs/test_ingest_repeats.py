@@ -115,6 +115,19 @@ def test_a_late_correction_alone_on_a_quiet_day_is_taken(shop, capsys):
     assert (code, said["events"]) == (0, 1)
 
 
+def test_a_log_that_is_always_delivered_late_is_taken(shop, capsys):
+    """By more than `dedupe_days`, each day alone and all of them together."""
+    days = [DAY + MONTH + timedelta(days=n) for n in range(3)]
+    for day in days:
+        drop(shop, *(on(day - MONTH, item=f"i{n}") for n in range(4)), day=day)
+    one_by_one = [night(shop, capsys, day) for day in days]
+    since, cutoff = str(days[0]), days[-1] + timedelta(days=1)
+    code, said = ingest(shop, capsys, "--since", since, cutoff=cutoff)
+
+    assert [(code, said["events"]) for code, said in one_by_one] == 3 * [(0, 4)]
+    assert (code, said["events"]) == (0, 12)
+
+
 def test_a_first_load_may_be_as_old_as_it_is(shop, capsys):
     """A history in one folder, into an empty lake."""
     drop(shop, *LINES, day=DAY + 10 * MONTH)
