@@ -20,8 +20,10 @@ NightshiftError (Exception)       exit 1  anything else that went wrong, said cl
 |   +-- DamagedWarehouseError             a database file whose blocks are not what was written
 |   +-- VanishedWarehouseError            nights were published there, and the tables are gone
 |   +-- LossNotFiniteError                a training whose loss is no number
+|   +-- DamagedModelError                 a version's file, cut or hostile or not the one judged
 +-- GateError                     exit 4  the gate refused
 |   +-- PromotionRefusedError             the written rule does not hold for the candidate
+|   +-- NotAdmittedError                  a version that no signed verdict admits, whoever names it
 |   +-- NoChampionError                   nothing was ever promoted, so nothing may score
 |       +-- NoPreviousChampionError       no champion before this one to go back to
 +-- BusyError                     exit 1  another run holds this night
@@ -288,6 +290,18 @@ class LossNotFiniteError(DataError):
         )
 
 
+class DamagedModelError(DataError):
+    def __init__(self, where: str, *, found: str, expected: str) -> None:
+        super().__init__(
+            where,
+            found=found,
+            expected=expected,
+            do="Nothing was made with it. Restore the file from a copy, go back to the champion "
+            "before with `nightshift rollback`, or train, evaluate and promote again; "
+            "and find out who writes to MLflow's folder.",
+        )
+
+
 class GateError(NightshiftError):
     exit_code = 4
 
@@ -300,6 +314,20 @@ class PromotionRefusedError(GateError):
             expected="the promotion rule to hold for every head",
             do="The champion alias did not move. Read the evaluation report, train again, "
             "and evaluate the new candidate.",
+        )
+
+
+class NotAdmittedError(GateError):
+    """``hint`` names the variable that lets a person try it all the same, where there is one."""
+
+    def __init__(self, where: str, *, found: str, hint: str | None = None) -> None:
+        super().__init__(
+            where,
+            found=found,
+            expected="a version that the gate admitted and a promotion signed",
+            do="An alias alone admits nothing. Run `nightshift evaluate` and `nightshift promote` "
+            "(`nightshift train-demand` for demand), or `nightshift rollback`."
+            + (f" To try a candidate, set {hint}=1." if hint else ""),
         )
 
 

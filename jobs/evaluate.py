@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -27,7 +27,7 @@ from jobs.histories.read_sequences import Sequences, sequences_as_of
 from jobs.histories.sequence_buckets import ROW_COLUMNS
 from jobs.lake.column_types import arrow_schema
 from jobs.lake.lake import open_lake
-from jobs.registries import open_registry
+from jobs.registries import open_registry, signing_key
 from jobs.running.program import run
 from jobs.running.settings import Settings
 from jobs.unknown_users import ingested_before, unknown_users_items
@@ -38,12 +38,23 @@ from models.judging.evaluation import evaluate
 from models.judging.gate import Check
 from models.pages.model_card import Card, write_card
 from models.pages.plots import evaluation_figures, save_png
+from models.registry.admission import EVALUATION, root_of, signed
 from models.registry.exclusion import Exclusion
 from models.registry.predict import Predictions, Predictor
 from models.registry.registry import CHAMPION, ModelVersion, Registry
+from models.registry.signing import SigningKey
+from models.registry.version_files import digests_of
 from models.sequences.drawn import draw
 from models.sequences.history import Histories
 from models.sequences.matured import Matured, Plan, plans
+
+
+class Files(NamedTuple):
+    """What is written of each version, and by which digests its own files are known."""
+
+    cards: Mapping[str, Card]
+    digests: Mapping[str, Mapping[str, str]]
+
 
 SET_ASIDE = ("rolled_back", "retired")  # statuses of versions that are judged only when asked for
 
@@ -75,7 +86,8 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     horizons = label_horizons(settings)
     planned = plans(cutoff, horizons)
 
-    predictors = load(registry, versions)
+    key = signing_key(settings)
+    predictors, digests = load(registry, versions)
     answers, checks = ask(predictors, sequences, planned, settings)
     matured = Matured(
         Histories.from_arrow(sequences),
@@ -111,7 +123,8 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         version: Card(settings.mlflow.model, version, predictor.manifest, predictor.num_items)
         for version, predictor in predictors.items()
     }
-    log(registry, versions, document, cards, champion=champion, cutoff=cutoff)
+    files = Files(cards, digests)
+    log(registry, versions, document, files, champion=champion, cutoff=cutoff, key=key)
     return {
         "rows": len(sequences),
         "snapshot_ids": document["snapshot_ids"],
@@ -177,14 +190,17 @@ def choose_versions(
     return versions
 
 
-def load(registry: Registry, versions: Iterable[ModelVersion]) -> dict[str, Predictor]:
-    with tempfile.TemporaryDirectory() as folder:
-        return {
-            version.version: Predictor.load(
-                registry.download(version, Path(folder) / version.version)
-            )
-            for version in versions
-        }
+def load(
+    registry: Registry, versions: Iterable[ModelVersion]
+) -> tuple[dict[str, Predictor], dict[str, dict[str, str]]]:
+    """Each version, and the digests of the files that it was loaded from."""
+    predictors, digests = {}, {}
+    with tempfile.TemporaryDirectory() as name:
+        for version in versions:
+            folder = registry.download(version, Path(name) / version.version)
+            digests[version.version] = digests_of(root_of(folder))
+            predictors[version.version] = Predictor.load(folder)
+    return predictors, digests
 
 
 def ask(
@@ -223,12 +239,16 @@ def log(
     registry: Registry,
     versions: Iterable[ModelVersion],
     document: Mapping[str, Any],
-    cards: Mapping[str, Card],
+    files: Files,
     *,
     champion: ModelVersion | None,
     cutoff: date,
+    key: SigningKey,
 ) -> None:
-    """Numbers, table, plots, verdict and card on each version's run; the version's tags last."""
+    """Numbers, table, plots, verdict and card on each version's run; the version's tags last.
+
+    What the gate found is signed, with the digests of the files that it found it of.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "measures.csv").write_text(measures_csv(document))
@@ -242,17 +262,18 @@ def log(
                 "snapshot_ids": document["snapshot_ids"],
                 **verdict,
                 "rule": document["rule"],
+                "files": files.digests[version.version],
             }
             compared = {"comparisons": document["comparisons"][version.version]}
             (folder / "verdict.json").write_text(json.dumps({**about, **compared}, indent=1))
-            for card in write_card(cards[version.version], document, folder):
+            for card in write_card(files.cards[version.version], document, folder):
                 registry.log_file(version.run_id, card)  # in the place of the training's own
             age = (cutoff - version.training_cutoff).days
             registry.log_metrics(version.run_id, metrics_of(document, version.version), step=age)
             for file in sorted(folder.iterdir()):
                 registry.log_file(version.run_id, file, folder=f"evaluation/{cutoff}")
             tags = {
-                "evaluation": json.dumps(about),
+                **signed(EVALUATION, version, about, key),
                 "evaluated_cutoff": cutoff.isoformat(),
                 "verdict": "admitted" if verdict["admitted"] else "refused",
             }

@@ -34,13 +34,15 @@ from jobs.demand.plans import read_planned, require_plan
 from jobs.demand.weekday_mean import MODEL_VERSION, WEEK, WEEKS, weekday_mean
 from jobs.lake.column_types import spark_schema
 from jobs.lake.lake import Lake, new_run_key, open_lake
-from jobs.registries import open_registry
+from jobs.registries import open_registry, verdict_key
 from jobs.running.program import run
 from jobs.running.settings import Settings, remembered
 from jobs.running.spark import open_spark
 from models.demand.artifact import load_forecaster
 from models.demand.forecast import Forecaster
+from models.registry.admission import fetch_admitted, require_admitted
 from models.registry.registry import CHAMPION
+from models.registry.signing import VerdictKey
 
 JOB = "forecast_demand"
 VERSION = "model_version"  # the fact that says who forecast
@@ -76,24 +78,34 @@ def rows_from(
 
 
 @contextmanager
-def asked(settings: Settings, model_version: str) -> Iterator[Forecaster | None]:
-    """The forecaster that a fact names; None is the rule. Raises UnreachableError, ConfigError."""
+def asked(
+    settings: Settings, model_version: str, *, key: VerdictKey | None
+) -> Iterator[Forecaster | None]:
+    """The forecaster that a fact names; None is the rule. Raises UnreachableError, ConfigError.
+
+    With a key, NotAdmittedError and DamagedModelError too; a past night is rebuilt without one.
+    """
     if model_version == MODEL_VERSION:
         yield None
         return
     registry = open_registry(settings, settings.demand.model)
     with TemporaryDirectory(prefix="nightshift-") as folder:
-        version = registry.resolve(model_version.rpartition("/")[2])
-        yield load_forecaster(registry.download(version, Path(folder)))
+        version, to = registry.resolve(model_version.rpartition("/")[2]), Path(folder)
+        source = (
+            fetch_admitted(registry, version, key, to) if key else registry.download(version, to)
+        )
+        yield load_forecaster(source)
 
 
 def champion_of(settings: Settings) -> str:
-    """Who forecasts tonight, pinned by version. Raises UnreachableError."""
+    """Who forecasts tonight, pinned by version. Raises UnreachableError, NotAdmittedError."""
     registry = open_registry(settings, settings.demand.model)
     try:
-        return f"{registry.model}/{registry.resolve(CHAMPION).version}"
+        champion = registry.resolve(CHAMPION)
     except NoChampionError:
         return MODEL_VERSION
+    require_admitted(champion, verdict_key(settings))
+    return f"{registry.model}/{champion.version}"
 
 
 def refuse_other_horizon(forecaster: Forecaster, settings: Settings, version: str) -> None:
@@ -125,7 +137,7 @@ def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     series = lake.require(SERIES, cutoff, producer=f"nightshift series --cutoff {cutoff}")
     window, reads = one_day(cutoff), {SERIES.name: series.snapshot_id}
     version = champion_of(settings)
-    with asked(settings, version) as forecaster:
+    with asked(settings, version, key=verdict_key(settings)) as forecaster:
         if forecaster is not None:
             refuse_other_horizon(forecaster, settings, version)
         if forecaster is not None and forecaster.sees_promotions:

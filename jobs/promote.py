@@ -16,14 +16,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from contracts.errors import PromotionRefusedError
+from contracts.errors import NotAdmittedError, PromotionRefusedError
 from jobs.evaluate import find_champion
 from jobs.published_models import tell_readers
-from jobs.registries import open_registry
+from jobs.registries import open_registry, signing_key
 from jobs.running.program import run
 from jobs.running.settings import Settings
 from models.judging.gate import Verdict, best
+from models.registry.admission import admit, evaluation_of, require_admitted
 from models.registry.registry import CHAMPION, ModelVersion, Registry
+from models.registry.signing import SigningKey, VerdictKey
 
 THE_RULE = "the written rule"  # who promotes where nobody is named
 
@@ -45,22 +47,28 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     registry, cutoff = open_registry(settings), options.cutoff
     judged = [version.version for version in registry.versions(evaluated_cutoff=str(cutoff))]
     try:
-        said = promote(registry, cutoff=cutoff, by=options.by, now=datetime.now(UTC))
+        key = signing_key(settings)
+        said = promote(registry, key=key, cutoff=cutoff, by=options.by, now=datetime.now(UTC))
     except PromotionRefusedError as refused:
         refused.details["models"] = tell_readers(settings, registry, judged)
         raise
     return {**said, "models": tell_readers(settings, registry, judged)}
 
 
-def promote(registry: Registry, *, cutoff: date, by: str, now: datetime) -> dict[str, Any]:
-    """Raises PromotionRefusedError with every reason; then the alias has not moved."""
+def promote(
+    registry: Registry, *, key: SigningKey, cutoff: date, by: str, now: datetime
+) -> dict[str, Any]:
+    """Raises PromotionRefusedError with every reason; then the alias has not moved.
+
+    A verdict counts as far as it is signed: NotAdmittedError, DamagedModelError.
+    """
     champion = find_champion(registry)
     current = champion.version if champion else None
     evaluated = registry.versions(evaluated_cutoff=cutoff.isoformat())
     standing = [version for version in evaluated if version.tags.get("status") != "rolled_back"]
-    winner = best([verdict_of(version) for version in standing], champion=current)
+    winner = best([verdict_of(version, key) for version in standing], champion=current)
     if winner is None:
-        raise PromotionRefusedError(registry.model, reasons=_refusals(evaluated, cutoff))
+        raise PromotionRefusedError(registry.model, reasons=_refusals(evaluated, cutoff, key))
     version = next(version for version in standing if version.version == winner.version)
     said = {
         "version": version.version,
@@ -70,8 +78,11 @@ def promote(registry: Registry, *, cutoff: date, by: str, now: datetime) -> dict
         "previous_champion": current,
     }
     if winner.version == current:
+        if not is_admitted(version, key):  # made champion before promotions were signed, or by hand
+            admit(registry, version, key, by=by, now=now)
         return {"is_promoted": False, **said, "why": "the champion is the best admitted version"}
     _refuse_stale(registry, version, current)
+    admit(registry, version, key, by=by, now=now)
     tags = {
         "promoted_at": now.isoformat(timespec="seconds"),
         "promoted_by": by,
@@ -85,9 +96,9 @@ def promote(registry: Registry, *, cutoff: date, by: str, now: datetime) -> dict
     return {"is_promoted": True, **said, "by": by}
 
 
-def verdict_of(version: ModelVersion) -> Verdict:
-    """What `jobs.evaluate` said of it."""
-    said = json.loads(version.tags["evaluation"])
+def verdict_of(version: ModelVersion, key: VerdictKey) -> Verdict:
+    """What `jobs.evaluate` signed. Raises NotAdmittedError."""
+    said = evaluation_of(version, key)
     gain = said["gain"]
     return Verdict(
         version=version.version,
@@ -98,14 +109,22 @@ def verdict_of(version: ModelVersion) -> Verdict:
     )
 
 
-def _refusals(evaluated: Sequence[ModelVersion], cutoff: date) -> list[str]:
+def is_admitted(version: ModelVersion, key: VerdictKey) -> bool:
+    try:
+        require_admitted(version, key)
+    except NotAdmittedError:
+        return False
+    return True
+
+
+def _refusals(evaluated: Sequence[ModelVersion], cutoff: date, key: VerdictKey) -> list[str]:
     reasons = []
     for version in evaluated:
         named = f"version {version.version} ({version.encoder})"
         if version.tags.get("status") == "rolled_back":
             reasons.append(f"{named}: it was rolled back")
         else:
-            reasons += [f"{named}: {reason}" for reason in verdict_of(version).reasons]
+            reasons += [f"{named}: {reason}" for reason in verdict_of(version, key).reasons]
     return reasons or [f"no version evaluated at {cutoff}"]
 
 

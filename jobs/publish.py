@@ -43,7 +43,7 @@ from jobs.histories.read_sequences import sequences_at
 from jobs.lake.commits import Commit
 from jobs.lake.lake import Lake, open_lake
 from jobs.published_models import Catalogue, catalogue, published_models
-from jobs.registries import open_registry
+from jobs.registries import open_registry, verdict_key
 from jobs.running.program import run
 from jobs.running.settings import Settings
 from jobs.running.steps import run_program
@@ -60,6 +60,7 @@ from jobs.warehouse.night_rows import (
 from jobs.warehouse.publication import Publication
 from jobs.warehouse.published_before import PublishedBefore
 from jobs.warehouse.warehouse import Warehouse, open_warehouse
+from models.registry.admission import admission_of
 from models.registry.registry import Registry
 
 READ = [name for name in SCORES.column_names if name != "embedding"]
@@ -165,13 +166,16 @@ def models_of(
 ) -> pa.Table:
     """The models of the scores and of the forecasts. Raises UnreachableError, ConfigError.
 
-    A forecast is by `<registered model>/<version>`, or by a rule, which is no model.
+    A forecast is by `<registered model>/<version>`, or by a rule, which is no model. Raises
+    NotAdmittedError where it is by a version that nothing admits.
     """
     found = [published_models(registry, versions)]
     for said in pc.unique(demand["model_version"]).to_pylist():
         name, _, version = said.rpartition("/")
         if name:
-            found.append(published_models(open_registry(settings, name), [version]))
+            forecasters = open_registry(settings, name)
+            admission_of(forecasters.resolve(version), verdict_key(settings))
+            found.append(published_models(forecasters, [version]))
     return pa.concat_tables(found)
 
 
@@ -196,7 +200,9 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
         night,
         cutoff,
         demand_days=settings.horizons.demand_days,
-        catalogue=catalogue(registry, versions, settings.exclusions.rules),
+        catalogue=catalogue(
+            registry, versions, settings.exclusions.rules, key=verdict_key(settings)
+        ),
         exclusions=settings.exclusions.rules,
         before=read_before(warehouse, cutoff),
         max_psi=settings.audit.max_psi,

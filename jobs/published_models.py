@@ -18,7 +18,9 @@ from contracts.tables import MODELS
 from jobs.lake.column_types import arrow_schema
 from jobs.running.settings import Settings
 from jobs.warehouse.warehouse import open_warehouse
+from models.registry.admission import fetch_admitted
 from models.registry.registry import ModelVersion, Registry
+from models.registry.signing import VerdictKey
 from models.sequences.vocabulary import Vocabulary
 
 MATURED = "test/"  # metrics on matured cutoffs are logged as test/<head>/<metric>
@@ -57,15 +59,19 @@ class Catalogue(NamedTuple):
     excluded: pa.Array  # those of them that may not be recommended
 
 
-def catalogue(registry: Registry, versions: Iterable[str], exclusions: Exclusions) -> Catalogue:
+def catalogue(
+    registry: Registry, versions: Iterable[str], exclusions: Exclusions, *, key: VerdictKey
+) -> Catalogue:
     """What these versions know, and what of it is excluded by what they know of it.
 
-    Raises UnreachableError, ConfigError.
+    Raises UnreachableError, ConfigError; NotAdmittedError and DamagedModelError for rows that no
+    version which the gate admitted can have made.
     """
     items, excluded = set[str](), set[str]()
     with tempfile.TemporaryDirectory() as folder:
         for version in map(registry.resolve, versions):
-            known = Vocabulary.load(registry.download(version, Path(folder) / version.version))
+            to = Path(folder) / version.version
+            known = Vocabulary.load(fetch_admitted(registry, version, key, to))
             items.update(known.item_ids)
             numbers = np.append(
                 np.flatnonzero(known.excluded_by(exclusions)),

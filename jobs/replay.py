@@ -180,7 +180,7 @@ def _rebuilder(table: Table, commit: Commit, settings: Settings) -> Iterator[Reb
         return
     if table in (DEMAND, DEMAND_BY_CATEGORY):
         said = commit.facts.get(forecast_demand.VERSION, MODEL_VERSION)
-        with forecast_demand.asked(settings, said) as forecaster:
+        with forecast_demand.asked(settings, said, key=None) as forecaster:
             yield partial(REBUILD[table], forecaster=forecaster, model_version=said)
         return
     if table is not SCORES:
@@ -188,7 +188,8 @@ def _rebuilder(table: Table, commit: Commit, settings: Settings) -> Iterator[Reb
         return
     registry = open_registry(settings)
     version = registry.resolve(commit.facts[score.MODEL_VERSION])
-    with score.fetched(registry, version, new_run_key(JOB, commit.window.start)) as model:
+    run_key = new_run_key(JOB, commit.window.start)
+    with score.fetched(registry, version, run_key, key=None) as model:
         yield partial(REBUILD[table], version=version, model=model)
 
 

@@ -12,14 +12,17 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from contracts.errors import NightshiftError, NoPreviousChampionError
 from jobs.published_models import tell_readers
-from jobs.registries import open_registry
+from jobs.registries import open_registry, verdict_key
 from jobs.running.program import say_error
 from jobs.running.settings import load_settings
+from models.registry.admission import fetch_admitted, require_admitted
 from models.registry.registry import CHAMPION, Registry
+from models.registry.signing import VerdictKey
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(options.config)
         registry = open_registry(settings, settings.demand.model if options.demand else None)
-        found = rollback(registry, by=options.by, now=datetime.now(UTC))
+        key = verdict_key(settings)
+        found = rollback(registry, key=key, by=options.by, now=datetime.now(UTC))
         versions = [found["version"], found["rolled_back"]]
         found["models"] = tell_readers(settings, registry, versions)
     except NightshiftError as error:
@@ -43,13 +47,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def rollback(registry: Registry, *, by: str, now: datetime) -> dict[str, Any]:
-    """Raises NoChampionError; NoPreviousChampionError where the champion was the first."""
+def rollback(registry: Registry, *, key: VerdictKey, by: str, now: datetime) -> dict[str, Any]:
+    """Raises NoChampionError; NoPreviousChampionError where the champion was the first.
+
+    NotAdmittedError and DamagedModelError where the one before may not score: the alias stays.
+    """
     champion = registry.resolve(CHAMPION)
     previous = champion.tags.get("previous_champion")
     if not previous:
         raise NoPreviousChampionError(registry.model, champion=champion.version)
     restored = registry.resolve(previous)
+    require_admitted(restored, key)
+    with TemporaryDirectory(prefix="nightshift-") as folder:
+        fetch_admitted(registry, restored, key, Path(folder))
     at = now.isoformat(timespec="seconds")
     registry.set_tags(
         champion.version,

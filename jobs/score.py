@@ -32,12 +32,14 @@ from jobs.excluded_items import exclusion_of
 from jobs.histories.read_sequences import Sequences, sequences_as_of, sequences_at
 from jobs.lake.commits import Commit, Staged
 from jobs.lake.lake import Lake, new_run_key, open_lake
-from jobs.registries import open_registry
+from jobs.registries import open_registry, verdict_key
 from jobs.running.program import run
 from jobs.running.settings import Settings, remembered
 from jobs.running.spark import open_spark
 from jobs.score_batches import CHURN_ACTIVE_DAYS, Request, Stamp, score_rows, write_scores
-from models.registry.registry import ModelVersion, Registry
+from models.registry.admission import fetch_admitted, require_admitted
+from models.registry.registry import CHAMPION, ModelVersion, Registry
+from models.registry.signing import VerdictKey
 
 JOB = "score"
 MODEL_VERSION = "model_version"  # the fact that says who answered
@@ -78,14 +80,20 @@ def rows_from(
 
 
 @contextmanager
-def fetched(registry: Registry, version: ModelVersion, name: str) -> Iterator[Path]:
+def fetched(
+    registry: Registry, version: ModelVersion, name: str, *, key: VerdictKey | None
+) -> Iterator[Path]:
     """The version's folder, named after a run of its own while it is needed.
 
-    Executors that outlive a run must not mistake one for another.
+    Executors that outlive a run must not mistake one for another. Without a key it is not asked
+    whether the version was admitted: what scored a past night is what rebuilds it.
     """
     with TemporaryDirectory(prefix="nightshift-") as folder:
-        model = Path(folder) / name
-        shutil.copytree(registry.download(version, Path(folder) / "download"), model)
+        model, to = Path(folder) / name, Path(folder) / "download"
+        source = (
+            fetch_admitted(registry, version, key, to) if key else registry.download(version, to)
+        )
+        shutil.copytree(source, model)
         yield model
 
 
@@ -141,8 +149,9 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     lake = open_lake(settings)
     sequences_as_of(lake, cutoff)
     registry = open_registry(settings)
-    champion = registry.resolve("champion")
-    with fetched(registry, champion, new_run_key(JOB, cutoff)) as model:
+    champion, key = registry.resolve(CHAMPION), verdict_key(settings)
+    require_admitted(champion, key)
+    with fetched(registry, champion, new_run_key(JOB, cutoff), key=key) as model:
         commit, seconds = score_night(lake, settings, options, champion, model)
     return {
         "users": commit.num_rows,

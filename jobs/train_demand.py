@@ -13,7 +13,6 @@ under `demand.gate` does not hold, the version stays a candidate, and the run en
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -36,7 +35,7 @@ from jobs.demand.plans import read_planned
 from jobs.lake.commits import Commit
 from jobs.lake.lake import Lake, open_lake
 from jobs.published_models import tell_readers
-from jobs.registries import open_registry
+from jobs.registries import open_registry, signing_key
 from jobs.running.program import run
 from jobs.running.settings import PROJECT, Settings
 from jobs.running.spark import open_spark
@@ -48,7 +47,10 @@ from models.demand.fit import FIRST_ORIGIN, fit_forecaster
 from models.demand.forecast import Forecaster
 from models.demand.gate import Cell, Check, checks_of, judge, plain, reasons_against
 from models.demand.panel import Panel
+from models.registry.admission import EVALUATION, admit, root_of, signed
 from models.registry.registry import CHAMPION, ModelVersion, Registry
+from models.registry.signing import SigningKey
+from models.registry.version_files import digests_of
 
 JOB = "train_demand"
 SERVING = "models.registry.demand_serving"
@@ -89,7 +91,8 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     checks = checks_of(cells, settings.demand.gate)
     tell_checks(registry, version, checks)
     try:
-        settle(registry, version, champion, checks, now=datetime.now(UTC))
+        key = signing_key(settings)
+        settle(registry, version, champion, checks, cutoff=cutoff, key=key, now=datetime.now(UTC))
     except PromotionRefusedError as refused:
         refused.details["checks"] = plain(checks)
         refused.details["models"] = tell_readers(settings, registry, [version.version])
@@ -233,12 +236,24 @@ def settle(
     champion: ModelVersion | None,
     checks: Sequence[Check],
     *,
+    cutoff: date,
+    key: SigningKey,
     now: datetime,
 ) -> None:
     """Move the alias, last, or raise PromotionRefusedError with every reason."""
     reasons = reasons_against(checks)
-    verdict = {"admitted": not reasons, "reasons": reasons, "checks": plain(checks)}
-    registry.set_tags(version.version, {"evaluation": json.dumps(verdict)})
+    with TemporaryDirectory(prefix="nightshift-") as name:
+        folder = registry.download(version, Path(name))
+        load_forecaster(folder)  # what cannot be asked is not signed
+        verdict = {
+            "cutoff": str(cutoff),
+            "admitted": not reasons,
+            "reasons": reasons,
+            "checks": plain(checks),
+            "files": digests_of(root_of(folder)),
+        }
+    registry.set_tags(version.version, signed(EVALUATION, version, verdict, key))
+    version = registry.resolve(version.version)
     if reasons:
         registry.set_tags(version.version, {"status": "refused"})
         named = f"version {version.version} ({version.encoder})"
@@ -246,6 +261,7 @@ def settle(
         raise PromotionRefusedError(
             registry.model, reasons=[*(f"{named}: {reason}" for reason in reasons), held]
         )
+    admit(registry, version, key, by=THE_RULE, now=now)
     registry.set_tags(
         version.version,
         {

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from pydantic import PositiveInt, ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from contracts.errors import ConfigError
 from models.config import Config, DemandConfig
@@ -16,6 +16,8 @@ from models.demand.calendar import Calendar
 from models.demand.calibration import Tails
 from models.demand.forecast import Forecaster
 from models.demand.network import DemandNetwork
+from models.model_files import read_text, refuse
+from models.model_weights import read_weights
 
 WEIGHTS = "weights.safetensors"
 MANIFEST = "manifest.json"
@@ -60,12 +62,22 @@ def save_forecaster(
 
 
 def load_forecaster(directory: Path) -> Forecaster:
-    """Raises ConfigError when the folder is no forecaster of this version of the code."""
+    """Raises ConfigError when the folder is no forecaster of this version of the code.
+
+    DamagedModelError where a file is cut, hostile, or holds what no training writes.
+    """
     try:
-        manifest = DemandManifest.model_validate_json((directory / MANIFEST).read_text())
+        manifest = DemandManifest.model_validate_json(read_text(directory / MANIFEST))
+        state = read_weights(directory / WEIGHTS)
+        layers = manifest.config.encoder.num_layers
+        if layers > len(state):
+            refuse(directory / MANIFEST, f"{layers} layers", f"those of {len(state)} weights")
         network = DemandNetwork(manifest.config.encoder)
-        network.load_state_dict(load_file(directory / WEIGHTS))
+        network.load_state_dict(state)
     except (OSError, ValidationError, RuntimeError) as error:
+        if isinstance(error, ValidationError) and error.errors()[0]["type"] == "json_invalid":
+            found = error.errors()[0]["msg"]
+            refuse(directory / MANIFEST, found, "JSON as this code writes it")
         raise ConfigError(
             str(directory),
             found=str(error).splitlines()[0],

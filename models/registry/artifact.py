@@ -11,11 +11,13 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import PositiveInt, ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from contracts.errors import ConfigError
 from models.config import Config, LabelHorizons, TrainConfig
+from models.model_files import read_text, refuse
+from models.model_weights import read_weights
 from models.networks.network import Network, build_network
 from models.sequences.batch import FEATURES
 from models.sequences.vocabulary import FILE as ITEM_INDEX
@@ -62,7 +64,10 @@ def save_artifact(
 
 
 def load_artifact(directory: Path) -> Artifact:
-    """Raises ConfigError when the folder is no model of this version of the code."""
+    """Raises ConfigError when the folder is no model of this version of the code.
+
+    DamagedModelError where a file is cut, hostile, or holds what no training writes.
+    """
     missing = [name for name in (WEIGHTS, MANIFEST, ITEM_INDEX) if not (directory / name).is_file()]
     if missing:
         raise ConfigError(
@@ -72,9 +77,11 @@ def load_artifact(directory: Path) -> Artifact:
             do="Give the folder of a trained model.",
         )
     try:
-        manifest = Manifest.model_validate_json((directory / MANIFEST).read_text())
+        manifest = Manifest.model_validate_json(read_text(directory / MANIFEST))
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            refuse(directory / MANIFEST, first["msg"], "JSON as this code writes it")
         raise ConfigError(
             f"{directory / MANIFEST}: {'.'.join(str(part) for part in first['loc'])}",
             found=first["type"].replace("_", " "),
@@ -90,7 +97,10 @@ def load_artifact(directory: Path) -> Artifact:
             do="The model is of another version of the code: train again.",
         )
     vocabulary = Vocabulary.load(directory)
-    state = load_file(directory / WEIGHTS)
+    state = read_weights(directory / WEIGHTS)
+    if manifest.config.encoder.num_layers > len(state):
+        layers = manifest.config.encoder.num_layers
+        refuse(directory / MANIFEST, f"{layers} layers", f"those of {len(state)} weights")
     try:
         network = build_network(manifest.config.encoder, vocabulary, state)
     except RuntimeError as error:  # keys or shapes that do not fit

@@ -14,6 +14,7 @@ import pandas as pd
 from models.demand.artifact import load_forecaster
 from models.demand.forecast import Forecaster
 from models.demand.panel import panel_of
+from models.registry.admission import refuse_unadmitted
 from models.registry.request import cutoff_of, days, numbers, require_columns
 
 COLUMNS = ("item_id", "category", "day", "units")
@@ -59,6 +60,7 @@ class ServedForecaster:
 
 
 def _load_pyfunc(data_path: str) -> ServedForecaster:
+    refuse_unadmitted(Path(data_path))
     return ServedForecaster(load_forecaster(Path(data_path)))
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from contracts.windows import instant
+from models.registry.admission import refuse_unadmitted
 from models.registry.exclusion import Exclusion
 from models.registry.predict import Predictor
 from models.registry.request import cutoff_of, instants, numbers, require_columns, top_k_of
@@ -67,6 +68,7 @@ class Served:
 
 
 def _load_pyfunc(data_path: str) -> Served:
+    refuse_unadmitted(Path(data_path))
     return Served(Predictor.load(Path(data_path)))
 
 

@@ -4,7 +4,7 @@
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.exclusions import NOTHING, Exclusions
+from models.model_files import read_json, refuse
 from models.sequences.census import Census
 from models.sequences.history import Bools, Floats, Histories, Ints
 from models.sequences.ngrams import Texts
@@ -146,12 +147,47 @@ class Vocabulary:
 
     @classmethod
     def load(cls, directory: Path) -> "Vocabulary":
-        found = json.loads((directory / FILE).read_text())
+        """Raises DamagedModelError for an index that no training writes."""
+        file = directory / FILE
+        written = read_json(file)
+        known = {field.name for field in fields(cls)}
+        needed = {field.name for field in fields(cls) if field.default is MISSING}
+        if not isinstance(written, dict) or not needed <= {*written} <= known:
+            refuse(file, "other keys", f"{', '.join(sorted(known))}")
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
-            for name, value in found.items()
+            for name, value in written.items()
         }
-        return cls(**values)
+        vocabulary = cls(**values)
+        if fault := vocabulary.fault():
+            refuse(file, fault, "an index as this code writes it")
+        return vocabulary
+
+    def fault(self) -> str | None:
+        """What no training writes; None where all is well."""
+        kinds: list[tuple[str, type | tuple[type, ...]]] = [
+            ("item_ids", str), ("categories", str), ("event_types", str),
+            ("item_categories", int), ("amount_edges", (int, float)),
+            ("quantity_edges", (int, float)), ("excluded_items", int),
+        ]  # fmt: skip
+        for name, kind in kinds:
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or not all(
+                isinstance(value, kind) and not isinstance(value, bool) for value in values
+            ):
+                return f"{name} of another kind"
+        if not isinstance(self.text_buckets, int) or self.text_buckets < 0:
+            return f"text_buckets {self.text_buckets!r}"
+        for name in ("item_ids", "categories", "event_types"):
+            if len({*getattr(self, name)}) != len(getattr(self, name)):
+                return f"a name twice in {name}"
+        if len(self.item_categories) != len(self.item_ids):
+            return f"{len(self.item_categories)} categories of {len(self.item_ids)} items"
+        if not all(0 <= number <= len(self.categories) for number in self.item_categories):
+            return "an item of a category that is not there"
+        if not all(0 < number <= len(self.item_ids) for number in self.excluded_items):
+            return "an excluded item that is not there"
+        return None
 
 
 @dataclass(frozen=True)

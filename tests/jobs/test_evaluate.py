@@ -16,9 +16,11 @@ from jobs import evaluate
 from jobs.histories.read_sequences import sequences_as_of
 from jobs.lake.column_types import arrow_schema, spark_schema
 from jobs.lake.lake import open_lake
+from jobs.registries import verdict_key
 from jobs.running.settings import PROJECT, Settings
 from models.config import GRUConfig, LabelHorizons, load_train_config
 from models.networks.network import Network
+from models.registry.admission import evaluation_of
 from models.registry.artifact import Manifest, save_artifact
 from models.registry.registry import ModelVersion, Registry
 from models.sequences.drawn import is_drawn
@@ -127,6 +129,12 @@ def test_a_candidate_that_knows_nothing_is_refused_and_all_is_written_down(
     said = json.loads(version.tags["evaluation"])
     assert said["reasons"] == summary["verdicts"]["1"]["reasons"]
     assert (said["rule"], said["snapshot_ids"]) == (document["rule"], summary["snapshot_ids"])
+    assert evaluation_of(version, verdict_key(settings)) == said
+    assert {file.rpartition("/")[2] for file in said["files"] if file.startswith("data/")} == {
+        "weights.safetensors",
+        "manifest.json",
+        "item_index.json",
+    }
     assert {"test/purchase/auroc", "test/next_item/ndcg_at_10", "lightgbm/spend/mae"} <= set(logged)
     assert {
         "verdict.json",

@@ -53,6 +53,7 @@ from jobs.running.steps import environment
 from jobs.vacuum import run_vacuum
 from models.registry.registry import Registry
 
+from .admitted import make_champion
 from .conftest import settings_in
 from .nights import items_of, stage
 from .shop import SHOP, drop, line, use
@@ -95,9 +96,11 @@ def champion(empty_mlflow, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("champion")
     file = shutil.copy(empty_mlflow, folder / "mlflow.db")
     registry = Registry(f"sqlite:///{file}", "nightshift", folder.as_uri())
+    settings = settings_in(folder)
     run_id = registry.start_run("tests", name="gru", params={}, tags={})
     version = registry.register(save_model(folder / "model"), run_id, DAY, "gru")
-    registry.set_alias("champion", version.version)
+    make_champion(settings, registry, version.version)
+    shutil.copytree(settings.home / "keys", folder / "keys")
     return folder / "mlflow.db"
 
 
@@ -109,6 +112,7 @@ def deployment(
     registry = settings.home / "mlflow" / "mlflow.db"
     registry.parent.mkdir(parents=True)
     shutil.copy(champion, registry)
+    shutil.copytree(champion.with_name("keys"), settings.home / "keys")
     lines = [line(item=f"item {n % 37}", basket=n // 3) for n in range(300)]
     drop(settings, *lines, *lines[:5], day=DAY)
     patch.setenv("NIGHTSHIFT__INGEST__MAX_BAD_FRACTION", "0.5")

@@ -1,5 +1,6 @@
 """Promotion: by the written rule, or not at all."""
 
+import itertools
 import json
 from datetime import UTC, date, datetime
 
@@ -8,16 +9,21 @@ import pytest
 from contracts.errors import NoChampionError, PromotionRefusedError
 from jobs import promote as program
 from jobs.promote import promote
+from jobs.registries import signing_key
+from jobs.running.settings import Settings
 from jobs.warehouse.warehouse import open_warehouse
 from models.registry.registry import Registry
 
+from .admitted import bare_version, judge
 from .warehouse.one_night import publication, publish
 
 CUTOFF = date(2017, 11, 28)
+NUMBERS = itertools.count()
 NOW = datetime(2017, 11, 28, 5, tzinfo=UTC)
 
 
 def evaluated(
+    settings: Settings,
     registry: Registry,
     *,
     admitted: bool,
@@ -27,32 +33,28 @@ def evaluated(
     status: str = "challenger",
 ) -> str:
     """A registered version with the verdict that `jobs.evaluate` would have left on it."""
-    if not registry._is_registered():
-        registry.client.create_registered_model(registry.model)
-    said = {"admitted": admitted, "reasons": list(reasons), "gain": gain, "gains": {}}
     tags = {
         "status": status,
         "encoder": "lstm",
         "training_cutoff": str(CUTOFF),
         "evaluated_cutoff": str(CUTOFF),
-        "evaluation": json.dumps({"cutoff": str(CUTOFF), "champion": champion, **said}),
     }
-    run_id = registry.start_run("tests", name="lstm", params={}, tags={})
-    made = registry.client.create_model_version(registry.model, "file:///none", run_id, tags=tags)
-    return str(made.version)
+    version = bare_version(registry, settings.home / f"version-{next(NUMBERS)}", tags)
+    said = {"admitted": admitted, "reasons": list(reasons), "gain": gain}
+    return judge(settings, registry, version, champion=champion, **said).version
 
 
-def promoted(registry: Registry) -> dict:
-    return promote(registry, cutoff=CUTOFF, by="Ada", now=NOW)
+def promoted(settings: Settings, registry: Registry, by: str = "Ada", now: datetime = NOW) -> dict:
+    return promote(registry, key=signing_key(settings), cutoff=CUTOFF, by=by, now=now)
 
 
-def test_the_best_admitted_version_becomes_champion_and_says_by_whom(registry):
+def test_the_best_admitted_version_becomes_champion_and_says_by_whom(settings, registry):
     """The greatest gain wins; the tags tell who, when, and what was champion before."""
-    evaluated(registry, admitted=True, gain=0.01)
-    best = evaluated(registry, admitted=True, gain=0.03)
-    evaluated(registry, admitted=False, gain=0.50)
+    evaluated(settings, registry, admitted=True, gain=0.01)
+    best = evaluated(settings, registry, admitted=True, gain=0.03)
+    evaluated(settings, registry, admitted=False, gain=0.50)
 
-    found = promoted(registry)
+    found = promoted(settings, registry)
     champion = registry.resolve("champion")
 
     assert found["is_promoted"]
@@ -63,13 +65,13 @@ def test_the_best_admitted_version_becomes_champion_and_says_by_whom(registry):
     assert champion.tags["status"] == "champion"
 
 
-def test_none_admitted_is_refused_with_every_reason_and_nothing_moves(registry):
+def test_none_admitted_is_refused_with_every_reason_and_nothing_moves(settings, registry):
     """The alias stays where it was: here, nowhere."""
-    evaluated(registry, admitted=False, reasons=("churn: worse", "spend: worse"))
-    evaluated(registry, admitted=False, reasons=("behaviour: it sees the future",))
+    evaluated(settings, registry, admitted=False, reasons=("churn: worse", "spend: worse"))
+    evaluated(settings, registry, admitted=False, reasons=("behaviour: it sees the future",))
 
     with pytest.raises(PromotionRefusedError) as refused:
-        promoted(registry)
+        promoted(settings, registry)
 
     assert str(refused.value) == (
         "nightshift: found version 1 (lstm): churn: worse; version 1 (lstm): spend: worse; "
@@ -81,59 +83,59 @@ def test_none_admitted_is_refused_with_every_reason_and_nothing_moves(registry):
         registry.resolve("champion")
 
 
-def test_nothing_evaluated_is_refused(registry):
+def test_nothing_evaluated_is_refused(settings, registry):
     """What nobody has judged is not promoted."""
     with pytest.raises(PromotionRefusedError, match="found no version evaluated at 2017-11-28"):
-        promoted(registry)
+        promoted(settings, registry)
 
 
-def test_a_second_promotion_changes_nothing(registry):
+def test_a_second_promotion_changes_nothing(settings, registry):
     """The champion that is the best already stays, with its first date."""
-    evaluated(registry, admitted=True, gain=0.02)
-    promoted(registry)
+    evaluated(settings, registry, admitted=True, gain=0.02)
+    promoted(settings, registry)
     first = registry.resolve("champion").tags
 
-    again = promote(registry, cutoff=CUTOFF, by="Bob", now=datetime(2018, 1, 1, tzinfo=UTC))
+    again = promoted(settings, registry, "Bob", datetime(2018, 1, 1, tzinfo=UTC))
 
     assert not again["is_promoted"]
     assert again["why"] == "the champion is the best admitted version"
     assert registry.resolve("champion").tags == first
 
 
-def test_a_verdict_against_another_champion_does_not_count(registry):
+def test_a_verdict_against_another_champion_does_not_count(settings, registry):
     """A version must have been compared with the champion that it would replace."""
-    evaluated(registry, admitted=True, gain=0.02)
-    promoted(registry)
-    evaluated(registry, admitted=True, gain=0.05, champion=None)
+    evaluated(settings, registry, admitted=True, gain=0.02)
+    promoted(settings, registry)
+    evaluated(settings, registry, admitted=True, gain=0.05, champion=None)
 
     with pytest.raises(PromotionRefusedError, match="was compared with no champion, and version 1"):
-        promoted(registry)
+        promoted(settings, registry)
     assert registry.resolve("champion").version == "1"
 
 
-def test_the_champion_before_is_retired(registry):
+def test_the_champion_before_is_retired(settings, registry):
     """One version at a time has the status of champion."""
-    evaluated(registry, admitted=True, gain=0.02)
-    promoted(registry)
-    better = evaluated(registry, admitted=True, gain=0.05, champion="1")
+    evaluated(settings, registry, admitted=True, gain=0.02)
+    promoted(settings, registry)
+    better = evaluated(settings, registry, admitted=True, gain=0.05, champion="1")
 
-    found = promoted(registry)
+    found = promoted(settings, registry)
 
     assert (found["version"], found["previous_champion"]) == (better, "1")
     assert registry.resolve("1").tags["status"] == "retired"
 
 
-def test_a_version_that_was_rolled_back_is_not_promoted_again(registry):
+def test_a_version_that_was_rolled_back_is_not_promoted_again(settings, registry):
     """Who took it out knew why."""
-    evaluated(registry, admitted=True, gain=0.02, status="rolled_back")
+    evaluated(settings, registry, admitted=True, gain=0.02, status="rolled_back")
 
     with pytest.raises(PromotionRefusedError, match=r"version 1 \(lstm\): it was rolled back"):
-        promoted(registry)
+        promoted(settings, registry)
 
 
 def test_the_program_ends_with_4_when_the_gate_refuses(registry, settings, capsys):
     """Airflow and the command line tell a refusal from a failure by its exit code."""
-    evaluated(registry, admitted=False, reasons=("churn: worse",))
+    evaluated(settings, registry, admitted=False, reasons=("churn: worse",))
 
     code = program.main(["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json"])
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -148,8 +150,8 @@ def test_the_verdicts_are_in_the_warehouse_at_once(registry, settings, capsys):
     warehouse = open_warehouse(settings)
     publish(warehouse, CUTOFF)
     arguments = ["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json"]
-    evaluated(registry, admitted=True, gain=0.02)
-    evaluated(registry, admitted=False, reasons=("churn: worse",))
+    evaluated(settings, registry, admitted=True, gain=0.02)
+    evaluated(settings, registry, admitted=False, reasons=("churn: worse",))
     code = program.main([*arguments, "--by", "Ada"])
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     asked = "SELECT version, promoted_by, verdict FROM models ORDER BY version"
@@ -164,7 +166,7 @@ def test_the_verdicts_are_in_the_warehouse_at_once(registry, settings, capsys):
 def test_a_warehouse_that_cannot_be_written_undoes_no_promotion(registry, settings, capsys):
     """The reason is in the summary; the next night that the version scores brings its row."""
     publish(open_warehouse(settings), CUTOFF)
-    evaluated(registry, admitted=True, gain=0.02)
+    evaluated(settings, registry, admitted=True, gain=0.02)
     meanwhile: list[int] = []
 
     def promote_now(staged: object) -> None:

@@ -13,6 +13,7 @@ import yaml
 from contracts.errors import (
     AuditError,
     MissingPartitionError,
+    NotAdmittedError,
     UnreachableError,
     VanishedWarehouseError,
 )
@@ -37,6 +38,8 @@ from jobs.warehouse.night_rows import user_recommendations, user_scores
 from jobs.warehouse.warehouse import open_warehouse
 from models.registry.registry import DATA, ModelVersion, Registry
 from models.sequences.vocabulary import Vocabulary
+
+from .admitted import make_champion
 
 CUTOFF = date(2017, 11, 29)
 NOON = datetime(2017, 11, 29, 12, tzinfo=UTC)
@@ -286,6 +289,7 @@ def lake(settings, spark) -> Lake:
     (held / "manifest.json").write_text("{}")
     Vocabulary(tuple(CATALOGUE), (0,) * 4, (), (), (), (), 0).save(held)
     registry.client.create_model_version(registry.model, version.as_uri(), run_id, tags=tags)
+    make_champion(settings, registry, "1")
     return lake
 
 
@@ -349,12 +353,18 @@ def test_the_forecaster_is_among_the_models_of_its_night(settings, lake):
     forecasters.end_run(run_id)
     forecasters.client.create_registered_model(forecasters.model)
     tags = {"encoder": "gru", "training_cutoff": "2017-11-28"}
-    forecasters.client.create_model_version(forecasters.model, "file:///none", run_id, tags=tags)
+    folder = settings.home / "forecaster"
+    (folder / DATA / "model").mkdir(parents=True)
+    (folder / DATA / "model" / "manifest.json").write_text("{}")
+    forecasters.client.create_model_version(forecasters.model, folder.as_uri(), run_id, tags=tags)
     by_version = demand().set_column(
         demand().schema.get_field_index("model_version"),
         "model_version",
         pa.array(["nightshift-demand/1"] * len(demand())),
     )
+    with pytest.raises(NotAdmittedError, match="nightshift-demand version 1: found no admission"):
+        publish.models_of(settings, users, ["1"], by_version)
+    make_champion(settings, forecasters, "1")
     found = publish.models_of(settings, users, ["1"], by_version).to_pylist()
 
     assert [(row["name"], row["version"]) for row in found] == [

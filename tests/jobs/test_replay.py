@@ -15,6 +15,7 @@ from jobs.replay import main
 from jobs.running.settings import Settings
 from models.registry.registry import Registry
 
+from .admitted import make_champion
 from .conftest import settings_in
 from .test_score import save_model
 
@@ -73,7 +74,7 @@ def settings(spark, tmp_path_factory, empty_mlflow) -> Settings:
     run_id = registry.start_run("tests", name="gru", params={}, tags={})
     model = save_model(tmp_path_factory.mktemp("model"))
     version = registry.register(model, run_id, date(2017, 1, 1), "gru")
-    registry.set_alias("champion", version.version)
+    make_champion(settings, registry, version.version)
 
     lake = open_lake(settings)
     ingest(spark, lake, date(2017, 1, 2), LAST)

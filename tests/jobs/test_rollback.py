@@ -5,33 +5,40 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contracts.errors import NoChampionError, NoPreviousChampionError
+from contracts.errors import (
+    DamagedModelError,
+    NoChampionError,
+    NoPreviousChampionError,
+    NotAdmittedError,
+)
 from jobs import rollback as program
+from jobs.registries import verdict_key
 from jobs.rollback import rollback
+from jobs.running.settings import Settings
 from models.registry.registry import Registry
+
+from .admitted import bare_version, make_champion
 
 NOW = datetime(2017, 11, 29, 9, tzinfo=UTC)
 
 
-def champions(registry: Registry, *previous: str) -> None:
+def champions(settings: Settings, registry: Registry, *previous: str) -> None:
     """One version for each, each promoted after the one that it names."""
-    registry.client.create_registered_model(registry.model)
-    for before in previous:
+    for number, before in enumerate(previous):
         tags = {
-            "encoder": "gru",
             "training_cutoff": "2017-11-28",
             "status": "retired",
             "previous_champion": before,
         }
-        made = registry.client.create_model_version(registry.model, "file:///none", tags=tags)
-        registry.set_alias("champion", str(made.version))
+        folder = settings.home / "versions" / registry.model / str(number)
+        make_champion(settings, registry, bare_version(registry, folder, tags).version)
 
 
-def test_the_champion_before_is_restored_and_the_tags_tell_by_whom(registry):
+def test_the_champion_before_is_restored_and_the_tags_tell_by_whom(settings, registry):
     """What was served before is served again; the version that left is marked."""
-    champions(registry, "", "1")
+    champions(settings, registry, "", "1")
 
-    found = rollback(registry, by="Ada", now=NOW)
+    found = rollback(registry, key=verdict_key(settings), by="Ada", now=NOW)
     restored, left = registry.resolve("champion"), registry.resolve("2")
 
     assert found == {"version": "1", "encoder": "gru", "rolled_back": "2", "by": "Ada"}
@@ -40,22 +47,22 @@ def test_the_champion_before_is_restored_and_the_tags_tell_by_whom(registry):
     assert (left.tags["status"], left.tags["rolled_back_by"]) == ("rolled_back", "Ada")
 
 
-def test_two_rollbacks_go_back_two_champions(registry):
+def test_two_rollbacks_go_back_two_champions(settings, registry):
     """The chain of champions is followed, never a toggle between two."""
-    champions(registry, "", "1", "2")
+    champions(settings, registry, "", "1", "2")
 
-    rollback(registry, by="Ada", now=NOW)
-    rollback(registry, by="Ada", now=NOW)
+    rollback(registry, key=verdict_key(settings), by="Ada", now=NOW)
+    rollback(registry, key=verdict_key(settings), by="Ada", now=NOW)
 
     assert registry.resolve("champion").version == "1"
 
 
-def test_the_first_champion_has_none_before_it(registry):
+def test_the_first_champion_has_none_before_it(settings, registry):
     """The alias stays: no champion at all would stop the nights."""
-    champions(registry, "")
+    champions(settings, registry, "")
 
     with pytest.raises(NoPreviousChampionError) as refused:
-        rollback(registry, by="Ada", now=NOW)
+        rollback(registry, key=verdict_key(settings), by="Ada", now=NOW)
 
     assert str(refused.value) == (
         "nightshift version 1: found no champion before it, expected one to go back to. "
@@ -77,7 +84,7 @@ def test_the_program_ends_with_4_without_a_champion(registry, settings, capsys):
 
 def test_the_program_says_what_it_did(registry, settings, capsys):
     """One line of JSON for whoever called it."""
-    champions(registry, "", "1")
+    champions(settings, registry, "", "1")
 
     code = program.main(["--config", str(settings.file), "--json", "--by", "Ada"])
 
@@ -95,12 +102,38 @@ def test_the_program_says_what_it_did(registry, settings, capsys):
 def test_the_forecasters_have_a_champion_of_their_own_to_go_back_to(registry, settings, capsys):
     """The users' model stays who it is."""
     forecasters = Registry(registry.tracking_uri, settings.demand.model, settings.artifacts_uri)
-    champions(registry, "", "1")
-    champions(forecasters, "", "1")
+    champions(settings, registry, "", "1")
+    champions(settings, forecasters, "", "1")
 
     code = program.main(["--config", str(settings.file), "--json", "--by", "Ada", "--demand"])
 
     assert code == 0
     assert json.loads(capsys.readouterr().out)["rolled_back"] == "2"
     assert forecasters.resolve("champion").version == "1"
+    assert registry.resolve("champion").version == "2"
+
+
+def test_a_champion_that_nothing_admits_is_not_restored(settings, registry):
+    """Not by a tag that names it, nor where its files are others now: the alias stays."""
+    champions(settings, registry, "", "1")
+    tags = {"training_cutoff": "2017-11-28"}
+    stranger = bare_version(registry, settings.home / "stranger", tags).version
+    registry.set_tags("2", {"previous_champion": stranger})
+    with pytest.raises(NotAdmittedError) as refused:
+        rollback(registry, key=verdict_key(settings), by="Ada", now=NOW)
+    registry.set_tags("2", {"previous_champion": "1"})
+    first = settings.home / "versions" / registry.model / "0"
+    (first / "data" / "model" / "manifest.json").write_text("{ }")
+    with pytest.raises(DamagedModelError) as damaged:
+        rollback(registry, key=verdict_key(settings), by="Ada", now=NOW)
+
+    assert str(refused.value) == (
+        "nightshift version 3: found no admission, expected a version that the gate admitted and a "
+        "promotion signed. An alias alone admits nothing. Run `nightshift evaluate` and "
+        "`nightshift promote` (`nightshift train-demand` for demand), or `nightshift rollback`."
+    )
+    assert str(damaged.value).startswith(
+        "nightshift version 1: found data/model/manifest.json changed, expected the files that "
+        "were judged, byte for byte."
+    )
     assert registry.resolve("champion").version == "2"

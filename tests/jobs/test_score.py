@@ -31,6 +31,8 @@ from models.sequences.history import Histories
 from models.sequences.vocabulary import Vocabulary
 from models.training.calibration import IDENTITY, BaseRates, Calibration
 
+from .admitted import make_champion
+
 pytestmark = [pytest.mark.spark, pytest.mark.torch]
 
 CUTOFF = date(2017, 11, 29)
@@ -127,7 +129,7 @@ def registry(settings, tmp_path_factory) -> Registry:
     run_id = registry.start_run("tests", name="gru", params={}, tags={})
     folder = save_model(tmp_path_factory.mktemp("model"))
     version = registry.register(folder, run_id, NIGHT_BEFORE, "gru")
-    registry.set_alias("champion", version.version)
+    make_champion(settings, registry, version.version)
     return registry
 
 
@@ -356,7 +358,7 @@ def test_after_a_rollback_the_next_night_asks_the_version_before(
     """One command, and nothing else to set back."""
     run_id = registry.start_run("tests", name="later", params={}, tags={})
     second = registry.register(save_model(tmp_path / "later"), run_id, NIGHT_BEFORE, "gru")
-    registry.set_alias("champion", second.version)
+    make_champion(settings, registry, second.version)
     registry.set_tags(str(second.version), {"previous_champion": "1"})
     with_second = run_score(settings, capsys, CUTOFF)
 
@@ -366,6 +368,45 @@ def test_after_a_rollback_the_next_night_asks_the_version_before(
     assert with_second["model_version"] == str(second.version)
     assert (code, after["model_version"]) == (0, "1")
     assert {*rows_at(lake, CUTOFF)["model_version"].to_pylist()} == {"1"}
+
+
+def test_a_version_that_the_gate_did_not_admit_scores_nothing(
+    settings, lake, registry, capsys, tmp_path
+):
+    """Whoever moved the alias: exit code 4, and the rows of before stay as they are."""
+    before = run_score(settings, capsys, CUTOFF)["content_hash"]
+    run_id = registry.start_run("tests", name="bad", params={}, tags={})
+    bad = registry.register(save_model(tmp_path / "bad"), run_id, NIGHT_BEFORE, "gru")
+    registry.set_alias("champion", bad.version)
+    try:
+        summary = run_score(settings, capsys, CUTOFF)
+    finally:
+        registry.set_alias("champion", "1")
+
+    assert (summary["code"], summary["error"]) == (4, "NotAdmittedError")
+    assert summary["message"].startswith(f"nightshift version {bad.version}: found no admission,")
+    assert run_score(settings, capsys, CUTOFF)["content_hash"] == before
+
+
+def test_files_that_were_changed_after_the_verdict_score_nothing(
+    settings, lake, registry, capsys, tmp_path
+):
+    """Weights of another training under the champion's name: exit code 3, before any is read."""
+    run_id = registry.start_run("tests", name="later", params={}, tags={})
+    later = registry.register(save_model(tmp_path / "later"), run_id, NIGHT_BEFORE, "gru")
+    make_champion(settings, registry, later.version)
+    source = registry.client.get_model_version("nightshift", later.version).source
+    model = registry.client.get_logged_model(source.removeprefix("models:/"))
+    folder = Path(model.artifact_location.removeprefix("file://"))
+    (file,) = folder.glob("data/*/weights.safetensors")
+    file.write_bytes(file.read_bytes()[:-4] + b"\0\0\xc0\x7f")  # the last number is none
+    try:
+        summary = run_score(settings, capsys, CUTOFF)
+    finally:
+        registry.set_alias("champion", "1")
+
+    assert (summary["code"], summary["error"]) == (3, "DamagedModelError")
+    assert "weights.safetensors changed" in summary["message"]
 
 
 def test_without_a_champion_nothing_is_scored(settings, lake, registry, capsys):

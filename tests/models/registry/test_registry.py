@@ -16,9 +16,13 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import ConfigError, NoChampionError, UnreachableError
+from models.registry.admission import KEY_FILE
 from models.registry.predict import Predictor
-from models.registry.registry import Registry
+from models.registry.registry import TRY_ANY, Registry
 from models.registry.serving import input_example
+from models.registry.signing import open_signing_key
+
+from .admitted import make_champion
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -76,11 +80,12 @@ def test_the_newest_version_is_the_candidate_and_both_stay_candidates(registry, 
     assert candidates[-1] == second.version
 
 
-def test_mlflow_serves_a_version_from_raw_events(registry, artifact):
+def test_mlflow_serves_a_version_from_raw_events(registry, artifact, monkeypatch):
     """`mlflow.pyfunc.load_model` answers one row per user, and a cutoff is a parameter."""
     import mlflow
 
     version = registered(registry, artifact)
+    monkeypatch.setenv(TRY_ANY, "1")
     mlflow.set_tracking_uri(registry.tracking_uri)
     events, params = input_example()
 
@@ -98,9 +103,15 @@ def test_mlflow_serves_a_version_from_raw_events(registry, artifact):
 
 
 @pytest.mark.slow
-def test_mlflow_answers_a_request_for_raw_events_over_http(registry, artifact):
+def test_mlflow_answers_a_request_for_raw_events_over_http(
+    registry, artifact, tmp_path, monkeypatch
+):
     """`mlflow models serve` and a curl, as the README shows them."""
-    version, port = registered(registry, artifact), free_port()
+    key = open_signing_key(tmp_path / "verdict.key")
+    version = make_champion(registry, registered(registry, artifact).version, key)
+    registry.client.delete_registered_model_alias(registry.model, "champion")
+    monkeypatch.setenv(KEY_FILE, str(tmp_path / "verdict.pub"))
+    port = free_port()
     events, params = input_example()
     body = {"dataframe_records": events.to_dict("records"), "params": params}
     uri = f"models:/{version.name}/{version.version}"
@@ -125,7 +136,9 @@ def test_a_version_answers_in_an_environment_of_nothing_but_what_it_lists(
     registry, artifact, tmp_path
 ):
     """MLflow, the version's own requirements and the code that lies in it: no checkout of ours."""
-    version = registered(registry, artifact)
+    key = open_signing_key(tmp_path / "verdict.key")
+    version = make_champion(registry, registered(registry, artifact).version, key)
+    registry.client.delete_registered_model_alias(registry.model, "champion")
     venv.create(tmp_path / "clean", with_pip=True)
     python = tmp_path / "clean/bin/python"
     folder = registry.download(version, tmp_path / "version").parents[1]
