@@ -59,6 +59,7 @@ PROMOTIONS = Program(
 TRAIN = Program("train", "train", "torchrun", "Train a candidate model.")
 EVALUATE = Program("evaluate", "evaluate", "python", "Judge candidates on matured cutoffs.")
 PROMOTE = Program("promote", "promote", "python", "Make the best admitted candidate champion.")
+REVIEW = Program("review_promotion", "review", "python", "Show what a promotion would change.")
 ROLLBACK = Program("rollback", "rollback", "python", "Restore the champion before this one.")
 TRAIN_DEMAND = Program(
     "train_demand", "train-demand", "spark", "Train a demand forecaster, judge and promote it."
@@ -71,7 +72,7 @@ REPLAY = Program("replay", "replay", "spark", "Rebuild a past night and compare.
 
 PROGRAMS = (
     WRITE_RAW, INGEST, SESSIONS, SEQUENCES, SERIES, PROMOTIONS, TRAIN,
-    EVALUATE, PROMOTE, ROLLBACK, TRAIN_DEMAND, SCORE, DEMAND, PUBLISH, REPORT, REPLAY,
+    EVALUATE, REVIEW, PROMOTE, ROLLBACK, TRAIN_DEMAND, SCORE, DEMAND, PUBLISH, REPORT, REPLAY,
 )  # fmt: skip
 
 DATA = (

@@ -84,8 +84,9 @@ class ProgramOperator(BaseOperator):
         super().__init__(**kwargs)
         self.command = command
         self.process: subprocess.Popen[str] | None = None
+        self.summary: dict[str, Any] = {}  # what the program said last, as JSON
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: Context) -> Any:
         self.process = subprocess.Popen(
             list(self.command),
             cwd=PROJECT,
@@ -98,10 +99,12 @@ class ProgramOperator(BaseOperator):
             start_new_session=True,
         )
         last, said = "(it printed nothing)", None
+        self.summary = {}
         for line in self.process.stdout or ():
             self.log.info("%s", line.rstrip())
             last = line.strip() or last
-            said = _error(line) or said
+            self.summary = _summary(line) or self.summary
+            said = self.summary if "exit_code" in self.summary else said
         if code := self.process.wait():
             if said:  # torchrun ends with 1 whatever its program ended with
                 last, code = f"{said['error']}: {said['message']}", said["exit_code"]
@@ -112,15 +115,23 @@ class ProgramOperator(BaseOperator):
             os.killpg(self.process.pid, signal.SIGTERM)
 
 
-def _error(line: str) -> dict[str, Any] | None:
-    """What a program says of its failure, as jobs/running/program.py prints it."""
+class TellingOperator(ProgramOperator):
+    """Run a command, and tell the tasks after it what the program said at its end."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        super().execute(context)
+        return self.summary
+
+
+def _summary(line: str) -> dict[str, Any] | None:
+    """What a program says of its run or its failure, as jobs/running/program.py prints it."""
     if not line.startswith('{"job"'):
         return None
     try:
-        said = json.loads(line)
+        said: dict[str, Any] = json.loads(line)
     except json.JSONDecodeError:
         return None
-    return said if "exit_code" in said else None
+    return said
 
 
 def spark_task(program: Program, arguments: Sequence[str]) -> SparkSubmitOperator:
@@ -136,10 +147,17 @@ def spark_task(program: Program, arguments: Sequence[str]) -> SparkSubmitOperato
     )
 
 
-def python_task(program: Program, arguments: Sequence[str]) -> ProgramOperator:
+def python_command(program: Program, arguments: Sequence[str]) -> list[str]:
+    """One process beside the worker."""
+    return [PYTHON, "-m", program.module, *arguments]
+
+
+def python_task(
+    program: Program, arguments: Sequence[str], *, task_id: str | None = None
+) -> ProgramOperator:
     """Run it beside the worker."""
-    command = [PYTHON, "-m", program.module, *arguments]
-    return ProgramOperator(task_id=program.name, doc=program.meaning, command=command)
+    command = python_command(program, arguments)
+    return ProgramOperator(task_id=task_id or program.name, doc=program.meaning, command=command)
 
 
 def torchrun_command(program: Program, arguments: Sequence[str], *, devices: str) -> list[str]:

@@ -7,10 +7,11 @@ holds. Nothing is promoted because nothing better was there.
 - **Reads** `events`, `sequences` and `series` as of the cutoff. **Writes** runs and versions in
   MLflow.
 - **`promote` red with exit code 4** means that the gate refused: the old champion goes on scoring.
-- **`train_demand`** trains, judges and promotes the demand forecaster, beside all that; red with
-  exit code 4 it was refused, and the nights go on with the one before.
+- **`train_demand`** trains and judges the demand forecaster, and **`promote_demand`** makes it
+  champion; red with exit code 4 it was refused, and the nights go on with the one before.
 - **`read_promotions`** brings a new plan of promotions into the lake first, for it to learn from.
-- **`require_approval`** makes the promotion wait for a person, under *Required Actions*.
+- **`require_approval`** makes both promotions wait for a person, under *Required Actions*, with
+  versions, differences and links; where nothing would change nobody is asked.
 - **Anything else red?** See `docs/runbooks/train_weekly.md`.
 """
 
@@ -25,6 +26,7 @@ from contracts.night import (
     EVALUATE,
     PROMOTE,
     PROMOTIONS,
+    REVIEW,
     TRAIN,
     TRAIN_DEMAND,
     night_arguments,
@@ -38,13 +40,28 @@ from dags.programs import (
     TRAINING_POOL,
     ProgramOperator,
     RefusalsAreFinal,
+    TellingOperator,
+    python_command,
     python_task,
     spark_task,
     torchrun_command,
 )
 
+PROMOTE_DEMAND = f"{PROMOTE.name}_demand"
+REVIEWED = f"ti.xcom_pull(task_ids='{REVIEW.name}')"
+# Whoever agreed under Required Actions; the run where nobody was asked.
+WHO = (
+    "{{ ((ti.xcom_pull(task_ids='approve') or {}).get('responded_by_user') or {}).get('name') "
+    "or 'airflow ' ~ run_id }}"
+)
 COUNT = {"type": "integer", "minimum": 1}
 OPTIONAL = {**COUNT, "type": ["null", "integer"]}
+
+
+def agreed(model: str) -> str:
+    """The version that the question showed: no other is promoted in its place."""
+    return f"{{{{ ({REVIEWED} or {{}}).get('{model}', {{}}).get('version') or '' }}}}"
+
 
 with DAG(
     dag_id="train_weekly",
@@ -116,9 +133,10 @@ with DAG(
         ]
 
     @task.branch
-    def ask(params: dict[str, Any]) -> str:
-        """Does a person have to agree?"""
-        return "approve" if params["require_approval"] else PROMOTE.name
+    def ask(params: dict[str, Any], review: dict[str, Any]) -> list[str]:
+        """Does a person have to agree? Only where something would change."""
+        is_asked = params["require_approval"] and review["changes"]
+        return ["approve"] if is_asked else [PROMOTE.name, PROMOTE_DEMAND]
 
     @task.short_circuit(ignore_downstream_trigger_rules=False)
     def has_plan(params: dict[str, Any]) -> bool:
@@ -129,20 +147,34 @@ with DAG(
         task_id=TRAIN.name, doc=TRAIN.meaning, max_active_tis_per_dagrun=1
     ).expand(command=choose(CUTOFF))
     promotions = spark_task(PROMOTIONS, night_arguments(CUTOFF))
-    train_demand = spark_task(TRAIN_DEMAND, night_arguments(CUTOFF))  # promotes by itself
+    train_demand = spark_task(TRAIN_DEMAND, [*night_arguments(CUTOFF), "--hold"])
     train_demand.trigger_rule = "none_failed"
     evaluate = python_task(EVALUATE, night_arguments(CUTOFF))
+    review = TellingOperator(
+        task_id=REVIEW.name,
+        doc=REVIEW.meaning,
+        command=python_command(REVIEW, night_arguments(CUTOFF)),
+        trigger_rule="all_done_min_one_success",  # one that failed keeps the other from nothing
+    )
     approve = ApprovalOperator(
         task_id="approve",
-        subject=f"Promote the best admitted candidate of {CUTOFF}?",
-        body="The evaluation's report is in MLflow and under `reports/` of the data folder.",
+        subject=f"Promote {{{{ {REVIEWED}['subject'] }}}}?",
+        body=f"{{{{ {REVIEWED}['question'] }}}}",
         response_timeout=timedelta(days=3),
         execution_timeout=None,
     )
-    promote = python_task(PROMOTE, [*night_arguments(CUTOFF), "--by", "airflow {{ run_id }}"])
-    promote.trigger_rule = "none_failed_min_one_success"
+    asked = ask(review=review.output)
+    for task_id, model, more in (
+        (PROMOTE.name, "users", []),
+        (PROMOTE_DEMAND, "demand", ["--demand"]),
+    ):
+        arguments = [*night_arguments(CUTOFF), "--by", WHO, "--version", agreed(model), *more]
+        promote = python_task(PROMOTE, arguments, task_id=task_id)
+        promote.trigger_rule = "none_failed_min_one_success"
+        asked >> promote
+        approve >> promote
 
     has_plan() >> promotions >> train_demand
-    asked = ask()
-    train >> evaluate >> asked >> [approve, promote]
-    approve >> promote
+    train >> evaluate
+    [evaluate, train_demand] >> review
+    asked >> approve

@@ -180,13 +180,18 @@ def train(
 
 
 @app.command("train-demand", rich_help_panel=MODEL)
-def train_demand(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
+def train_demand(
+    cutoff: Cutoff,
+    hold: Annotated[bool, typer.Option("--hold", help="Judge, and promote nothing.")] = False,
+    config: Config = None,
+    json: Json = False,
+) -> None:
     """Train a demand forecaster, judge it on the last weeks, promote it where the rule holds.
 
     Learns from the days before the two last horizons, fits its quantiles on the next one, and is
     judged on the last. Until one has been promoted, nights forecast demand by weekday means.
     """
-    run_night_program(night.TRAIN_DEMAND, cutoff, config, json)
+    run_night_program(night.TRAIN_DEMAND, cutoff, config, json, ["--hold"] if hold else [])
 
 
 @app.command(rich_help_panel=MODEL)
@@ -207,11 +212,20 @@ def evaluate(
 def promote(
     cutoff: Cutoff,
     by: Annotated[str | None, typer.Option(help="Who asks for it.")] = None,
+    version: Annotated[str | None, typer.Option(help="This one, or none.")] = None,
+    demand: Annotated[bool, typer.Option("--demand", help="Of the demand forecasters.")] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Move `champion` to the best candidate that the gate admits, or say why not."""
-    run_night_program(night.PROMOTE, cutoff, config, json, given("--by", by))
+    chosen = [*given("--by", by), *given("--version", version), *(["--demand"] if demand else [])]
+    run_night_program(night.PROMOTE, cutoff, config, json, chosen)
+
+
+@app.command(rich_help_panel=MODEL)
+def review(cutoff: Cutoff, config: Config = None, json: Json = False) -> None:
+    """Show what a promotion would change: versions, differences with intervals, links."""
+    run_night_program(night.REVIEW, cutoff, config, json)
 
 
 @app.command(rich_help_panel=MODEL)

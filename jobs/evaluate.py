@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from contracts.errors import CutoffError, NoChampionError
+from contracts.errors import CutoffError
 from contracts.tables import SEQUENCES
+from jobs.champions import find_champion
 from jobs.histories.read_sequences import Sequences, sequences_as_of
 from jobs.histories.sequence_buckets import ROW_COLUMNS
 from jobs.lake.column_types import arrow_schema
@@ -41,7 +42,7 @@ from models.pages.plots import evaluation_figures, save_png
 from models.registry.admission import EVALUATION, root_of, signed
 from models.registry.exclusion import Exclusion
 from models.registry.predict import Predictions, Predictor
-from models.registry.registry import CHAMPION, ModelVersion, Registry
+from models.registry.registry import ModelVersion, Registry
 from models.registry.signing import SigningKey
 from models.registry.version_files import digests_of
 from models.sequences.drawn import draw
@@ -151,13 +152,6 @@ def judged_sequences(found: Sequences, judged_users: int) -> pa.Table:
 def label_horizons(settings: Settings) -> LabelHorizons:
     known = settings.horizons.model_dump()
     return LabelHorizons(**{name: known[name] for name in LabelHorizons.model_fields})
-
-
-def find_champion(registry: Registry) -> ModelVersion | None:
-    try:
-        return registry.resolve(CHAMPION)
-    except NoChampionError:
-        return None
 
 
 def choose_versions(

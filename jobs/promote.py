@@ -17,14 +17,14 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from contracts.errors import NotAdmittedError, PromotionRefusedError
-from jobs.evaluate import find_champion
+from jobs.champions import move_alias
+from jobs.promotion_choice import choose
 from jobs.published_models import tell_readers
 from jobs.registries import open_registry, signing_key
 from jobs.running.program import run
 from jobs.running.settings import Settings
-from models.judging.gate import Verdict, best
-from models.registry.admission import admit, evaluation_of, require_admitted
-from models.registry.registry import CHAMPION, ModelVersion, Registry
+from models.registry.admission import admit, require_admitted
+from models.registry.registry import ModelVersion, Registry
 from models.registry.signing import SigningKey, VerdictKey
 
 THE_RULE = "the written rule"  # who promotes where nobody is named
@@ -33,6 +33,8 @@ THE_RULE = "the written rule"  # who promotes where nobody is named
 def main(argv: Sequence[str] | None = None) -> int:
     def arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--by", default=THE_RULE, metavar="NAME", help="who asks for it")
+        parser.add_argument("--demand", action="store_true", help="of the demand forecasters")
+        parser.add_argument("--version", default="", help="this one, or none")
 
     return run(
         "promote",
@@ -44,11 +46,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
-    registry, cutoff = open_registry(settings), options.cutoff
+    cutoff = options.cutoff
+    registry = open_registry(settings, settings.demand.model if options.demand else None)
     judged = [version.version for version in registry.versions(evaluated_cutoff=str(cutoff))]
     try:
         key = signing_key(settings)
-        said = promote(registry, key=key, cutoff=cutoff, by=options.by, now=datetime.now(UTC))
+        said = promote(
+            registry,
+            key=key,
+            cutoff=cutoff,
+            by=options.by,
+            now=datetime.now(UTC),
+            agreed=options.version,
+            newest_alone=options.demand,
+        )
     except PromotionRefusedError as refused:
         refused.details["models"] = tell_readers(settings, registry, judged)
         raise
@@ -56,57 +67,43 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
 
 
 def promote(
-    registry: Registry, *, key: SigningKey, cutoff: date, by: str, now: datetime
+    registry: Registry,
+    *,
+    key: SigningKey,
+    cutoff: date,
+    by: str,
+    now: datetime,
+    agreed: str = "",
+    newest_alone: bool = False,
 ) -> dict[str, Any]:
     """Raises PromotionRefusedError with every reason; then the alias has not moved.
 
-    A verdict counts as far as it is signed: NotAdmittedError, DamagedModelError.
+    ``agreed`` is the version that a person has agreed to: no other is promoted in its place. A
+    verdict counts as far as it is signed: NotAdmittedError, DamagedModelError.
     """
-    champion = find_champion(registry)
-    current = champion.version if champion else None
-    evaluated = registry.versions(evaluated_cutoff=cutoff.isoformat())
-    standing = [version for version in evaluated if version.tags.get("status") != "rolled_back"]
-    winner = best([verdict_of(version, key) for version in standing], champion=current)
-    if winner is None:
-        raise PromotionRefusedError(registry.model, reasons=_refusals(evaluated, cutoff, key))
-    version = next(version for version in standing if version.version == winner.version)
+    choice = choose(registry, key=key, cutoff=cutoff, newest_alone=newest_alone)
+    version, current = choice.winner, choice.current
+    if version is None:
+        raise PromotionRefusedError(registry.model, reasons=list(choice.reasons))
+    if agreed and agreed != version.version:
+        raise PromotionRefusedError(
+            registry.model,
+            reasons=[f"version {version.version} is the best now, agreed was version {agreed}"],
+        )
     said = {
         "version": version.version,
         "encoder": version.encoder,
-        "gain": round(winner.gain, 6),
-        "reasons": list(winner.reasons),
+        "gain": round(choice.gain, 6),
+        "reasons": list(choice.reasons),
         "previous_champion": current,
     }
-    if winner.version == current:
+    if not choice.would_move:
         if not is_admitted(version, key):  # made champion before promotions were signed, or by hand
             admit(registry, version, key, by=by, now=now)
         return {"is_promoted": False, **said, "why": "the champion is the best admitted version"}
     _refuse_stale(registry, version, current)
-    admit(registry, version, key, by=by, now=now)
-    tags = {
-        "promoted_at": now.isoformat(timespec="seconds"),
-        "promoted_by": by,
-        "previous_champion": current or "",
-        "status": CHAMPION,
-    }
-    registry.set_tags(version.version, tags)
-    registry.set_alias(CHAMPION, version.version)  # last: what is served changes with this alone
-    if current is not None:
-        registry.set_tags(current, {"status": "retired"})
+    move_alias(registry, version, key, previous=current, by=by, now=now)
     return {"is_promoted": True, **said, "by": by}
-
-
-def verdict_of(version: ModelVersion, key: VerdictKey) -> Verdict:
-    """What `jobs.evaluate` signed. Raises NotAdmittedError."""
-    said = evaluation_of(version, key)
-    gain = said["gain"]
-    return Verdict(
-        version=version.version,
-        admitted=bool(said["admitted"]),
-        reasons=tuple(said["reasons"]),
-        gain=float("-inf") if gain is None else float(gain),
-        gains=said["gains"],
-    )
 
 
 def is_admitted(version: ModelVersion, key: VerdictKey) -> bool:
@@ -115,17 +112,6 @@ def is_admitted(version: ModelVersion, key: VerdictKey) -> bool:
     except NotAdmittedError:
         return False
     return True
-
-
-def _refusals(evaluated: Sequence[ModelVersion], cutoff: date, key: VerdictKey) -> list[str]:
-    reasons = []
-    for version in evaluated:
-        named = f"version {version.version} ({version.encoder})"
-        if version.tags.get("status") == "rolled_back":
-            reasons.append(f"{named}: it was rolled back")
-        else:
-            reasons += [f"{named}: {reason}" for reason in verdict_of(version, key).reasons]
-    return reasons or [f"no version evaluated at {cutoff}"]
 
 
 def _refuse_stale(registry: Registry, version: ModelVersion, current: str | None) -> None:

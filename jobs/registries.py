@@ -1,5 +1,6 @@
 """The registered models of a deployment, and the key by which it signs the gate's verdicts."""
 
+from jobs.running.mlflow_login import sign_in
 from jobs.running.settings import Settings
 from models.registry.registry import Registry
 from models.registry.signing import SigningKey, VerdictKey, open_signing_key, open_verdict_key
@@ -7,6 +8,7 @@ from models.registry.signing import SigningKey, VerdictKey, open_signing_key, op
 
 def open_registry(settings: Settings, model: str | None = None) -> Registry:
     """The users' model, or the one of that name. Raises UnreachableError."""
+    sign_in(settings)
     mlflow = settings.mlflow
     return Registry(mlflow.tracking_uri, model or mlflow.model, settings.artifacts_uri)
 

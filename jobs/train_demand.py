@@ -10,6 +10,7 @@ writes  registry    a run with its metrics, a version, and, last, the alias `cha
 
 The window of the last days before the cutoff judges: the training has not seen it. Where the rule
 under `demand.gate` does not hold, the version stays a candidate, and the run ends with exit code 4.
+With `--hold` nobody is promoted: `nightshift promote --demand` does it later, by the same verdict.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from contracts.errors import CutoffError, NoChampionError, PromotionRefusedError
 from contracts.tables import EVENTS, PROMOTIONS, SERIES
 from contracts.windows import CLOCK_DAYS, history_window, one_day
 from jobs.build_series import units_by_day
+from jobs.champions import move_alias
 from jobs.demand.panels import panel_from
 from jobs.demand.plans import read_planned
 from jobs.lake.commits import Commit
@@ -47,7 +49,7 @@ from models.demand.fit import FIRST_ORIGIN, fit_forecaster
 from models.demand.forecast import Forecaster
 from models.demand.gate import Cell, Check, checks_of, judge, plain, reasons_against
 from models.demand.panel import Panel
-from models.registry.admission import EVALUATION, admit, root_of, signed
+from models.registry.admission import EVALUATION, root_of, signed
 from models.registry.registry import CHAMPION, ModelVersion, Registry
 from models.registry.signing import SigningKey
 from models.registry.version_files import digests_of
@@ -58,7 +60,16 @@ THE_RULE = "the written rule"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(JOB, body, argv, description="Train, judge and promote a demand forecaster.")
+    def arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--hold", action="store_true", help="judge, and promote nothing")
+
+    return run(
+        JOB,
+        body,
+        argv,
+        description="Train, judge and promote a demand forecaster.",
+        arguments=arguments,
+    )
 
 
 def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
@@ -88,11 +99,12 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     )
     cells = judge(forecaster, panel, cutoff, champion=beside)
     version = register(registry, settings, forecaster, cells, cutoff=cutoff, reads=reads)
-    checks = checks_of(cells, settings.demand.gate)
+    checks, key = checks_of(cells, settings.demand.gate), signing_key(settings)
     tell_checks(registry, version, checks)
+    version = sign_verdict(registry, version, champion, cells, checks, cutoff=cutoff, key=key)
     try:
-        key = signing_key(settings)
-        settle(registry, version, champion, checks, cutoff=cutoff, key=key, now=datetime.now(UTC))
+        if not options.hold:
+            settle(registry, version, champion, checks, key=key, now=datetime.now(UTC))
     except PromotionRefusedError as refused:
         refused.details["checks"] = plain(checks)
         refused.details["models"] = tell_readers(settings, registry, [version.version])
@@ -100,7 +112,8 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     return {
         "models": tell_readers(settings, registry, [version.version]),
         "version": version.version,
-        "is_promoted": True,
+        "is_promoted": not options.hold,
+        "admitted": not reasons_against(checks),
         "previous_champion": champion.version if champion else None,
         "encoder": config.encoder.kind,
         "sees_promotions": forecaster.sees_promotions,
@@ -230,50 +243,60 @@ def tell_checks(registry: Registry, version: ModelVersion, checks: Sequence[Chec
         registry.log_file(version.run_id, file)
 
 
-def settle(
+def sign_verdict(
     registry: Registry,
     version: ModelVersion,
     champion: ModelVersion | None,
+    cells: Sequence[Cell],
     checks: Sequence[Check],
     *,
     cutoff: date,
     key: SigningKey,
-    now: datetime,
-) -> None:
-    """Move the alias, last, or raise PromotionRefusedError with every reason."""
+) -> ModelVersion:
+    """Leave on the version what the gate found of it, signed with its files' digests."""
     reasons = reasons_against(checks)
     with TemporaryDirectory(prefix="nightshift-") as name:
         folder = registry.download(version, Path(name))
         load_forecaster(folder)  # what cannot be asked is not signed
         verdict = {
             "cutoff": str(cutoff),
+            "champion": champion.version if champion else None,
             "admitted": not reasons,
             "reasons": reasons,
             "checks": plain(checks),
+            "gain": 0.0,  # forecasters are compared with the champion, not with one another
+            "gains": {},
+            "metrics": {name: value for cell in cells for name, value in cell.metrics.items()},
             "files": digests_of(root_of(folder)),
         }
-    registry.set_tags(version.version, signed(EVALUATION, version, verdict, key))
-    version = registry.resolve(version.version)
+    tags = {
+        **signed(EVALUATION, version, verdict, key),
+        "evaluated_cutoff": str(cutoff),
+        "status": "refused" if reasons else "challenger",
+    }
+    registry.set_tags(version.version, tags)
+    return registry.resolve(version.version)
+
+
+def settle(
+    registry: Registry,
+    version: ModelVersion,
+    champion: ModelVersion | None,
+    checks: Sequence[Check],
+    *,
+    key: SigningKey,
+    now: datetime,
+) -> None:
+    """Move the alias, last, or raise PromotionRefusedError with every reason."""
+    reasons = reasons_against(checks)
     if reasons:
-        registry.set_tags(version.version, {"status": "refused"})
         named = f"version {version.version} ({version.encoder})"
         held = f"{named}: {len(checks) - len(reasons)} of {len(checks)} checks hold"
         raise PromotionRefusedError(
             registry.model, reasons=[*(f"{named}: {reason}" for reason in reasons), held]
         )
-    admit(registry, version, key, by=THE_RULE, now=now)
-    registry.set_tags(
-        version.version,
-        {
-            "promoted_at": now.isoformat(timespec="seconds"),
-            "promoted_by": THE_RULE,
-            "previous_champion": champion.version if champion else "",
-            "status": CHAMPION,
-        },
-    )
-    registry.set_alias(CHAMPION, version.version)
-    if champion is not None:
-        registry.set_tags(champion.version, {"status": "retired"})
+    previous = champion.version if champion else None
+    move_alias(registry, version, key, previous=previous, by=THE_RULE, now=now)
 
 
 def _say(step: int, loss: float) -> None:

@@ -64,6 +64,11 @@ class AirflowApi:
         }
         self._call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", asked)
 
+    def question(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """What a task asks a person: subject, body, options, and by whom it was answered."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{_quote(run_id)}/taskInstances/{task_id}/-1"
+        return self._call("GET", f"{path}/hitlDetails")
+
     def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
         """Choose for a task that waits for a person, as *Required Actions* does."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{_quote(run_id)}/taskInstances/{task_id}/-1"

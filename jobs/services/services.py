@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import BusyError, UnreachableError
+from jobs.running.mlflow_login import USER as MLFLOW_USER
+from jobs.running.mlflow_login import make_password, users_file
 from jobs.running.settings import PROJECT, Settings
 from jobs.running.steps import environment
 from jobs.services.airflow_api import AirflowApi
@@ -40,6 +42,7 @@ class Running:
     mlflow: str
     user: str
     password: str
+    mlflow_password: str  # of the same user
 
     def api(self) -> AirflowApi:
         return AirflowApi(self.airflow, self.user, self.password)
@@ -63,6 +66,7 @@ def start(settings: Settings, *, airflow_port: int = 8080, mlflow_port: int = 50
         mlflow=f"http://127.0.0.1:{mlflow_port}",
         user=USER,
         password=_password(home / "airflow" / "passwords.json"),
+        mlflow_password=make_password(home),
     )
     env = airflow_environment(settings, running)
     try:
@@ -128,15 +132,32 @@ def _start_mlflow(settings: Settings, port: int, env: dict[str, str]) -> None:
     home = settings.home
     (home / "mlflow").mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1"]
+    command += ["--workers", "1", "--app-name", "basic-auth"]
     # Files go straight to their folder, so that the same runs can be read without a server.
     command += ["--no-serve-artifacts", "--default-artifact-root", settings.artifacts_uri]
     env = {
         **env,
         "MLFLOW_BACKEND_STORE_URI": settings.mlflow.tracking_uri,  # `ps` shows a command line
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes for nothing
+        "MLFLOW_AUTH_CONFIG_PATH": str(_write_login_rules(home)),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": make_password(home),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": _kept_secret(home / "mlflow" / "session_secret"),
     }
     start_process(command, home=home, log=home / "logs" / "mlflow.log", env=env)
+
+
+def _write_login_rules(home: Path) -> Path:
+    """How MLflow asks for a login; the password is not among it."""
+    rules = {
+        "default_permission": "NO_PERMISSIONS",
+        "database_uri": f"sqlite:///{users_file(home)}",
+        "admin_username": MLFLOW_USER,
+        "auth_cache_ttl_seconds": "60",  # a password is hashed for a tenth of a second
+    }
+    file = home / "mlflow" / "login.ini"
+    lines = [f"{name} = {value}".replace("%", "%%") for name, value in rules.items()]
+    file.write_text("\n".join(["[mlflow]", *lines, ""]))
+    return file
 
 
 def _prepare_database(home: Path, env: dict[str, str]) -> None:
@@ -200,7 +221,8 @@ def _is_well(running: Running) -> bool:
 def _read_addresses(file: Path) -> Running:
     found = json.loads(file.read_text())
     password = _password(file.parent / "airflow" / "passwords.json")
-    return Running(found["airflow"], found["mlflow"], USER, password)
+    mlflow_password = make_password(file.parent)
+    return Running(found["airflow"], found["mlflow"], USER, password, mlflow_password)
 
 
 def _password(file: Path) -> str:

@@ -274,11 +274,22 @@ class Registry:
                 error.error_code == "INVALID_PARAMETER_VALUE" and "alias" in str(error).lower()
             ):
                 raise _NotFoundError(str(error)) from error
+            if " 401 " in str(error):
+                raise self._refused_login() from None
             if _is_connection(error):
                 raise self._unreachable(error) from error
             raise
         except OSError as error:
             raise self._unreachable(error) from error
+
+    def _refused_login(self) -> UnreachableError:
+        return UnreachableError(
+            "MLflow",
+            address=self.tracking_uri,
+            reason="that it asks for a login, and not this one",
+            do="Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD; of the MLflow that "
+            "`nightshift up` starts, the password is in mlflow/password under the home folder.",
+        )
 
     def _unreachable(self, error: Exception) -> UnreachableError:
         return UnreachableError(

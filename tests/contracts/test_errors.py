@@ -10,6 +10,7 @@ from contracts.errors import (
     BusyError,
     ConfigError,
     ConservationError,
+    DamagedModelError,
     DataError,
     EmptyDayError,
     GateError,
@@ -20,6 +21,7 @@ from contracts.errors import (
     MissingSnapshotError,
     NightshiftError,
     NoChampionError,
+    NotAdmittedError,
     ProcessLostError,
     PromotionRefusedError,
     TooLittleMemoryError,
@@ -87,6 +89,20 @@ MESSAGES = [
         "Nothing was committed. See examples of each with "
         "`nightshift sources check raw/ingest_date=2017-11-28/log.csv --rows 50`. "
         "Mend the file or its mapping, then run this again.",
+    ),
+    (
+        DamagedModelError("weights", found="2 bytes", expected="weights as this code writes them"),
+        "weights: found 2 bytes, expected weights as this code writes them. Nothing was made with "
+        "it. Restore the file from a copy, go back to the champion before with `nightshift "
+        "rollback`, or train, evaluate and promote again; and find out who writes to MLflow's "
+        "folder.",
+    ),
+    (
+        NotAdmittedError("nightshift version 3", found="no admission", hint="TRY"),
+        "nightshift version 3: found no admission, expected a version that the gate admitted and "
+        "a promotion signed. An alias alone admits nothing. Run `nightshift evaluate` and "
+        "`nightshift promote` (`nightshift train-demand` for demand), or `nightshift rollback`. "
+        "To try a candidate, set TRY=1.",
     ),
     (
         ConservationError(

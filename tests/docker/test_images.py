@@ -124,7 +124,7 @@ def test_every_volume_and_file_that_is_mounted_is_there(compose):
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             if source.startswith("."):
-                assert source == "../data" or (FOLDER / source).exists(), source
+                assert source in ("../data", "../data/mlflow") or (FOLDER / source).exists(), source
             else:
                 assert source in compose["volumes"], source
 
@@ -189,6 +189,19 @@ def test_a_night_waits_for_no_training_in_the_compose_file_either(compose):
         "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME",
     ):
         assert told[name] == str(LONGEST_WAIT_SECONDS)
+
+
+def test_mlflow_asks_for_a_login_and_holds_no_key(compose):
+    """The programs have it from the environment; the folder with the keys is not mounted."""
+    mlflow = services(compose)["mlflow"]
+    mounted = [volume.split(":")[0] for volume in mlflow["volumes"]]
+
+    assert "--app-name basic-auth" in mlflow["command"][-1]
+    assert (
+        compose["x-jobs-environment"]["MLFLOW_TRACKING_PASSWORD"]
+        == (mlflow["environment"]["MLFLOW_AUTH_ADMIN_PASSWORD"])
+    )
+    assert mounted == ["../data/mlflow", "./mlflow-login.ini"]
 
 
 def test_the_programs_publish_to_the_warehouse_that_is_started(compose, monkeypatch):

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from contracts import night
+from contracts.errors import NoChampionError
 from contracts.tables import NIGHTLY
 from jobs.cli import app
 from jobs.services.airflow_run import follow, watch
@@ -230,9 +231,15 @@ def test_the_same_night_again_leaves_the_same_rows(deployment):
 
 
 def test_a_weekly_training_waits_for_a_person_and_then_for_the_rule(deployment, running):
-    """Who agrees to a promotion does not overrule the gate: the weak candidate stays out."""
-    api = running.api()
-    skipped = set[str]()
+    """Who agrees to a promotion does not overrule the gate: the weak candidate stays out.
+
+    The question is of both models; until it is answered neither champion has moved.
+    """
+    api, settings = running.api(), deployment.settings
+    forecasters = Registry(
+        settings.mlflow.tracking_uri, settings.demand.model, settings.artifacts_uri
+    )
+    skipped, asked = set[str](), list[dict[str, Any]]()
 
     def agree(task: str, state: str, _: float) -> None:
         if (task, state) == ("train[0]", "running"):  # for the test after this one
@@ -240,6 +247,10 @@ def test_a_weekly_training_waits_for_a_person_and_then_for_the_rule(deployment, 
         if state == "skipped":
             skipped.add(task)
         if (task, state) == ("approve", "awaiting_input"):
+            asked.append(api.question("train_weekly", run_id, task))
+            assert forecasters.versions()[-1].tags["status"] == "challenger"
+            with pytest.raises(NoChampionError):
+                forecasters.resolve("champion")
             time.sleep(5)  # as a person would: Airflow fails a task answered while it still pauses
             api.answer("train_weekly", run_id, task, "Approve")
 
@@ -247,12 +258,20 @@ def test_a_weekly_training_waits_for_a_person_and_then_for_the_rule(deployment, 
     RUN["train_weekly"] = run_id = api.trigger("train_weekly", {"cutoff": str(TRAINING), **conf})
     run = watch(api, "train_weekly", run_id, say=agree, patience_seconds=600)
 
-    tasks = {"choose", "train[0]", "evaluate", "ask", "approve", "promote", "train_demand"}
-    assert {*run.seconds} == {*tasks, "has_plan", "build_promotions"}
+    tasks = {"choose", "train[0]", "evaluate", "train_demand", "review_promotion", "ask"}
+    more = {"approve", "promote", "promote_demand", "has_plan", "build_promotions"}
+    assert {*run.seconds} == {*tasks, *more}
     assert skipped == {"build_promotions"}  # and demand was trained all the same
     assert [*run.reasons] == ["promote"]
     assert "PromotionRefusedError" in run.reasons["promote"]
     assert registry_of(deployment).resolve("champion").version == "1"
+    assert forecasters.resolve("champion").tags["promoted_by"] == "admin"
+    (question,) = asked
+    assert question["subject"] == "Promote nightshift-demand version 1?"
+    assert "## nightshift: nothing changes" in question["body"]
+    assert "## nightshift-demand: version 1 (gru) instead of no version" in question["body"]
+    assert "| items/28d WAPE |" in question["body"]
+    assert f"({running.mlflow}/#/models/nightshift-demand/versions/1)" in question["body"]
 
 
 def test_a_step_of_a_night_does_not_wait_for_a_training(running):

@@ -13,7 +13,7 @@ RUNNER = CliRunner()
 COMMANDS = {
     "ingest", "sessions", "sequences", "series", "score", "demand", "publish", "report",
     "train", "evaluate", "promote", "rollback", "night", "demo", "up", "down", "status", "doctor",
-    "replay", "vacuum", "train-demand", "promotions",
+    "replay", "vacuum", "train-demand", "promotions", "review",
 }  # fmt: skip
 WITHOUT_CUTOFF = {"rollback", "demo", "up", "down", "status", "doctor", "vacuum"}
 WITH_CUTOFF = COMMANDS - WITHOUT_CUTOFF - {"replay"}  # which takes it without a flag

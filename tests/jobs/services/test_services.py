@@ -13,7 +13,7 @@ from contracts.errors import BusyError
 from jobs.services.pools import SLOTS
 from jobs.services.services import Running, _password, airflow_environment, start, stop
 
-RUNNING = Running("http://127.0.0.1:1", "http://127.0.0.1:2", "admin", "secret")
+RUNNING = Running("http://127.0.0.1:1", "http://127.0.0.1:2", "admin", "secret", "other")
 
 
 def test_airflows_tasks_find_this_deployment(settings):
