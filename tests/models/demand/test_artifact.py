@@ -8,7 +8,9 @@ import pytest
 pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch")
 
-from contracts.errors import ConfigError  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from contracts.errors import ConfigError, DamagedModelError  # noqa: E402
 from models.demand.artifact import load_forecaster, save_forecaster  # noqa: E402
 from models.demand.calibration import Tails  # noqa: E402
 from models.demand.forecast import Forecaster  # noqa: E402
@@ -55,4 +57,38 @@ def test_a_folder_of_another_kind_is_refused(tmp_path):
     (tmp_path / "manifest.json").write_text('{"config": {}}')
 
     with pytest.raises(ConfigError, match="as this code writes them"):
+        load_forecaster(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("manifest.json", b"{" * 100_000, "Invalid JSON"),
+        ("manifest.json", b'{"a": ', "Invalid JSON"),
+        (
+            "weights.safetensors",
+            (1 << 60).to_bytes(8, "little"),
+            "8 bytes, with a header of 1152921504606846976",
+        ),
+        ("weights.safetensors", b"\x80\x04K\x07.", "5 bytes, with a header of"),
+    ],
+    ids=["nested", "cut", "header", "pickle"],
+)
+def test_a_hostile_file_is_refused_by_name(tmp_path, name, content, found):
+    """Exit code 3, and the process stands."""
+    saved(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DamagedModelError) as raised:
+        load_forecaster(tmp_path)
+
+    assert str(raised.value).startswith(f"{tmp_path / name}: found {found}")
+
+
+def test_weights_that_are_no_numbers_forecast_nothing(tmp_path):
+    saved(tmp_path)
+    state = load_file(tmp_path / "weights.safetensors")
+    name = next(iter(state))
+    state[name].view(-1)[0] = float("nan")
+    save_file(state, tmp_path / "weights.safetensors")
+    with pytest.raises(DamagedModelError, match=f"values of {name} NaN or infinite"):
         load_forecaster(tmp_path)

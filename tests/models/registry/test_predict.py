@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from contracts.errors import ConfigError
+from contracts.errors import ConfigError, DamagedModelError
 from contracts.exclusions import Exclusions
 from models.registry.artifact import load_artifact
 from models.registry.exclusion import Exclusion
@@ -264,6 +264,16 @@ def test_a_folder_that_is_no_model_says_what_is_missing(tmp_path):
         "weights.safetensors, manifest.json and item_index.json. "
         "Give the folder of a trained model."
     )
+
+
+def test_more_layers_than_weights_are_refused_before_they_are_built(artifact):
+    """A manifest that somebody else wrote must not fill the memory."""
+    file = artifact / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["config"]["encoder"]["num_layers"] = 10**9
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(DamagedModelError, match="found 1000000000 layers, expected those of"):
+        load_artifact(artifact)
 
 
 def test_a_version_of_before_quantities_were_read_is_refused(artifact):

@@ -1,11 +1,13 @@
 """What the network calls things, and how that grows without renaming anything."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from contracts.errors import DamagedModelError
 from contracts.exclusions import Exclusions
 from models.sequences.census import Census
 from models.sequences.history import Histories
@@ -111,3 +113,41 @@ def test_a_number_is_told_by_its_bucket(sequences, number):
 
     assert [len(set(buckets[part])) for part in np.split(np.arange(30), [2, 20, 26])] == [1] * 4
     assert len(set(buckets)) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"item_ids": ["pear", "pear", "nameless"]}, "a name twice in item_ids"),
+        ({"item_ids": ["pear", 2, "nameless"]}, "item_ids of another kind"),
+        ({"item_ids": "pear"}, "item_ids of another kind"),
+        ({"item_ids": ["pear"]}, "3 categories of 1 items"),
+        ({"item_categories": [2, 3, 0]}, "an item of a category that is not there"),
+        ({"item_categories": [2, -1, 0]}, "an item of a category that is not there"),
+        ({"text_buckets": -1}, "text_buckets -1"),
+        ({"excluded_items": [4]}, "an excluded item that is not there"),
+        ({"command": "rm"}, "other keys"),
+    ],
+)
+def test_an_index_that_no_training_writes_is_refused_by_name(tmp_path, change, found):
+    """Whoever edits it by hand is told what is wrong, and nothing is scored with it."""
+    OLD.save(tmp_path)
+    file = tmp_path / "item_index.json"
+    assert Vocabulary.load(tmp_path) == OLD
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(DamagedModelError) as raised:
+        Vocabulary.load(tmp_path)
+
+    assert str(raised.value).startswith(f"{file}: found {found}, expected ")
+    assert raised.value.exit_code == 3
+
+
+def test_an_index_of_before_exclusions_is_read(tmp_path):
+    """What has a default may be missing."""
+    OLD.save(tmp_path)
+    file = tmp_path / "item_index.json"
+    written = json.loads(file.read_text())
+    del written["excluded_items"]
+    file.write_text(json.dumps(written))
+
+    assert Vocabulary.load(tmp_path) == OLD
