@@ -7,8 +7,12 @@ import json
 import os
 import stat
 import time
+import urllib.error
+import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +22,8 @@ from contracts import night
 from contracts.errors import NoChampionError
 from contracts.tables import NIGHTLY
 from jobs.cli import app
+from jobs.running.mlflow_login import USER as MLFLOW_USER
+from jobs.running.mlflow_login import password_file
 from jobs.services.airflow_run import follow, watch
 from jobs.services.processes import started_for
 from jobs.services.services import Running, start, stop
@@ -152,6 +158,30 @@ def test_nothing_that_was_written_or_is_running_shows_a_secret(deployment, runni
 def test_the_home_folder_is_closed_to_other_accounts(deployment, running):
     """What a program, Airflow or MLflow makes there is nobody else's to read."""
     assert not deployment.settings.home.stat().st_mode & 0o007
+
+
+def test_mlflow_asks_for_a_login_that_only_its_file_holds(deployment, running):
+    """The night above went through it; no command line, log or other file tells the password."""
+    home, password = deployment.settings.home, running.mlflow_password
+    address = f"{running.mlflow}/api/2.0/mlflow/experiments/search?max_results=1"
+    login = b64encode(f"{MLFLOW_USER}:{password}".encode()).decode()
+    answers = []
+    for headers in ({}, {"Authorization": f"Basic {login}"}):
+        try:
+            with urllib.request.urlopen(urllib.request.Request(address, headers=headers)) as answer:
+                answers.append(answer.status)
+        except urllib.error.HTTPError as error:
+            answers.append(error.code)
+    told = [file for file in home.rglob("*") if file.is_file() and holds(file, password)]
+    commands = [" ".join(process.cmdline()) for process in started_for(home)]
+
+    assert answers == [401, 200]
+    assert told == [password_file(home)]
+    assert [command for command in commands if password in command] == []
+
+
+def holds(file: Path, text: str) -> bool:
+    return text.encode() in file.read_bytes()
 
 
 def test_the_night_starts_from_a_form_that_asks_for_its_cutoff(running):
