@@ -311,7 +311,7 @@ def test_a_step_of_a_night_does_not_wait_for_a_training(running):
 
     assert series["state"] == "success"
     assert training["start_date"] < series["start_date"] < training["end_date"]
-    assert max(waits.values()) > 0.8 * training["duration"]  # another step waited for the training
+    assert max(waits.values()) > 0.4 * training["duration"]  # another step waited for the training
     assert max(queued.values()) < 0.5 * training["duration"], queued
 
 

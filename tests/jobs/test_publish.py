@@ -146,7 +146,13 @@ def test_a_decile_of_churn_is_a_tenth_of_the_users_who_are_asked():
     assert rows["purchase_decile"].null_count == rows["spend_decile"].null_count == 0
     night = replace(night_in_lake(), scores=of_lake)
     expected = publish.expectations(
-        night, CUTOFF, demand_days=DAYS, catalogue=pa.array(CATALOGUE), before={}, max_psi=0.25
+        night,
+        CUTOFF,
+        demand_days=DAYS,
+        catalogue=Catalogue(pa.array(CATALOGUE), pa.array([], pa.string())),
+        exclusions=NOTHING,
+        before={},
+        max_psi=0.25,
     )
     audit(publish.nightly_rows(night), expected)
 
@@ -161,7 +167,13 @@ def test_a_night_in_which_nobody_is_asked_about_churn_has_no_churn():
     rows = publish.nightly_rows(night)
     counts = distributions(USER_SCORES, rows[USER_SCORES])
     expected = publish.expectations(
-        night, CUTOFF, demand_days=DAYS, catalogue=pa.array(CATALOGUE), before=counts, max_psi=0.25
+        night,
+        CUTOFF,
+        demand_days=DAYS,
+        catalogue=Catalogue(pa.array(CATALOGUE), pa.array([], pa.string())),
+        exclusions=NOTHING,
+        before=counts,
+        max_psi=0.25,
     )
 
     audit(rows, expected)
