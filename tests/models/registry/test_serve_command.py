@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from models.registry.registry import CHAMPION, Registry
+from models.registry.registry import Registry
+from models.registry.signing import open_signing_key
+
+from .admitted import make_champion
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 PROJECT = Path(__file__).resolve().parents[3]
@@ -32,7 +35,8 @@ def deployment(tmp_path: Path, artifact: Path) -> Path:
     registry = Registry(f"sqlite:///{folder}/mlflow.db", "nightshift", folder.as_uri())
     run_id = registry.start_run("nightshift", name="gru", params={}, tags={})
     registry.register(artifact, run_id, date(2017, 6, 1), "gru")
-    registry.set_alias(CHAMPION, "1")
+    key = open_signing_key(tmp_path / "data" / "keys" / "verdict.key")
+    make_champion(registry, "1", key)
     return tmp_path
 
 
