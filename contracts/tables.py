@@ -113,7 +113,8 @@ QUARANTINE = Table(
     name="quarantine",
     key=("source", "line"),
     partition="ingest_date",
-    meaning="A line that did not become an event, kept byte for byte, with the reason.",
+    meaning="A line that did not become an event, kept byte for byte (of one longer than 1 MiB "
+    "its first 64 KiB), with the reason.",
     columns=(
         Column("source", "string", "the raw file"),
         Column("line", "int64", "its line, from 1"),

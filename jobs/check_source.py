@@ -5,7 +5,6 @@ code, so what is said here is what the night would do.
 """
 
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -20,9 +19,12 @@ from rich.table import Table
 from contracts.errors import ConfigError
 from contracts.printable import printable
 from jobs.ingestion.equal_lines import compare_equal_lines, count_altered_rows, say_equal_lines
+from jobs.ingestion.flaws import NESTED
+from jobs.ingestion.json_lines import paths_in
 from jobs.ingestion.load_logs import Place, in_file_order, load_rows, log_of, read_head
 from jobs.ingestion.local_clocks import DOUBLED, MISSING
 from jobs.ingestion.map_events import map_events
+from jobs.ingestion.nested_values import suggest
 from jobs.ingestion.raw_lines import RawFile, first_lines, refuse_broken
 from jobs.running import console
 from jobs.running.settings import Settings
@@ -93,7 +95,11 @@ def summarize(rows: Sequence[Row], log: Log, source: Source, *, head: list[str])
         "nobody_words": nobody_words(events),
         "refused": len(refused),
         "reasons": {
-            reason: {"rows": len(alike), "examples": [_line(row) for row in alike[:EXAMPLES]]}
+            reason: {
+                "rows": len(alike),
+                "examples": [_line(row) for row in alike[:EXAMPLES]],
+                **_advice(reason, log, alike[0]),
+            }
             for reason, found in itertools.groupby(refused, key=lambda row: str(row["reason"]))
             for alike in [sorted(found, key=lambda row: int(row["line"]))]
         },
@@ -105,7 +111,7 @@ def summarize(rows: Sequence[Row], log: Log, source: Source, *, head: list[str])
         "first_event_time": min(times, default=None),
         "last_event_time": max(times, default=None),
         "never_given": [name for n, name in enumerate(log.columns) if n not in given],
-        "not_mapped": [name for name in head if name not in log.columns],
+        "not_mapped": [name for name in head if not _is_mapped(name, log)],
     }
 
 
@@ -168,6 +174,22 @@ def show_check(summary: dict[str, Any]) -> None:
         out.print(f"  {reason}: {said['rows']:,}", markup=False)
         for example in said["examples"]:
             out.print(f"    line {example['line']}: {_clip(example['raw'], 160)}", markup=False)
+        if "advice" in said:
+            out.print(f"    {printable(said['advice'])}", markup=False)
+
+
+def _advice(reason: str, log: Log, row: Row) -> dict[str, str]:
+    """Which path was probably meant, where a mapped value is an array or an object."""
+    role = reason.removeprefix(f"{NESTED} in ")
+    if role == reason:
+        return {}
+    return {"advice": suggest(_line(row)["raw"], log.columns_of[role])}
+
+
+def _is_mapped(path: str, log: Log) -> bool:
+    """Is the column mapped, or an object that it lies in?"""
+    keys = path.split(".")
+    return any(".".join(keys[:n]) in log.columns for n in range(1, len(keys) + 1))
 
 
 def _clip(text: str, most: int) -> str:
@@ -210,12 +232,5 @@ def _raw_file(path: str) -> RawFile:
 
 
 def _keys(file: RawFile) -> list[str]:
-    """The keys of the first JSON lines."""
-    keys: dict[str, None] = {}
-    for line in first_lines(file, 100):
-        try:
-            found = json.loads(line)
-        except ValueError:
-            continue
-        keys.update(dict.fromkeys(found if isinstance(found, dict) else {}))
-    return list(keys)
+    """The keys of the first JSON lines; of objects within, their paths."""
+    return list(dict.fromkeys(path for line in first_lines(file, 100) for path in paths_in(line)))

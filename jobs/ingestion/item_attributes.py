@@ -11,6 +11,7 @@ from operator import or_
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.ingestion.key_text import flawed_value, unfit_key
 from jobs.ingestion.load_logs import Place
 from jobs.ingestion.read_values import read_time
 from jobs.ingestion.second_file import load_beside, refuse_bad
@@ -62,9 +63,16 @@ def _typed(parsed: DataFrame, mapping: ItemAttributes) -> DataFrame:
     ]
     if mapping.since is not None:
         checks.append(("unreadable since", since.isNull()))
+    keys = {"item_id": text[mapping.item_id], "category": _category(mapping, text)}
     return parsed.select(
         *("source", "line", "broken"),
-        F.coalesce(*(F.when(is_bad, F.lit(why)) for why, is_bad in checks)).alias("reason"),
+        F.coalesce(
+            F.col("problem"),
+            *(F.when(is_bad, F.lit(why)) for why, is_bad in checks),
+            flawed_value({"item_id": [mapping.item_id]}),
+            _flawed_category(mapping, text),
+            unfit_key(keys),
+        ).alias("reason"),
         text[mapping.item_id].alias("item_id"),
         since.alias("since"),
         *(
@@ -72,6 +80,23 @@ def _typed(parsed: DataFrame, mapping: ItemAttributes) -> DataFrame:
             for n, name in enumerate(mapping.attributes)
         ),
     )
+
+
+def _category(mapping: ItemAttributes, text: dict[str, Column]) -> Column:
+    if mapping.category is None:
+        return F.lit(None).cast("string")
+    if isinstance(mapping, ColumnAttributes):
+        return text[mapping.category]
+    return F.when(text[mapping.attribute] == mapping.category, text[mapping.value])
+
+
+def _flawed_category(mapping: ItemAttributes, text: dict[str, Column]) -> Column:
+    if mapping.category is None:
+        return F.lit(None).cast("string")
+    if isinstance(mapping, ColumnAttributes):
+        return flawed_value({"category": [mapping.category]})
+    is_meant = text[mapping.attribute] == mapping.category
+    return F.when(is_meant, flawed_value({"category": [mapping.value]}))
 
 
 def _given(mapping: ItemAttributes, name: str, text: dict[str, Column]) -> Column:

@@ -5,22 +5,26 @@ header, so whether a column is there is known only once the lines are read.
 """
 
 import csv
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from contracts.errors import DataError, MissingColumnsError, MissingRawError
+from jobs.ingestion.json_lines import read_objects, read_paths
+from jobs.ingestion.line_batches import reason_of
 from jobs.ingestion.local_clocks import mark_second_pass
 from jobs.ingestion.map_events import map_events, number_equal_lines
-from jobs.ingestion.parse_lines import parse_csv, parse_json, take_rows
+from jobs.ingestion.parse_lines import parse_csv, take_rows
 from jobs.ingestion.raw_lines import RawFile, read_header, read_lines, refuse_broken
-from jobs.ingestion.raw_rows import read_columns, read_rows
+from jobs.ingestion.raw_rows import Columns, read_columns, read_rows
 from jobs.sources.mapping import ManyLogs, Source
 from jobs.sources.parts import Csv, CsvWithoutHeader, JsonLines, Parquet
 from jobs.sources.rows import Log, Rows
+
+_MOST_NAMES, _LONGEST_NAME = 50, 60  # of a file's columns, in a message
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,20 @@ class Place:
 
     def missing(self, missing: list[str], present: Iterable[str]) -> MissingColumnsError:
         return MissingColumnsError(
-            self.folder, missing=missing, present=sorted(present), mapping=self.mapping
+            self.folder,
+            missing=missing,
+            present=_shown(sorted(present)),
+            mapping=self.mapping,
         )
+
+
+def _shown(names: list[str]) -> list[str]:
+    """Names that may come from a file of any kind, as a message can show them."""
+    shown = [name if name.isprintable() else ascii(name) for name in names[:_MOST_NAMES]]
+    more = [f"… and {len(names) - len(shown)} more"] if len(names) > len(shown) else []
+    return [
+        name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…" for name in shown
+    ] + more
 
 
 def share_out(files: list[RawFile], source: Source, place: Place) -> list[list[RawFile]]:
@@ -81,32 +97,73 @@ def load_rows(
     """
     match rows.format:
         case JsonLines():
-            return parse_json(read_lines(spark, files, skip=0, most=most), rows)
+            return read_objects(spark, files, rows.columns, most=most)
         case CsvWithoutHeader(columns=columns, delimiter=delimiter):
             lines = read_lines(spark, files, skip=0, most=most)
             return parse_csv(lines, rows, header=[*columns], delimiter=delimiter)
         case Csv(delimiter=delimiter):
-            heads = _by_head(files, rows, place)
-            parts = [
-                parse_csv(
-                    read_lines(spark, alike, skip=1, most=most),
-                    rows,
-                    header=[*head],
-                    delimiter=delimiter,
-                )
-                for head, alike in heads.items()
-            ]
+            return _load_csv(spark, files, rows, place, delimiter=delimiter, most=most)
         case Parquet():
-            heads = _by_head(files, rows, place)
-            parts = [
-                take_rows(read_rows(spark, alike, columns=[*head], most=most), rows, known=[*head])
-                for head, alike in heads.items()
-            ]
-    present = {name for head in heads for name in head} - {""}
+            return _load_parquet(spark, files, rows, place, most=most)
+
+
+def _load_csv(
+    spark: SparkSession,
+    files: list[RawFile],
+    rows: Rows,
+    place: Place,
+    *,
+    delimiter: str,
+    most: int | None,
+) -> DataFrame:
+    heads: dict[tuple[str, ...], list[RawFile]] = {}
+    for file in files:
+        head = _header(file, delimiter, place)
+        _refuse_twice(file, rows, place, twice=[name for name in head if head.count(name) > 1])
+        heads.setdefault(tuple(head), []).append(file)
+    _require(rows, place, present={name for head in heads for name in head} - {""})
+    parts = [
+        parse_csv(
+            read_lines(spark, alike, skip=1, most=most), rows, header=[*head], delimiter=delimiter
+        )
+        for head, alike in heads.items()
+    ]
+    return reduce(DataFrame.unionByName, parts)
+
+
+def _load_parquet(
+    spark: SparkSession, files: list[RawFile], rows: Rows, place: Place, *, most: int | None
+) -> DataFrame:
+    heads: dict[Columns, list[RawFile]] = {}
+    for file in files:
+        found = read_columns(file, place.folder)
+        _refuse_twice(file, rows, place, twice=found.twice)
+        heads.setdefault(found, []).append(file)
+    _require(rows, place, present={name for head in heads for name in (*head.names, *head.paths)})
+    parts = []
+    for head, alike in heads.items():
+        paths = [name for name in rows.columns if name in head.paths and name not in head.names]
+        read = read_rows(spark, alike, columns=head.names, paths=paths, most=most)
+        parts.append(take_rows(read, rows, columns=[*head.names], paths=paths))
+    return reduce(DataFrame.unionByName, parts)
+
+
+def _require(rows: Rows, place: Place, *, present: set[str]) -> None:
     missing = [name for name in rows.columns if name not in present]
     if missing and present:
         raise place.missing(missing, present)
-    return reduce(DataFrame.unionByName, parts)
+
+
+def _refuse_twice(file: RawFile, rows: Rows, place: Place, *, twice: Iterable[str]) -> None:
+    """Which of two columns of one name is meant, nobody can say."""
+    meant = [name for name in rows.columns if name in twice]
+    if meant:
+        raise DataError(
+            f"{place.folder}/{file.source}",
+            found=f"more than one column {', '.join(meant)}",
+            expected=f"one column of each name that {place.mapping} uses",
+            do="Nothing was committed. Ask the collector for different names.",
+        )
 
 
 def load_events(
@@ -144,10 +201,9 @@ def require_columns(
         empty = [n for bit, n in enumerate(log.columns, first_bit) if not present >> bit & 1]
         first_bit += len(log.columns)
         if empty and isinstance(log.format, JsonLines):
-            keys = F.explode(F.json_object_keys("raw"))
-            found = read_lines(spark, files, skip=0).select(keys).distinct().collect()
-            known = {row[0] for row in found}
-            missing = [name for name in empty if name not in known]
+            known = read_paths(spark, files)
+            above = {path[: n.start()] for path in known for n in re.finditer(r"\.", path)}
+            missing = [name for name in empty if name not in known | above]
             if missing and known:
                 raise place.missing(missing, known)
 
@@ -160,26 +216,19 @@ def read_head(file: RawFile, rows: Rows, place: Place) -> list[str]:
         case CsvWithoutHeader(columns=columns):
             return [*columns]
         case Parquet():
-            return read_columns(file, place.folder)
+            found = read_columns(file, place.folder)
+            return [*found.names, *found.paths]
         case JsonLines():
             return []
-
-
-def _by_head(
-    files: list[RawFile], rows: Rows, place: Place
-) -> dict[tuple[str, ...], list[RawFile]]:
-    """The files whose columns are the same, in the same order, together."""
-    heads: dict[tuple[str, ...], list[RawFile]] = {}
-    for file in files:
-        heads.setdefault(tuple(read_head(file, rows, place)), []).append(file)
-    return heads
 
 
 def _header(file: RawFile, delimiter: str, place: Place) -> list[str]:
     try:
         line = read_header(file)
-    except (OSError, EOFError) as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0]
+        names = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [""])
+    except csv.Error:
+        why = "its first line is no header of CSV"
         raise refuse_broken(file.source, place.folder, why) from None
-    names = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [""])
+    except (OSError, EOFError) as error:
+        raise refuse_broken(file.source, place.folder, reason_of(error)) from None
     return [name.strip() for name in names]

@@ -11,8 +11,9 @@ from pyspark.sql import functions as F
 
 from contracts.money import COMES_BACK
 from contracts.windows import CLOCK_DAYS
+from jobs.ingestion.key_text import flawed_value, unfit_key
 from jobs.ingestion.local_clocks import SECOND_PASS, clock_of
-from jobs.ingestion.parse_lines import has_unclosed_quote
+from jobs.ingestion.parse_lines import has_control_at_edge, has_end_mark, has_unclosed_quote
 from jobs.ingestion.read_values import (
     LARGEST,
     is_unreadable,
@@ -43,7 +44,7 @@ def map_events(parsed: DataFrame, log: Log, *, zone: str, first_bit: int = 0) ->
     text = {name: F.col("fields").getField(name) for name in log.columns}
     # Two selects: what is expensive to read is read once, then named many times.
     typed = parsed.select(
-        *("source", "line", "ingest_date", "broken", "raw", "bytes", "fields"),
+        *("source", "line", "ingest_date", "broken", "raw", "bytes", "problem", "fields", "flaws"),
         _event_id(log, text).alias("event_id"),
         _user_id(log, text).alias("user_id"),
         read_type(log.event_type, text).alias("event_type"),
@@ -112,17 +113,24 @@ def _numbers(log: Log) -> tuple[Column, Column, Column]:
 
 def _reason(log: Log, text: dict[str, Column], zone: str) -> Column:
     """The first check that the line fails, in words; null when it fails none."""
-    is_csv = isinstance(log.format, Csv | CsvWithoutHeader)
     allows_unknown = isinstance(log.user_id, UserOrUnknown)
     # A day's grace for clocks and zones.
     too_late = F.to_utc_timestamp(F.date_add("ingest_date", CLOCK_DAYS).cast("timestamp"), zone)
-    checks = [
-        ("not UTF-8", F.col("raw").isNull()),
-        *([("unclosed quote", has_unclosed_quote())] if is_csv else []),
+    unread = [
+        *(_checks_of_csv(log.format) if isinstance(log.format, Csv | CsvWithoutHeader) else []),
         ("unreadable line", F.col("fields").isNull()),
+    ]
+    keys = {
+        "user_id": F.col("user_id"),
+        "item_id": text[log.item_id],
+        "session_hint": _optional(text, log.session_hint),
+        "category": _optional(text, log.category),
+        "event_id": F.col("event_id"),  # last, because it may be made of the others
+    }
+    checks = [
         ("missing event_id", F.col("event_id").isNull()),
         *([] if allows_unknown else [("missing user_id", F.col("user_id").isNull())]),
-        ("missing item_id", text[log.item_id].isNull()),
+        ("missing item_id", F.coalesce(F.trim(text[log.item_id]), F.lit("")) == ""),
         ("missing event_time", text[log.event_time.column].isNull()),
         ("unreadable event_time", F.col("event_time").isNull()),
         ("unknown event_type", F.col("event_type").isNull()),
@@ -134,7 +142,21 @@ def _reason(log: Log, text: dict[str, Column], zone: str) -> Column:
         ("event_time after its ingestion day", F.col("event_time") >= too_late),
         ("event_time before 1970", F.unix_micros("event_time") < 0),
     ]
-    return F.coalesce(*(F.when(is_bad, F.lit(why)) for why, is_bad in checks))
+    return F.coalesce(
+        F.col("problem"),
+        *(F.when(is_bad, F.lit(why)) for why, is_bad in unread),
+        flawed_value(log.columns_of),
+        *(F.when(is_bad, F.lit(why)) for why, is_bad in checks),
+        unfit_key(keys),
+    )
+
+
+def _checks_of_csv(form: Csv | CsvWithoutHeader) -> list[tuple[str, Column]]:
+    return [
+        ("unclosed quote", has_unclosed_quote()),
+        ("U+FFFF in a line of CSV", has_end_mark()),
+        ("control character at the edge of a field", has_control_at_edge(form.delimiter)),
+    ]
 
 
 def _present(text: dict[str, Column], first_bit: int) -> Column:

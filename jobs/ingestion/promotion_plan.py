@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.ingestion.key_text import flawed_value, unfit_key
 from jobs.ingestion.load_logs import Place
 from jobs.ingestion.read_values import read_mark, read_week
 from jobs.ingestion.second_file import load_beside, refuse_bad
@@ -42,7 +43,12 @@ def _typed(parsed: DataFrame, mapping: Promotions) -> DataFrame:
     return parsed.select(
         "source",
         "broken",
-        F.coalesce(*(F.when(is_bad, F.lit(why)) for why, is_bad in checks)).alias("reason"),
+        F.coalesce(
+            F.col("problem"),
+            *(F.when(is_bad, F.lit(why)) for why, is_bad in checks),
+            flawed_value({"item_id": [mapping.item_id], "store_id": [mapping.store_id]}),
+            unfit_key({"item_id": text[mapping.item_id], "store_id": text[mapping.store_id]}),
+        ).alias("reason"),
         text[mapping.item_id].alias("item_id"),
         text[mapping.store_id].alias("store_id"),
         week_start.alias("week_start"),

@@ -1,9 +1,7 @@
 """The raw files of the ingestion days, and their lines with file and line number.
 
-A file is read by one task, as a stream, so that line numbers are exact and memory does not grow
-with it; a file that ends in .gz or .zst is decompressed. A line is what stands before a line feed,
-whatever its bytes are; its text is null where they are no UTF-8. Files are found and opened through
-pyarrow, so the raw folder may be a path or a URI (s3, hdfs, gs).
+A file is read by one task, as a stream, so that line numbers are exact. Files are found and opened
+through pyarrow, so the raw folder may be a path or a URI (s3, hdfs, gs).
 """
 
 from collections.abc import Callable, Iterator
@@ -18,22 +16,11 @@ from pyspark.sql import DataFrame, SparkSession
 
 from contracts.errors import DataError, MissingRawError, UnreachableError
 from contracts.windows import Window
+from jobs.ingestion.containers import LINES_EXPECTED, UNPACK, WHAT_TO_DO
+from jobs.ingestion.line_batches import LINES, NOT_LINES, first_line, lines_of_file
+from jobs.ingestion.links import refuse_links
 
-LINES = "source string, line long, ingest_date date, raw string, bytes binary, broken string"
 FILES = "path string, source string, ingest_date date, skip int, most long"
-_BLOCK_BYTES = 4 * 1024 * 1024
-_LONGEST_BYTES = 64 * 1024 * 1024  # a longer line is no line: the file is refused as broken
-_MARK = b"\xef\xbb\xbf"  # that some programs write before a file's first line
-_ARROW_LINES = pa.schema(
-    [
-        ("source", pa.string()),
-        ("line", pa.int64()),
-        ("ingest_date", pa.date32()),
-        ("raw", pa.string()),  # null where the bytes are no UTF-8
-        ("bytes", pa.binary()),  # where they are not those of the text
-        ("broken", pa.string()),  # why the rest of the file could not be read
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -64,6 +51,8 @@ def find_raw(
             for info in filesystem.get_file_info(selector)
             if info.type == fs.FileType.File and not info.base_name.startswith((".", "_"))
         ]
+        if isinstance(filesystem, fs.LocalFileSystem):
+            refuse_links(f"{root}/{name}", within=root)
         if not found and not may_lack(day):
             empty.append(f"{folder}/{name}")
         for info in sorted(found, key=lambda info: info.path):
@@ -77,6 +66,8 @@ def find_raw(
 def find_beside(folder: str, pattern: str) -> list[RawFile]:
     """The files in the raw folder itself, beside its days, whose names have the pattern, sorted."""
     filesystem, root, scheme = _open(folder)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        refuse_links(root, within=root, pattern=pattern)
     infos = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
     return [
         RawFile(scheme + quote(info.path), info.base_name, date.min)
@@ -86,15 +77,13 @@ def find_beside(folder: str, pattern: str) -> list[RawFile]:
 
 
 def read_header(file: RawFile) -> str:
-    """The first line of a file; empty when the file is. Raises OSError where it is broken."""
-    with _stream(file.path) as stream:
-        text = bytes(stream.read(_BLOCK_BYTES))
-    return text.split(b"\n", 1)[0].rstrip(b"\r").decode("utf-8-sig", errors="replace")
+    """The first line of a file; empty when the file is. Raises OSError, EOFError where broken."""
+    return first_line(file.path).rstrip(b"\r").decode("utf-8-sig", errors="replace")
 
 
 def first_lines(file: RawFile, most: int) -> list[str]:
     """The first lines of a file, as text; those that are none are left out."""
-    batches = _lines_of_file(file.path, file.source, file.ingest_date, 0, most)
+    batches = lines_of_file(file.path, file.source, file.ingest_date, 0, most)
     texts = [text for batch in batches for text in batch.column("raw").to_pylist()]
     return [text for text in texts if text is not None]
 
@@ -119,7 +108,15 @@ def list_files(
 
 
 def refuse_broken(source: str, folder: str, why: str) -> DataError:
-    """The error for a file that ends in the middle of what it says it holds."""
+    """The error for a file that ends too early, or is something else than lines."""
+    if why.startswith(NOT_LINES):
+        found = why.removeprefix(NOT_LINES)
+        return DataError(
+            f"{folder}/{source}",
+            found=found,
+            expected=LINES_EXPECTED,
+            do=f"Nothing was committed. {WHAT_TO_DO.get(found, UNPACK)}",
+        )
     return DataError(
         f"{folder}/{source}",
         found=f"a file that cannot be read to its end ({why})",
@@ -131,74 +128,7 @@ def refuse_broken(source: str, folder: str, why: str) -> DataError:
 def _lines_of(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         for file in batch.to_pylist():
-            yield from _lines_of_file(**file)
-
-
-def _lines_of_file(
-    path: str, source: str, ingest_date: date, skip: int, most: int | None = None
-) -> Iterator[pa.RecordBatch]:
-    number = 0
-    try:
-        for lines in _blocks(path):
-            if most is not None and number >= most:
-                return
-            lines = lines if most is None else lines[: most - number]
-            texts = lines[max(skip - number, 0) :]
-            if texts:
-                first = number + len(lines) - len(texts) + 1
-                yield _batch(source, ingest_date, first, texts, None)
-            number += len(lines)
-    except (OSError, EOFError) as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        yield _batch(source, ingest_date, number + 1, [b""], why)
-
-
-def _blocks(path: str) -> Iterator[list[bytes]]:
-    """The file's lines, a block at a time. The end of the last line may be missing."""
-    rest: list[bytes] = []  # of a line that may be longer than many blocks: joined once
-    with _stream(path) as stream:
-        while block := bytes(stream.read(_BLOCK_BYTES)):
-            first, *lines = block.split(b"\n")
-            rest.append(first)
-            if sum(map(len, rest)) > _LONGEST_BYTES:
-                raise OSError(f"a line of more than {_LONGEST_BYTES:,} bytes")
-            if lines:
-                *whole, begun = lines
-                yield [b"".join(rest), *whole]
-                rest = [begun]
-    if last := b"".join(rest):
-        yield [last]
-
-
-def _batch(
-    source: str, ingest_date: date, first: int, texts: list[bytes], broken: str | None
-) -> pa.RecordBatch:
-    count = len(texts)
-    kept = pa.nulls(count, pa.binary())
-    spoken = [texts[0].removeprefix(_MARK), *texts[1:]] if first == 1 else texts
-    try:
-        raw = pa.array(spoken, pa.binary()).cast(pa.string())
-    except pa.ArrowInvalid:
-        raw = pa.array([_text(line) for line in spoken], pa.string())
-    if raw.null_count or spoken[0] != texts[0]:
-        same = zip(texts, spoken, raw.is_valid().to_pylist(), strict=True)
-        kept = pa.array([None if ok and a == b else a for a, b, ok in same], pa.binary())
-    columns = [
-        pa.repeat(source, count),
-        pa.array(range(first, first + count), pa.int64()),
-        pa.repeat(pa.scalar(ingest_date, pa.date32()), count),
-        raw,
-        kept,
-        pa.repeat(pa.scalar(broken, pa.string()), count),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=_ARROW_LINES)
-
-
-def _text(line: bytes) -> str | None:
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return None
+            yield from lines_of_file(**file)
 
 
 def _open(folder: str) -> tuple[fs.FileSystem, str, str]:
@@ -207,8 +137,3 @@ def _open(folder: str) -> tuple[fs.FileSystem, str, str]:
         return fs.LocalFileSystem(), folder.rstrip("/"), "file://"
     filesystem, root = fs.FileSystem.from_uri(folder)
     return filesystem, root.rstrip("/"), folder.rstrip("/").removesuffix(root.rstrip("/"))
-
-
-def _stream(path: str) -> pa.NativeFile:
-    filesystem, name = fs.FileSystem.from_uri(path)
-    return filesystem.open_input_stream(name)  # decompressed as the name's ending says

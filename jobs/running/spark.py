@@ -28,8 +28,6 @@ def open_spark(settings: Settings, job: str) -> SparkSession:
         # The driver knows every file's path from the table's metadata: no job to list them.
         .config("spark.sql.sources.parallelPartitionDiscovery.threshold", "100000")
         .config("spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
-        # A number in JSON is read as a number and written out again: twice as fast as its own text.
-        .config("spark.sql.json.enableExactStringParsing", "false")
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", "4096")
     )
     if "PYSPARK_GATEWAY_PORT" not in os.environ:  # not under spark-submit, which knows its master

@@ -27,7 +27,7 @@ from jobs.sources.parts import (
 class Rows(Part):
     """Files of one format, and the columns of them that are read."""
 
-    format: Format  # a file that ends in .gz or .zst is decompressed
+    format: Format  # a packed file is unpacked, whatever its name
 
     @property
     def columns(self) -> list[str]:
@@ -43,6 +43,10 @@ class Rows(Part):
             strange = [name for name in self.columns if name not in self.format.columns]
             if strange:
                 raise unfit(found=", ".join(strange), expected="only columns that the format lists")
+            twice = [name for name in self.columns if self.format.columns.count(name) > 1]
+            if twice:
+                expected = "each column that the mapping names once in the format's list"
+                raise unfit(found=f"{', '.join(twice)} twice", expected=expected)
         return self
 
 
@@ -66,16 +70,30 @@ class Log(Rows):
     def numbers(self) -> dict[str, Number | None]:
         return {"quantity": self.quantity, "price": self.price, "amount": self.amount}
 
+    @property
+    def columns_of(self) -> dict[str, list[str]]:
+        """For each column of `events`, those of the log that it is made of, a scalar each."""
+        ids = self.event_id.columns if isinstance(self.event_id, IdFromColumns) else ()
+        kind = self.event_type
+        named: dict[str, list[str | None]] = {
+            "user_id": [column_of(self.user_id)],
+            "item_id": [self.item_id],
+            "event_time": [self.event_time.column],
+            "event_id": [*ids],
+            "event_type": [kind.column if isinstance(kind, MappedType | MatchedType) else None],
+            "category": [self.category],
+            **{
+                name: [None if number is None else column_of(number)]
+                for name, number in self.numbers.items()
+            },
+            "session_hint": [self.session_hint],
+            "text": [self.text],
+        }
+        return {name: [c for c in theirs if c is not None] for name, theirs in named.items()}
+
     def _named(self) -> list[str | None]:
-        names: list[str | None] = [column_of(self.user_id), self.item_id, self.event_time.column]
-        if isinstance(self.event_id, IdFromColumns):
-            names += self.event_id.columns
-        if isinstance(self.event_type, MappedType | MatchedType):
-            names.append(self.event_type.column)
-        numbers = (self.price, self.quantity, self.amount)
-        names.append(self.category)
-        names += [None if number is None else column_of(number) for number in numbers]
-        return [*names, self.session_hint, self.text, *self.properties]
+        scalars = [column for theirs in self.columns_of.values() for column in theirs]
+        return [*scalars, *self.properties]
 
 
 class RowsBeside(Rows):

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,14 +21,18 @@ class Line:
 
 
 def mutated_lines(seed: str, num_lines: int, *, day: date, form: str) -> Iterator[Line]:
-    """About two lines of five are whole. One in a hundred thousand is of ten megabytes."""
+    """About two lines of five are whole. One in a hundred thousand is of ten megabytes.
+
+    The first one is whole: by its first bytes a file is taken for lines of text, or is not.
+    """
     rng = random.Random(seed)
     earlier: list[bytes] = []
     for number in range(num_lines):
         values = _values(rng, f"{seed}-{number}", day)
         plain = _written(values, form)
-        if rng.random() < 0.4:
-            yield Line(plain, f"{escaped(values['basket'])}-{escaped(values['item'])}")
+        if rng.random() < 0.4 or number == 0:
+            item = str(values["item"]).strip("#")
+            yield Line(plain, f"{escaped(values['basket'])}-{escaped(item)}")
         elif number % 100_000 == 50_000 or number == 500:
             yield Line(rng.choice(_HUGE)(plain), None)
         else:
@@ -49,7 +54,7 @@ def _values(rng: random.Random, name: str, day: date) -> dict[str, object]:
     return {
         "user": "robot" if rng.random() < 0.02 else f"u{rng.randrange(5000)}",
         "basket": name,
-        "item": f"i{rng.randrange(300)}",
+        "item": rng.choice([f"i{rng.randrange(300)}", f"#{rng.choice(DIGITS)}#"]),
         "what": rng.choice(["buy", "look"]),
         "at": time.isoformat(),
         "category": rng.choice(["SOUP", "Käse", "", "a, b"]),
@@ -60,10 +65,13 @@ def _values(rng: random.Random, name: str, day: date) -> dict[str, object]:
 
 
 def _written(values: dict[str, object], form: str) -> bytes:
+    """What stands between # is a number, written as it stands."""
     if form == "jsonl":
-        return json.dumps(values, ensure_ascii=False).encode()
+        text = json.dumps(values, ensure_ascii=False)
+        return re.sub('"#([^#"]*)#"', r"\1", text).encode("utf-8", "surrogatepass")
+    values = {name: str(value).strip("#") for name, value in values.items()}
     cells = (f'"{value}"' if "," in str(value) else str(value) for value in values.values())
-    return ",".join(cells).encode()
+    return ",".join(cells).encode("utf-8", "surrogatepass")
 
 
 # ---- what is done to a line ----------------------------------------------------------------------
@@ -73,6 +81,11 @@ TIMES = (
     *("9999-12-31T23:59:59Z", "+292278994-08-17T07:12:55Z", "0000-00-00T00:00:00Z", "1e308", "-1"),
     *("-9999-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "2017-02-30T00:00Z"),
     *("2017-07-04T24:00:00Z", "2017-07-04T00:00:60Z", "2017-07-04T00:00:00+99:99", "now", "epoch"),
+)
+DIGITS = ("1.10", "1e3", "76561198000000001.0", "12345678901234567890", "0.0", "-0")
+TEXTS = (
+    *("\0", "a\0b", "a\x1b[31m", "\x7f", "\x9f", "a\ud83d", "\udc00", "é" * 600, "x" * 1024),
+    *("x" * 1025, "\u202eabc", "a\u200db", "\ufeff", "\uffff", " ", "\u3000", "\ufffd"),
 )
 TYPES = (None, True, [], {}, [1, [2]], {"a": {"b": 1}}, 0, -1.5, "", " ", "\0")
 
@@ -119,6 +132,23 @@ def _with_type(rng, values, plain, form):
     return _changed(values, form, rng.choice(FIELDS), rng.choice(TYPES))
 
 
+def _with_text(rng, values, plain, form):
+    return _changed(values, form, rng.choice(FIELDS), rng.choice(TEXTS))
+
+
+def _escaped_text(rng, values, plain, form):
+    """The same as escapes of JSON, which a reader must decode before it looks."""
+    if form == "csv":
+        return _with_text(rng, values, plain, form)
+    name, text = rng.choice(FIELDS), rng.choice(TEXTS)
+    return json.dumps({**values, name: text}).encode()
+
+
+def _of_an_array(rng, values, plain, form):
+    before, after = rng.choice([("[", ","), ("", ","), ("", "]"), (",", ""), ("[", "]")])
+    return before.encode() + plain + after.encode()
+
+
 def _nested(rng, values, plain, form):
     depth = rng.choice([10, 999, 1001, 3000])
     opened, closed = rng.choice([("[", "]"), ('{"a":', "}")])
@@ -145,7 +175,7 @@ def _other(rng, values, plain, form):
 
 _MUTATIONS = (
     *(_cut, _flipped, _recoded, _strewn, _with_number, _with_time, _with_type),
-    *(_nested, _unclosed, _joined, _other),
+    *(_nested, _unclosed, _joined, _other, _with_text, _escaped_text, _of_an_array),
 )
 
 _HUGE = (

@@ -96,6 +96,29 @@ def test_people_read_the_same_facts(log, settings):
     assert "no row gives: category\nnot mapped: shop" in said.stdout
 
 
+@pytest.mark.spark
+def test_a_nested_value_is_answered_with_the_path_that_was_meant(log, settings):
+    """Of the paths of the object, the one that looks like an id comes first."""
+    mapping = {**SHOP, "format": "jsonl", "properties": ["shop"]}
+    (settings.file.parent / "sources" / "shop.yaml").write_text(yaml.safe_dump(mapping))
+    good = {"at": "2017-07-04 00:00", "user": 1, "item": "soup", "what": "buy", "price": "1,5"}
+    bad = {"user": {"name": "x", "id": 7}}, {"item": [{"sku": 1}]}, {"price": {"value": "1,5"}}
+    lines = [good, *({**good, **change} for change in bad)]
+    lines = [{**line, "shop": {"city": {"zip": "1"}}, "page": {"url": "/"}} for line in lines]
+    log.write_text("\n".join(map(json.dumps, lines)))
+    said = check(settings, log, "--json")
+    found = json.loads(said.stdout.splitlines()[-1])
+
+    assert said.exit_code == 3
+    assert {reason: each["advice"] for reason, each in found["reasons"].items()} == {
+        "nested value in user_id": "user is an object: did you mean user.id (or user.name)?",
+        "nested value in item_id": "item is an array: a line is one event, "
+        "so write a line for each element",
+        "nested value in price": "price is an object: did you mean price.value?",
+    }
+    assert found["not_mapped"] == ["page.url"]
+
+
 def test_a_log_that_is_not_there_is_a_wrong_call(log, settings):
     """Said before Spark is started."""
     said = check(settings, "/no/log.csv", "--json")

@@ -107,3 +107,21 @@ def test_a_file_with_too_many_bad_rows_is_refused(spark, tmp_path):
         f"{tmp_path}/items*.jsonl: found 3 bad lines of 4 "
         "(missing item_id 1, unreadable line 1, unreadable since 1), expected at most 0.00%. "
     )
+
+
+def test_a_category_is_held_to_what_a_key_may_be(spark, tmp_path):
+    """It comes into `events` past the log's own checks, and from there into the warehouse."""
+    rows = [
+        row("a", 0, "kind", "x\0"),
+        row("a\x1b", 0, "size", "1"),
+        row("a", 0, "kind", {"name": "x"}),
+        row("a", 0, "size", "1\0"),
+        row("a", 0, "size", ["1"]),
+    ]
+
+    with pytest.raises(BadLinesError) as refused:
+        given_to(spark, tmp_path, {**BY_ROW, "since": SINCE}, rows, [("a", 0)])
+    assert str(refused.value).startswith(
+        f"{tmp_path}/items*.jsonl: found 3 bad lines of 5 (NUL in category 1, "
+        "control character in item_id 1, nested value in category 1), expected at most 0.00%. "
+    )

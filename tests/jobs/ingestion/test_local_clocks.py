@@ -21,8 +21,9 @@ LOG = Log.model_validate(
 )
 PARSED = (
     "source string, line long, ingest_date date, raw string, bytes binary, broken string, "
-    "fields struct<id string, at string>"
+    "fields struct<id string, at string>, problem string, flaws map<string,string>"
 )
+GOOD = (None, None)  # no problem, no flaws
 FALL, SPRING = date(2017, 11, 5), date(2017, 3, 12)
 
 
@@ -55,13 +56,17 @@ SECOND = {("in order", 4), ("in order", 5), ("seconds apart", 4)}
 def test_a_doubled_hour_keeps_the_files_order_and_a_missing_one_is_moved_on(spark):
     """However the lines are spread over tasks; without an order all of it is summer time."""
     lines = [
-        (file, number, FALL, "x", None, None, (f"{file}{number}", f"{FALL} {at}"))
+        (file, number, FALL, "x", None, None, (f"{file}{number}", f"{FALL} {at}"), *GOOD)
         for file, times in FILES.items()
         for number, at in enumerate(times, start=1)
     ]
-    lines.append(("spring", 1, SPRING, "x", None, None, ("s", f"{SPRING} 02:30:00")))
-    lines.append(("long after", 1, date(2018, 3, 1), "x", None, None, ("a", f"{FALL} 01:50:00")))
-    lines.append(("long after", 2, date(2018, 3, 1), "x", None, None, ("b", f"{FALL} 01:05:00")))
+    lines.append(("spring", 1, SPRING, "x", None, None, ("s", f"{SPRING} 02:30:00"), *GOOD))
+    lines.append(
+        ("long after", 1, date(2018, 3, 1), "x", None, None, ("a", f"{FALL} 01:50:00"), *GOOD)
+    )
+    lines.append(
+        ("long after", 2, date(2018, 3, 1), "x", None, None, ("b", f"{FALL} 01:05:00"), *GOOD)
+    )
     parsed = spark.createDataFrame(lines, PARSED).repartition(4)
     marked = mark_second_pass(parsed, LOG, [SPRING, FALL, date(2018, 3, 1)])
     rows = map_events(marked, LOG, zone="America/New_York").collect()

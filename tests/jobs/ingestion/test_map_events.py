@@ -29,11 +29,12 @@ def numbers(spark, lines, **mapped):
     for n, line in enumerate(lines):
         cells = dict(zip(COLUMNS, (str(n), *line), strict=True)) | {"at": "1500000000"}
         values = tuple(cells[name] for name in log.columns)
-        rows.append(("file", n, date(2017, 7, 20), False, "{}", None, values))
+        rows.append(("file", n, date(2017, 7, 20), False, "{}", None, None, values, None))
     parsed = spark.createDataFrame(
         rows,
         "source string, line long, ingest_date date, broken boolean, raw string, bytes binary, "
-        f"fields struct<{fields.replace(' string', ': string')}>",
+        f"problem string, fields struct<{fields.replace(' string', ': string')}>, "
+        "flaws map<string,string>",
     )
     found = map_events(parsed, log, zone="UTC").orderBy("line")
     return [tuple(row) for row in found.select("price", "quantity", "amount").collect()]

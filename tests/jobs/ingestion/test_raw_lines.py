@@ -1,108 +1,15 @@
-"""Finding the raw files of a day, and reading their lines with exact numbers."""
+"""Finding the raw files of a day, and their headers."""
 
-import gzip
+import os
 from datetime import date
 
 import pytest
-import zstandard
 
-from contracts.errors import MissingRawError, UnreachableError
+from contracts.errors import DataError, MissingRawError, UnreachableError
 from contracts.windows import Window, one_day
-from jobs.ingestion import raw_lines
-from jobs.ingestion.raw_lines import find_raw, read_header
+from jobs.ingestion.raw_lines import find_beside, find_raw, read_header, refuse_broken
 
 DAY = date(2017, 11, 28)
-PACKED = [("gz", gzip.compress), ("zst", zstandard.compress)]
-
-
-def lines_of(file, *, skip=0, most=None):
-    batches = raw_lines._lines_of_file(file.as_uri(), file.name, DAY, skip, most)
-    return [row for batch in batches for row in batch.to_pylist()]
-
-
-def numbered(file, **options):
-    return [(row["line"], row["raw"]) for row in lines_of(file, **options)]
-
-
-@pytest.mark.parametrize("block", [1, 3, 1024])
-def test_lines_are_numbered_across_blocks(tmp_path, monkeypatch, block):
-    """However the stream is cut, a line keeps its number; the last one needs no line end."""
-    monkeypatch.setattr(raw_lines, "_BLOCK_BYTES", block)
-    file = tmp_path / "log.jsonl"
-    file.write_bytes(b"one\n\nthree\nfour")
-
-    assert numbered(file) == [(1, "one"), (2, ""), (3, "three"), (4, "four")]
-    assert numbered(file, skip=1) == [(2, ""), (3, "three"), (4, "four")]
-
-
-def test_a_line_without_an_end_is_no_line(tmp_path, monkeypatch):
-    """It would not fit a task's memory: the rest of the file is said to be broken, and why."""
-    monkeypatch.setattr(raw_lines, "_BLOCK_BYTES", 4)
-    monkeypatch.setattr(raw_lines, "_LONGEST_BYTES", 10)
-    file = tmp_path / "log.jsonl"
-    file.write_bytes(b"one\n0123456789\n" + b"x" * 50)
-    found = [(row["line"], row["raw"], row["broken"]) for row in lines_of(file)]
-
-    assert found == [
-        (1, "one", None),
-        (2, "0123456789", None),
-        (3, "", "a line of more than 10 bytes"),
-    ]
-
-
-@pytest.mark.parametrize(("ending", "pack"), PACKED)
-def test_a_packed_file_of_several_parts_is_read_to_its_end(tmp_path, ending, pack):
-    """Collectors append parts; each is a stream of its own."""
-    file = tmp_path / f"log.jsonl.{ending}"
-    file.write_bytes(pack(b"one\n") + pack(b"two\n"))
-
-    assert numbered(file) == [(1, "one"), (2, "two")]
-
-
-def test_bytes_that_are_no_utf8_are_kept_and_are_no_text(tmp_path):
-    """Nothing is put in the place of what cannot be read; the other lines of the block can."""
-    file = tmp_path / "log.jsonl"
-    file.write_bytes(b"caf\xe9\nplain\r\n")
-
-    assert [(row["raw"], row["bytes"]) for row in lines_of(file)] == [
-        (None, b"caf\xe9"),
-        ("plain\r", None),
-    ]
-
-
-@pytest.mark.parametrize("block", [1, 2, 1024])
-def test_a_mark_before_the_first_line_is_no_text(tmp_path, monkeypatch, block):
-    """However the stream is cut; it is among the line's bytes, and in no other line."""
-    monkeypatch.setattr(raw_lines, "_BLOCK_BYTES", block)
-    mark = "\ufeff".encode()
-    file = tmp_path / "log.jsonl"
-    file.write_bytes(mark + b"one\n" + mark + b"two\n")
-
-    assert [(row["raw"], row["bytes"]) for row in lines_of(file)] == [
-        ("one", mark + b"one"),
-        ("\ufefftwo", None),
-    ]
-
-
-@pytest.mark.parametrize(("ending", "pack"), PACKED)
-def test_a_truncated_file_says_so(tmp_path, ending, pack):
-    """A file that ends early is no short file: what is missing cannot be counted."""
-    file = tmp_path / f"log.jsonl.{ending}"
-    file.write_bytes(pack(b"".join(b"line %d\n" % n for n in range(10_000)))[:-20])
-
-    assert lines_of(file)[-1]["broken"] == "Truncated compressed stream"
-
-
-@pytest.mark.parametrize("block", [1, 7, 1024])
-@pytest.mark.parametrize("most", [1, 4, 10, 11])
-def test_the_first_lines_are_the_first_lines(tmp_path, monkeypatch, block, most):
-    """Of a file that is only looked at, no line is left out and none is numbered anew."""
-    monkeypatch.setattr(raw_lines, "_BLOCK_BYTES", block)
-    file = tmp_path / "log.jsonl"
-    file.write_bytes(b"0\n1\n2\n3\n4\n5\n6\n7\n8\n9")
-    found = [(row["line"], row["raw"]) for row in lines_of(file, most=most)]
-
-    assert found == [(n + 1, str(n)) for n in range(10)][:most]
 
 
 def test_the_header_of_a_file_is_its_first_line(tmp_path):
@@ -155,4 +62,83 @@ def test_a_raw_folder_that_is_not_there_is_named(tmp_path):
     assert str(refused.value) == (
         f"the raw folder at {tmp_path}/raw: found no such folder, expected an answer. "
         "Check `home` and `raw` in the configuration, and that the folder is mounted."
+    )
+
+
+def a_day(folder):
+    day = folder / "raw" / f"ingest_date={DAY}"
+    day.mkdir(parents=True)
+    (day / "log.jsonl").write_text("line\n")
+    return day
+
+
+@pytest.mark.parametrize("what", ["a file", "a folder", "nothing"])
+def test_a_link_that_leads_out_of_the_raw_folder_is_refused(tmp_path, what):
+    """What a collector may write is not what the night may read: keys, other people's logs."""
+    day = a_day(tmp_path)
+    target = tmp_path / "secret"
+    if what == "a file":
+        target.write_text("secret\n")
+    elif what == "a folder":
+        target.mkdir()
+    (day / "more.jsonl").symlink_to(target)
+
+    with pytest.raises(DataError) as refused:
+        find_raw(str(tmp_path / "raw"), one_day(DAY))
+    assert str(refused.value) == (
+        f"{day}/more.jsonl: found a link to {target}, "
+        f"expected files, and links to files, that lie in {tmp_path}/raw. "
+        "Nothing was committed. Copy the file to where the link is, "
+        "or name the other folder as `raw` in the configuration."
+    )
+
+
+def test_a_day_that_is_itself_a_link_out_is_refused(tmp_path):
+    """And a link that climbs out by two dots is no better."""
+    a_day(tmp_path / "elsewhere")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / f"ingest_date={DAY}").symlink_to(f"../elsewhere/raw/ingest_date={DAY}")
+
+    with pytest.raises(DataError, match="found a link to "):
+        find_raw(str(tmp_path / "raw"), one_day(DAY))
+
+
+def test_a_link_within_the_raw_folder_is_followed(tmp_path):
+    """The raw folder itself may be a link: whoever configured it chose it."""
+    day = a_day(tmp_path)
+    (day / "again.jsonl").symlink_to("log.jsonl")
+    os.symlink(tmp_path / "raw", tmp_path / "mounted")
+    names = [file.source for file in find_raw(str(tmp_path / "mounted"), one_day(DAY))]
+
+    assert [name.rsplit("/")[-1] for name in names] == ["again.jsonl", "log.jsonl"]
+
+
+def test_a_second_file_that_is_a_link_out_is_refused(tmp_path):
+    """Only where its name has the pattern: what else lies there is read by nobody."""
+    a_day(tmp_path)
+    (tmp_path / "items.csv").write_text("item\n")
+    (tmp_path / "raw" / "items.csv").symlink_to(tmp_path / "items.csv")
+
+    assert find_beside(str(tmp_path / "raw"), "plan*") == []
+    with pytest.raises(DataError, match="found a link to "):
+        find_beside(str(tmp_path / "raw"), "items*")
+
+
+@pytest.mark.parametrize(
+    ("found", "do"),
+    [
+        ("a tar archive", "Unpack it into the day's folder, then run this again."),
+        (
+            "one JSON array",
+            "Write one object a line, as `jq -c '.[]' FILE` does, then run this again.",
+        ),
+        ("a Parquet file", "Set `format: parquet` in the mapping, then run this again."),
+        ("text in UTF-32", "Write it in UTF-8, then run this again."),
+    ],
+)
+def test_what_holds_other_than_lines_is_refused_by_its_name(found, do):
+    assert str(refuse_broken("ingest_date=2017-11-28/log", "/raw", f"not lines: {found}")) == (
+        f"/raw/ingest_date=2017-11-28/log: found {found}, "
+        "expected lines of text, plain or packed by gzip, zstd, bzip2, xz or LZ4. "
+        f"Nothing was committed. {do}"
     )

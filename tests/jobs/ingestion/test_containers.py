@@ -1,0 +1,146 @@
+"""What a raw file is, by its bytes: read where it is text, refused by name where it is not."""
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from jobs.ingestion import containers
+from jobs.ingestion.containers import NotLinesError, read_blocks
+
+TEXT = '{"user": "Käse 😀"}\n{"user": 2}\n' * 100
+DATA = TEXT.encode()
+SKIPPED = bytes.fromhex("502a4d1804000000aaaaaaaa")  # a frame of zstd that holds no data
+
+
+def text_of(folder, data, *, name="log.jsonl"):
+    file = folder / name
+    file.write_bytes(data)
+    return b"".join(read_blocks(file.as_uri()))
+
+
+def lz4(data):
+    out = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(out, "lz4") as packed:
+        packed.write(data)
+    return out.getvalue().to_pybytes()
+
+
+def tar(data):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        member = tarfile.TarInfo("log.jsonl")
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+def archived(data, name="log.jsonl"):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, data)
+    return out.getvalue()
+
+
+def parquet():
+    out = io.BytesIO()
+    pq.write_table(pa.table({"user": [1]}), out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("block", [501, 1 << 20])
+@pytest.mark.parametrize(
+    "data",
+    [
+        DATA,
+        gzip.compress(DATA),
+        gzip.compress(DATA[:9]) + gzip.compress(DATA[9:]),
+        bz2.compress(DATA[:9]) + bz2.compress(DATA[9:]),
+        lzma.compress(DATA),
+        lzma.compress(DATA[:9]) + bytes(8) + lzma.compress(DATA[9:]) + bytes(4),
+        SKIPPED + zstandard.compress(DATA[:9]) + zstandard.compress(DATA[9:]),
+        lz4(DATA),
+        TEXT.encode("utf-16"),
+        b"\xfe\xff" + TEXT.encode("utf-16-be"),
+        TEXT.encode("utf-16-le"),
+        TEXT.encode("utf-16-be"),
+        gzip.compress(TEXT.encode("utf-16")),
+    ],
+    ids=[
+        *("plain", "gzip", "two gzip", "two bzip2", "xz", "two xz, padded", "zstd", "lz4"),
+        *("utf-16", "utf-16 big", "utf-16 no mark", "utf-16 big no mark", "utf-16 in gzip"),
+    ],
+)
+def test_text_is_read_however_it_is_packed(tmp_path, monkeypatch, data, block):
+    """The bytes decide, not the name: collectors forget the ending, or write it in capitals."""
+    monkeypatch.setattr(containers, "BLOCK_BYTES", block)
+
+    assert text_of(tmp_path, data, name="LOG.1") == DATA
+
+
+def test_a_name_does_not_make_a_packed_file(tmp_path):
+    """Some servers unpack on the way, and leave the name as it was."""
+    assert text_of(tmp_path, DATA, name="log.jsonl.gz") == DATA
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (tar(DATA), "a tar archive"),
+        (gzip.compress(tar(DATA)), "a tar archive"),
+        (lzma.compress(tar(DATA)), "a tar archive"),
+        (archived(DATA), "a zip archive or an Excel workbook"),
+        (gzip.compress(archived(DATA)), "a zip archive or an Excel workbook"),
+        (b"7z\xbc\xaf\x27\x1c\x00\x04", "a 7z archive"),
+        (b"Rar!\x1a\x07\x01\x00", "a RAR archive"),
+        (b"\x1f\x9d\x90ab", "a file packed by compress (.Z)"),
+        (parquet(), "a Parquet file"),
+        (TEXT.encode("utf-32"), "text in UTF-32"),
+        (gzip.compress(gzip.compress(DATA)), "a file packed twice, by gzip within"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_holds_other_files_is_refused_by_its_name(tmp_path, data, found):
+    """Read as lines, a member's name and its padding would be its first record."""
+    with pytest.raises(NotLinesError) as refused:
+        text_of(tmp_path, data)
+    assert refused.value.found == found
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x1e\x8b\x08\x00" + bytes(range(200)),
+        *(pack(DATA)[:-9] for pack in (gzip.compress, bz2.compress, lzma.compress)),
+        lzma.compress(DATA) + b"more",
+        TEXT.encode("utf-16")[:-1],
+    ],
+    ids=["damaged", "cut gzip", "cut bzip2", "cut xz", "xz and more", "half a letter"],
+)
+def test_a_damaged_file_is_no_short_file(tmp_path, data):
+    """What it would have said cannot be counted."""
+    with pytest.raises((OSError, EOFError)) as refused:
+        text_of(tmp_path, data, name="log.jsonl.gz")
+    with pytest.raises(OSError, match="its name says that it is packed, and its bytes do not"):
+        text_of(tmp_path, b"", name="log.jsonl.gz")
+    assert not isinstance(refused.value, NotLinesError)
+
+
+def test_half_a_letter_of_utf16_spoils_its_line_only(tmp_path):
+    """It becomes no text in UTF-8, so that its line is refused, and the lines around are read."""
+    data = b"\xff\xfe" + "a\n".encode("utf-16-le") + b"\x00\xd8" + "\nb".encode("utf-16-le")
+
+    assert text_of(tmp_path, data).split(b"\n") == [b"a", b"\xed\xa0\x80", b"b"]
+
+
+def test_carriage_returns_end_lines_where_nothing_else_does(tmp_path):
+    """Beside line feeds they are a part of the line, as ever."""
+    assert text_of(tmp_path, b"one\rtwo\r") == b"one\ntwo\n"
+    assert text_of(tmp_path, b"one\r\ntwo\rthree\r\n") == b"one\r\ntwo\rthree\r\n"
