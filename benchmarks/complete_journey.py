@@ -15,7 +15,7 @@ from models.config import LabelHorizons
 
 ZONE = ZoneInfo("America/New_York")
 HORIZONS = LabelHorizons(
-    purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
+    money="net", purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
 )
 END = datetime(2018, 1, 2, tzinfo=UTC)  # the year is over everywhere
 

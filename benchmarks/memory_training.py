@@ -36,7 +36,7 @@ from models.training.warm_start import Start
 
 CUTOFF = FIRST + timedelta(days=180)
 HORIZONS = LabelHorizons(
-    purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
+    money="net", purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
 )
 CONFIG = TrainConfig(
     encoder=TransformerConfig(max_length=32, dim=32, num_layers=1, num_heads=2, dropout=0.1),

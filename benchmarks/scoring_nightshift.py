@@ -159,7 +159,12 @@ def save_model(folder: Path, shape: Shape) -> None:
     manifest = Manifest(
         config=load_train_config(file, encoder=encoder.model_dump()),
         horizons=LabelHorizons(
-            purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
+            money="net",
+            purchase_days=7,
+            churn_days=28,
+            churn_active_days=60,
+            spend_days=28,
+            items_days=7,
         ),
         time_zone="UTC",
         training_cutoff=CUTOFF,

@@ -36,7 +36,9 @@ SESSIONS = """
 COPY (
     SELECT session_id, any_value(user_id) AS user_id, min(event_time) AS start_time,
         max(event_time) AS end_time, count(*) AS num_events, count(DISTINCT item_id) AS num_items,
-        (sum(round(coalesce(amount, 0) * 10000)::BIGINT) / 10000)::DOUBLE AS spend,
+        (coalesce(
+            sum(round(coalesce(amount, 0) * 10000)::BIGINT) FILTER (event_type = 'purchase'), 0
+        ) / 10000)::DOUBLE AS spend,
         bool_or(event_type = 'purchase') AS is_converted, any_value(session_date) AS session_date
     FROM read_parquet('{output}/session_events.parquet')
     GROUP BY session_id

@@ -56,6 +56,7 @@ def cut(spark, lake: Lake, groups: list[RowGroup], settings: Settings) -> dict[s
         window=WINDOW,
         gap_minutes=settings.sessions.gap_minutes,
         zone=settings.time_zone,
+        money=settings.money,
         seen_from=instant(WINDOW.start, settings.zone),
         new_from=WINDOW.start,
         on_time_from=instant(WINDOW.start, settings.zone),

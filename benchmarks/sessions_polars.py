@@ -56,9 +56,13 @@ def main(events: str, output: str) -> None:
             pl.col("event_time").max().alias("end_time"),
             pl.len().cast(pl.Int64).alias("num_events"),
             pl.col("item_id").n_unique().cast(pl.Int64).alias("num_items"),
-            ((pl.col("amount").fill_null(0) * 10000).round().cast(pl.Int64).sum() / 10000).alias(
-                "spend"
-            ),
+            (
+                (pl.col("amount").filter(pl.col("event_type") == "purchase").fill_null(0) * 10000)
+                .round()
+                .cast(pl.Int64)
+                .sum()
+                / 10000
+            ).alias("spend"),
             (pl.col("event_type") == "purchase").any().alias("is_converted"),
             pl.col("session_date").first(),
         )

@@ -4,6 +4,7 @@ NightshiftError (Exception)       exit 1  anything else that went wrong, said cl
 +-- ConfigError (ValueError)      exit 2  the caller or the configuration asks for the impossible
 |   +-- UnknownKeyError                   a key that the configuration does not have
 |   +-- CutoffError                       a cutoff that is no date, is to come, or has no data
+|   +-- OtherMoneyError                   spend was counted by another definition than the setting's
 |   +-- TooLittleMemoryError              a training that does not fit into memory
 +-- DataError (ValueError)        exit 3  the data broke a promise: stop, page the producer
 |   +-- MissingRawError                   no raw file for an ingestion day
@@ -96,6 +97,18 @@ def _nearest(key: str, known: list[str]) -> str:
 
 class CutoffError(ConfigError):
     pass
+
+
+class OtherMoneyError(ConfigError):
+    """``counted`` is None of what was made before there was a choice."""
+
+    def __init__(self, where: str, *, counted: str | None, money: str, do: str) -> None:
+        super().__init__(
+            where,
+            found=f"spend counted {counted}" if counted else "no word on how spend was counted",
+            expected=f"spend counted {money}, as the setting money says",
+            do=f"{do}, or set money to what it was (docs/money.md).",
+        )
 
 
 class TooLittleMemoryError(ConfigError):

@@ -10,7 +10,7 @@ writes rows of its new events alone, and whoever reads the sequences as of a cut
 the rows that were there (`jobs/histories/read_sequences.py`). After `sequences.max_nights` of them
 a run does that fold itself and writes everybody's rows, as it does where buckets have become far
 too large or small. All is made from events anew with --full, and where an ingestion day before the
-earlier cutoff was replaced since.
+earlier cutoff was replaced since, or the setting `sequences.max_events` or `money` changed.
 
     spark-submit jobs/build_sequences.py --cutoff 2017-11-29
 """
@@ -25,12 +25,14 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from contracts.errors import MissingSnapshotError
+from contracts.money import Money
 from contracts.tables import EVENTS, SEQUENCES
 from contracts.windows import Window, one_day
 from jobs.histories.read_sequences import (
     EVENTS_KEPT,
     GAP_MINUTES,
     MAX_EVENTS,
+    MONEY,
     NUM_USERS,
     SINCE,
     Sequences,
@@ -49,7 +51,9 @@ from jobs.running.spark import open_spark
 JOB = "build_sequences"
 
 
-def earlier_sequences(lake: Lake, cutoff: date, *, max_events: int) -> Sequences | None:
+def earlier_sequences(
+    lake: Lake, cutoff: date, *, max_events: int, money: Money
+) -> Sequences | None:
     """Those of the newest earlier cutoff, if they can still be built upon."""
     days = [day for day in lake.partitions(SEQUENCES) if day < cutoff]
     if not days:
@@ -62,6 +66,7 @@ def earlier_sequences(lake: Lake, cutoff: date, *, max_events: int) -> Sequences
     since = lake.windows_since(EVENTS, newest.reads[EVENTS.name])
     is_sound = (
         newest.facts.get(MAX_EVENTS) == str(max_events)
+        and found.money == money
         and since is not None
         and all(window.start >= days[-1] for window in since)
     )
@@ -96,12 +101,17 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _body(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     cutoff: date = options.cutoff
-    max_events = settings.sequences.max_events
     lake = open_lake(settings)
     ingest = f"nightshift ingest --cutoff {cutoff}"
     snapshot = lake.require_snapshot(EVENTS, cutoff - timedelta(days=1), producer=ingest)
     reads = {EVENTS.name: snapshot}
-    earlier = None if options.full else earlier_sequences(lake, cutoff, max_events=max_events)
+    earlier = (
+        None
+        if options.full
+        else earlier_sequences(
+            lake, cutoff, max_events=settings.sequences.max_events, money=settings.money
+        )
+    )
     if earlier is not None:
         reads[SEQUENCES.name] = earlier.snapshot_id
 
@@ -139,7 +149,8 @@ def _write(
         EVENTS_KEPT: str(written.num_events),
         NUM_USERS: str(num_known + written.num_users),
         **({SINCE: str(request.since)} if request.since else {}),
-        **remembered(settings, "sequences", "sessions"),
+        MONEY: settings.money,
+        **remembered(settings, "sequences", "sessions", "money"),
     }
     return lake.commit(staged, reads=reads, facts=facts)
 
@@ -164,7 +175,9 @@ def _work(
         num_new=sum(group.num_rows for group in events),
         at_least=settings.spark.partitions,
     )
-    request = Request(cutoff, settings.sequences.max_events, settings.sessions.gap_minutes)
+    request = Request(
+        cutoff, settings.sequences.max_events, settings.sessions.gap_minutes, settings.money
+    )
     return events, plan, request
 
 

@@ -46,6 +46,7 @@ def request_of(settings: Settings, window: Window) -> Request:
         window=window,
         gap_minutes=settings.sessions.gap_minutes,
         zone=settings.time_zone,
+        money=settings.money,
         seen_from=instant(_seen_from(window), settings.zone),
         new_from=on_time_from + timedelta(days=settings.sessions.late_days),
         on_time_from=instant(on_time_from, settings.zone),
@@ -91,7 +92,7 @@ def sessionize(
         lake.stage_files(spark, written.files[table.name], table, window=window, run_key=run_key)
         for table in (SESSION_EVENTS, SESSIONS)  # sessions last: they say done
     ]
-    facts = remembered(settings, "sessions", "time_zone")
+    facts = remembered(settings, "sessions", "time_zone", "money")
     commits = [lake.commit(one, reads=reads, facts=facts) for one in staged]
     return {
         "since": request.new_from.isoformat(),

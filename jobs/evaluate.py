@@ -20,19 +20,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from contracts.errors import CutoffError
+from contracts.errors import ConfigError, CutoffError, OtherMoneyError
+from contracts.money import Money
 from contracts.tables import SEQUENCES
+from contracts.windows import instant
 from jobs.champions import find_champion
 from jobs.histories.read_sequences import Sequences, sequences_as_of
 from jobs.histories.sequence_buckets import ROW_COLUMNS
+from jobs.histories.whole_histories import deepened
 from jobs.lake.column_types import arrow_schema
 from jobs.lake.lake import open_lake
 from jobs.registries import open_registry, signing_key
 from jobs.running.program import run
 from jobs.running.settings import Settings
 from jobs.unknown_users import ingested_before, unknown_users_items
-from models.config import LabelHorizons
 from models.judging.behaviour import check_behaviour
 from models.judging.contestants import TOP_K, collect, side_by_side
 from models.judging.evaluation import evaluate
@@ -47,7 +50,10 @@ from models.registry.signing import SigningKey
 from models.registry.version_files import digests_of
 from models.sequences.drawn import draw
 from models.sequences.history import Histories
-from models.sequences.matured import Matured, Plan, plans
+from models.sequences.matured import Matured, plans
+
+_INSTANT = pa.timestamp("us", "UTC")
+SET_ASIDE = ("rolled_back", "retired")  # statuses of versions that are judged only when asked for
 
 
 class Files(NamedTuple):
@@ -55,9 +61,6 @@ class Files(NamedTuple):
 
     cards: Mapping[str, Card]
     digests: Mapping[str, Mapping[str, str]]
-
-
-SET_ASIDE = ("rolled_back", "retired")  # statuses of versions that are judged only when asked for
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,17 +86,23 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     versions = choose_versions(registry, cutoff, champion=champion, asked=options.version or [])
     lake = open_lake(settings)
     found = sequences_as_of(lake, cutoff)
-    sequences = judged_sequences(found, settings.gate.judged_users)
-    horizons = label_horizons(settings)
+    found.require_money(settings.money)
+    horizons = settings.label_horizons
     planned = plans(cutoff, horizons)
+    tested = sorted({day for plan in planned.values() for day in plan.test})
+    kept = judged_sequences(found, settings.gate.judged_users)
+    sequences = as_nights_knew(found, kept, settings, first=tested[0])
 
     key = signing_key(settings)
-    predictors, digests = load(registry, versions)
-    answers, checks = ask(predictors, sequences, planned, settings)
+    predictors, digests, unfit = load(registry, versions, champion=champion, money=settings.money)
+    versions = [version for version in versions if version.version in predictors]
+    compared = None if unfit else champion
+    answers, checks = ask(predictors, sequences, tested, settings)
     matured = Matured(
-        Histories.from_arrow(sequences),
+        Histories.from_arrow(sequences, money=horizons.money),
         horizons=horizons,
         zone=settings.zone,
+        max_events=settings.sequences.max_events,
         exclusions=settings.exclusions.rules,
     )
     unknown = unknown_users_items(
@@ -101,21 +110,28 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     )
     share = len(sequences) / max(found.num_users, 1)
     collected = collect(matured, planned, answers, unknown=unknown, share=share)
+    passed_over = matured.passed_over(tested)
     document = {
         "cutoff": cutoff.isoformat(),
         "model": settings.mlflow.model,
         "horizons": horizons.model_dump(),
         "snapshot_ids": {SEQUENCES.name: found.snapshot_id},
-        "users": {"judged": len(sequences), "known": found.num_users},
+        "users": {
+            "judged": len(sequences),
+            "known": found.num_users,
+            "passed_over": passed_over.users,
+            "passed_over_spend_share": passed_over.spend_share,
+        },
         "versions": {version.version: _said_of(version, champion) for version in versions},
-        "champion": champion.version if champion else None,
+        "champion": compared.version if compared else None,
         "baselines": collected.chosen,
         **evaluate(
             collected.rows,
             checks,
-            champion=champion.version if champion else None,
+            champion=compared.version if compared else None,
             gate=settings.gate,
             left_out=collected.left_out,
+            notes=[*([str(passed_over)] if passed_over.users else []), *unfit],
         ),
         "seconds": round(time.monotonic() - start, 1),
     }
@@ -128,6 +144,8 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     log(registry, versions, document, files, champion=champion, cutoff=cutoff, key=key)
     return {
         "rows": len(sequences),
+        "passed_over": passed_over.users,
+        "passed_over_spend_share": round(passed_over.spend_share, 6),
         "snapshot_ids": document["snapshot_ids"],
         "versions": len(versions),
         "admitted": sum(verdict["admitted"] for verdict in document["verdicts"].values()),
@@ -147,11 +165,6 @@ def judged_sequences(found: Sequences, judged_users: int) -> pa.Table:
         for rows in found.read_buckets(ROW_COLUMNS)
     )
     return pa.concat_tables([nobody, *some])
-
-
-def label_horizons(settings: Settings) -> LabelHorizons:
-    known = settings.horizons.model_dump()
-    return LabelHorizons(**{name: known[name] for name in LabelHorizons.model_fields})
 
 
 def choose_versions(
@@ -184,34 +197,78 @@ def choose_versions(
     return versions
 
 
+def as_nights_knew(
+    found: Sequences, rows: pa.Table, settings: Settings, *, first: date
+) -> pa.Table:
+    """The rows with what nights from the first test cutoff on had of users who were cut since."""
+    has_newer = pc.greater_equal(
+        rows["last_event_time"], pa.scalar(instant(first, settings.zone), _INSTANT)
+    )
+    is_cut = pc.less(pc.list_value_length(rows["event_times"]), rows["lifetime_events"])
+    heavy = rows["user_id"].filter(pc.and_(is_cut, has_newer)).combine_chunks()
+    most = settings.ingest.max_events_per_user_day * (found.cutoff - first).days
+    return deepened(found, rows, heavy, max_events=settings.sequences.max_events + most)
+
+
 def load(
-    registry: Registry, versions: Iterable[ModelVersion]
-) -> tuple[dict[str, Predictor], dict[str, dict[str, str]]]:
-    """Each version, and the digests of the files that it was loaded from."""
-    predictors, digests = {}, {}
-    with tempfile.TemporaryDirectory() as name:
+    registry: Registry,
+    versions: Sequence[ModelVersion],
+    *,
+    champion: ModelVersion | None,
+    money: Money,
+) -> tuple[dict[str, Predictor], dict[str, dict[str, str]], list[str]]:
+    """Each version, the digests of the files that it was loaded from, and why the champion is none.
+
+    Where the champion is none of them, candidates are judged without it.
+
+    Another definition of spend, or code from before, must not keep its successor from being judged.
+    Raises ConfigError for any other version.
+    """
+    predictors: dict[str, Predictor] = {}
+    digests: dict[str, dict[str, str]] = {}
+    unfit: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
         for version in versions:
-            folder = registry.download(version, Path(name) / version.version)
-            digests[version.version] = digests_of(root_of(folder))
-            predictors[version.version] = Predictor.load(folder)
-    return predictors, digests
+            try:
+                downloaded = registry.download(version, Path(folder) / version.version)
+                predictors[version.version] = _loaded(version, downloaded, money)
+                digests[version.version] = digests_of(root_of(downloaded))
+            except ConfigError as error:
+                if champion is None or version.version != champion.version or len(versions) == 1:
+                    raise
+                unfit = [f"champion {version.version} was not compared: it has {error.found}"]
+    return predictors, digests, unfit
+
+
+def _loaded(version: ModelVersion, folder: Path, money: Money) -> Predictor:
+    predictor = Predictor.load(folder)
+    if (counted := predictor.manifest.horizons.money) != money:
+        raise OtherMoneyError(
+            f"{version.name} version {version.version}",
+            counted=counted,
+            money=money,
+            do="Train and evaluate another version",
+        )
+    return predictor
 
 
 def ask(
     predictors: Mapping[str, Predictor],
     sequences: pa.Table,
-    planned: Mapping[str, Plan],
+    cutoffs: Sequence[date],
     settings: Settings,
 ) -> tuple[dict[str, dict[date, Predictions]], dict[str, list[Check]]]:
-    """What every version says at every test cutoff, and how it behaves."""
-    cutoffs = sorted({cutoff for plan in planned.values() for cutoff in plan.test})
+    """What every version says at every test cutoff, asked as a night asks it; how it behaves."""
+    max_events = settings.sequences.max_events
     exclusion = Exclusion(rules=settings.exclusions.rules)
 
+    def at(predictor: Predictor, cutoff: date) -> Predictions:
+        return predictor.predict(
+            sequences, cutoff=cutoff, top_k=TOP_K, exclusion=exclusion, max_events=max_events
+        )
+
     def answer(predictor: Predictor) -> tuple[dict[date, Predictions], list[Check]]:
-        said = {
-            cutoff: predictor.predict(sequences, cutoff=cutoff, top_k=TOP_K, exclusion=exclusion)
-            for cutoff in cutoffs
-        }
+        said = {cutoff: at(predictor, cutoff) for cutoff in cutoffs}
         return said, check_behaviour(predictor, sequences, cutoff=cutoffs[0], zone=settings.zone)
 
     found = side_by_side(answer, predictors)
@@ -252,7 +309,7 @@ def log(
             verdict = document["verdicts"][version.version]
             about = {
                 "cutoff": str(cutoff),
-                "champion": document["champion"],
+                "champion": champion.version if champion else None,  # compared or not
                 "snapshot_ids": document["snapshot_ids"],
                 **verdict,
                 "rule": document["rule"],

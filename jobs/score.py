@@ -25,7 +25,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from contracts.errors import AuditError
+from contracts.errors import AuditError, OtherMoneyError
+from contracts.money import Money
 from contracts.tables import SCORES, SEQUENCES
 from contracts.windows import Window, one_day
 from jobs.excluded_items import exclusion_of
@@ -116,7 +117,7 @@ def score_night(
         staged,
         reads=reads,
         facts={
-            **remembered(settings, "recommendations", "exclusions"),
+            **remembered(settings, "recommendations", "exclusions", "money"),
             MODEL_VERSION: str(champion.version),
             CHURN_ACTIVE_DAYS: str(churn_active_days(model)),
             "scored_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -129,6 +130,18 @@ def churn_active_days(model: Path) -> int:
     """Of whom the version answers the question of churn."""
     manifest = json.loads((model / "manifest.json").read_text())
     return int(manifest["horizons"]["churn_active_days"])
+
+
+def require_money(version: ModelVersion, model: Path, money: Money) -> None:
+    """Raise OtherMoneyError where the version has learnt spend by another definition."""
+    counted = json.loads((model / "manifest.json").read_text())["horizons"].get("money")
+    if counted != money:
+        raise OtherMoneyError(
+            f"{version.name} version {version.version}",
+            counted=counted,
+            money=money,
+            do="Train, evaluate and promote a version",
+        )
 
 
 def check_rows(staged: Staged, sequences: Sequences) -> None:
@@ -147,11 +160,12 @@ def check_rows(staged: Staged, sequences: Sequences) -> None:
 def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     cutoff = options.cutoff
     lake = open_lake(settings)
-    sequences_as_of(lake, cutoff)
+    sequences_as_of(lake, cutoff).require_money(settings.money)
     registry = open_registry(settings)
     champion, key = registry.resolve(CHAMPION), verdict_key(settings)
     require_admitted(champion, key)
     with fetched(registry, champion, new_run_key(JOB, cutoff), key=key) as model:
+        require_money(champion, model, settings.money)
         commit, seconds = score_night(lake, settings, options, champion, model)
     return {
         "users": commit.num_rows,

@@ -100,14 +100,13 @@ def train(options: argparse.Namespace, settings: Settings, *, stop: Stop) -> Map
         seed=options.seed,
         max_minutes=options.max_minutes,
     )
-    horizons = LabelHorizons(
-        **{name: getattr(settings.horizons, name) for name in LabelHorizons.model_fields}
-    )
+    horizons = settings.label_horizons
     _check_devices(options.devices)
     _settle()
     cutoff: date = options.cutoff
     lake = open_lake(settings)
     sequences = sequences_as_of(lake, cutoff)
+    sequences.require_money(settings.money)
     first = sequences.first_event_time()
     if first is not None:
         refuse_unlabelled(

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from contracts.errors import ConfigError, UnknownKeyError
+from contracts.money import Money
 from models.configuration import Section, first_error, known_keys, read_mapping
 
 
@@ -36,8 +37,12 @@ class _ClashError(ValueError):
 
 
 class LabelHorizons(Config):
-    """Lengths of the label windows, in days. The values live in `configs/nightshift.yaml`."""
+    """What labels are: lengths of their windows, in days, and what counts as spend in them.
 
+    The values live in `configs/nightshift.yaml`.
+    """
+
+    money: Money  # contracts/money.py; features count spend in the same way
     purchase_days: PositiveInt
     churn_days: PositiveInt
     churn_active_days: PositiveInt  # churn is asked of users active in these days before

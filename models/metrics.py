@@ -90,15 +90,21 @@ def mae(truth: ArrayLike, value: ArrayLike) -> float:
     return float(np.mean(np.abs(x - y))) if len(y) else float("nan")
 
 
-def tweedie_deviance(truth: ArrayLike, value: ArrayLike, *, power: float = 1.5) -> float:
+def tweedie_deviance(
+    truth: ArrayLike, value: ArrayLike, *, power: float = 1.5, lowest: float = 1e-9
+) -> float:
     """Mean deviance of a compound Poisson-gamma, 1 < power < 2: Jorgensen, 1987.
 
     2 mean( y^(2-p)/((1-p)(2-p)) - y x^(1-p)/(1-p) + x^(2-p)/(2-p) )
+
+    Where a y is below 0 no such distribution has it: the first part, in which no x stands, is left
+    out, and its x counts as ``lowest`` at least. The mean has the smallest value then, too.
     """
     y, x = np.asarray(truth, dtype=np.float64), np.asarray(value, dtype=np.float64)
     x = np.maximum(x, 1e-9)
-    own = y ** (2 - power) / ((1 - power) * (2 - power))
-    cross = y * x ** (1 - power) / (1 - power)
+    is_refund = y < 0
+    own = 0.0 if is_refund.any() else y ** (2 - power) / ((1 - power) * (2 - power))
+    cross = y * np.where(is_refund, np.maximum(x, lowest), x) ** (1 - power) / (1 - power)
     return float(2 * np.mean(own - cross + x ** (2 - power) / (2 - power)))
 
 

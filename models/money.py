@@ -30,9 +30,9 @@ def signed(values: np.ndarray, event_types: np.ndarray, codes: np.ndarray) -> np
 def counted_amounts(
     amounts: np.ndarray, event_types: np.ndarray, codes: np.ndarray, *, money: Money
 ) -> np.ndarray:
-    """(N,) amounts, (Y,) names, (N,) codes of these -> (N,) what each adds to spend."""
+    """(N,) amounts, (Y,) names, (N,) codes of these -> (N,) what each adds to spend; nan adds 0."""
     definition = DEFINITIONS[money]
-    counts = np.isin(event_types.astype(str), definition.event_types)[codes]
+    counts = np.isin(event_types.astype(str), definition.event_types)[codes] & ~np.isnan(amounts)
     values = signed(amounts, event_types, codes)
     lowest = -np.inf if definition.counts_negative else 0.0
     return np.where(counts, np.maximum(values, lowest), 0.0)
@@ -72,9 +72,20 @@ def sums(units: np.ndarray, first: np.ndarray) -> np.ndarray:
     return added
 
 
+def running(units: np.ndarray, *, may_wrap: bool = False) -> np.ndarray:
+    """(N,) whole numbers → (N + 1,) the exact totals of what comes before each place, and of all.
+
+    Totals that ``may_wrap`` at 64 bits have exact differences still, where these fit 64 bits.
+    """
+    may_overflow = not may_wrap and float(np.abs(units.astype(np.float64)).sum()) >= 2**62
+    wide = units.astype(object) if may_overflow else units
+    totals: np.ndarray = np.concatenate([np.zeros(1, dtype=wide.dtype), np.cumsum(wide)])
+    return totals
+
+
 def in_money(units: np.ndarray) -> np.ndarray:
-    """(S,) units → (S,) float64, each the nearest to the exact sum."""
+    """(S,) units, or of any shape → float64, each the nearest to the exact sum."""
     money: np.ndarray = units.astype(np.float64) / _UNIT
-    for place in np.flatnonzero(np.abs(money) >= _EXACT / _UNIT):
+    for place in zip(*np.nonzero(np.abs(money) >= _EXACT / _UNIT), strict=True):
         money[place] = float(Decimal(int(units[place])).scaleb(-PLACES))
     return money

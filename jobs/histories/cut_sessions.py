@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.money import Money
 from contracts.tables import PURCHASE, SESSION_EVENTS, SESSIONS, Table
 from contracts.windows import Window
 from jobs.histories.user_order import in_micros, is_long, order_events, rank
 from jobs.lake.column_types import arrow_schema
-from models.money import in_money, sums, whole_units
+from models.money import counted_amounts, in_money, sums, whole_units
 
 # What the cut reads of `events`.
 COLUMNS = [
@@ -41,7 +42,13 @@ class Cut:
 
 
 def cut_sessions(
-    events: pa.Table, *, window: Window, new_from: date, gap_minutes: int, zone: str
+    events: pa.Table,
+    *,
+    window: Window,
+    new_from: date,
+    gap_minutes: int,
+    zone: str,
+    money: Money,
 ) -> Cut:
     """The sessions whose first event lies in the window's days of that zone.
 
@@ -64,7 +71,7 @@ def cut_sessions(
     is_kept = (dates >= _day(window.start)) & (dates < _day(window.end))
 
     last = np.append(first, len(time))[1:] - 1
-    amounts = events["amount"].fill_null(0.0).to_numpy()
+    spend = _spend(events, money=money)
     sessions = {
         "session_id": events["event_id"].take(pa.array(order[first])),
         "user_id": events["user_id"].take(pa.array(order[first])),
@@ -72,7 +79,7 @@ def cut_sessions(
         "end_time": time[last],
         "num_events": last - first + 1,
         "num_items": _distinct(session, _codes(events["item_id"])[order], len(first)),
-        "spend": in_money(sums(whole_units(amounts[order]), first)),
+        "spend": in_money(sums(whole_units(spend[order]), first)),
         "is_converted": _any_is(events["event_type"], PURCHASE, order, first),
         "session_date": dates,
     }
@@ -108,6 +115,15 @@ def _count_new(
         return 0
     is_new = pc.greater_equal(events["ingest_date"], pa.scalar(new_from)).to_numpy()[order]
     return int(np.add.reduceat(is_new.astype(np.int64), first)[is_earlier].sum())
+
+
+def _spend(events: pa.Table, *, money: Money) -> np.ndarray:
+    """(N,) what each event adds to spend."""
+    kinds = events["event_type"].combine_chunks().dictionary_encode()
+    codes = kinds.indices.to_numpy(zero_copy_only=False)
+    names = np.asarray(kinds.dictionary.to_pylist(), dtype=str)
+    amounts = events["amount"].fill_null(0.0).to_numpy()
+    return counted_amounts(amounts, names, codes, money=money)
 
 
 def _sessions(user: np.ndarray, time: np.ndarray, hint: np.ndarray, gap_minutes: int) -> np.ndarray:

@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.money import Money
 from contracts.tables import EVENTS, SEQUENCES
 from jobs.histories.user_order import in_micros, is_long, order_events, rank
 from jobs.lake.column_types import arrow_schema
-from models.money import in_money, sums, whole_units
+from models.money import counted_amounts, in_money, sums, whole_units
 
 # An event's column → the array of it. Their order is the sort order, so that ties have one too.
 FIELDS = {
@@ -43,13 +44,15 @@ def fold_sequences(
     cutoff: date,
     max_events: int,
     gap_minutes: int,
+    money: Money,
     since: date | None = None,
 ) -> pa.Table:
     """Rows of `sequences` as of the cutoff, sorted by user; the arrays of `CODED` are dictionaries.
 
     ``earlier`` holds rows of any cutoffs, none of whose events is in two of them: it is quick where
-    the largest of these cutoffs comes first. ``events`` are those in no row yet. ``since`` is what
-    the rows say of themselves.
+    the largest of these cutoffs comes first. ``events`` are those in no row yet; what they add to
+    spend is counted as ``money`` says, as it was in the earlier rows. ``since`` is what the rows
+    say of themselves.
     """
     ranks, user_ids = rank(_chain(earlier["user_id"], events["user_id"]))
     of_row, of_event = ranks[: earlier.num_rows], ranks[earlier.num_rows :]
@@ -84,7 +87,7 @@ def fold_sequences(
             "session_starts": pa.ListArray.from_arrays(
                 offsets, pa.array(_session_starts(time[rows], ends - kept, gap_minutes))
             ),
-            **_totals(earlier, of_row, user[new], time[new], columns["amount"].take(pa.array(new))),
+            **_totals(earlier, of_row, user[new], time[new], _spend(columns, new, money=money)),
             "since": pa.repeat(pa.scalar(since, pa.date32()), len(user_ids)),
             "cutoff": pa.repeat(pa.scalar(cutoff, pa.date32()), len(user_ids)),
         }
@@ -102,13 +105,13 @@ def no_events() -> pa.Table:
 
 
 def _totals(
-    earlier: pa.Table, of_row: np.ndarray, user: np.ndarray, time: np.ndarray, amounts: pa.Array
+    earlier: pa.Table, of_row: np.ndarray, user: np.ndarray, time: np.ndarray, spend: np.ndarray
 ) -> dict[str, pa.Array]:
     """Of all events ever: the earlier rows' totals, to which the new events are added."""
     everyone = np.append(of_row, user)
     by_user = np.argsort(everyone, kind="stable")  # a few runs, each in order already
     first = np.flatnonzero(np.append(True, np.diff(everyone[by_user]) != 0)[: len(by_user)])
-    spend = np.append(earlier["lifetime_spend"].to_numpy(), amounts.to_numpy())[by_user]
+    spend = np.append(earlier["lifetime_spend"].to_numpy(), spend)[by_user]
 
     def reduced(how: np.ufunc, name: str, values: np.ndarray) -> np.ndarray:
         old = earlier[name]
@@ -123,6 +126,14 @@ def _totals(
         "first_event_time": pa.array(reduced(np.minimum, "first_event_time", time), _INSTANT),
         "last_event_time": pa.array(reduced(np.maximum, "last_event_time", time), _INSTANT),
     }
+
+
+def _spend(columns: dict[str, pa.Array], rows: np.ndarray, *, money: Money) -> np.ndarray:
+    """What the events of these places add to their users' totals."""
+    kinds = columns["event_type"]
+    codes = kinds.indices.to_numpy()[rows]
+    names = np.asarray(kinds.dictionary.to_pylist(), dtype=str)
+    return counted_amounts(columns["amount"].to_numpy()[rows], names, codes, money=money)
 
 
 def _num_different(of_row: np.ndarray) -> int:

@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+from contracts.errors import OtherMoneyError
+from contracts.money import DEFINITIONS, Money
 from contracts.tables import EVENTS, SEQUENCES
 from jobs.histories.sequence_buckets import ROW_COLUMNS, Earlier, find_buckets
 from jobs.histories.sequence_parts import Folded, Part, Whole
@@ -31,6 +33,7 @@ NUM_USERS = "users"  # everybody known as of the cutoff
 EVENTS_KEPT = "events_kept"  # in the arrays of the commit's own rows
 MAX_EVENTS = "max_events"  # what a row may hold: partitions have to share it to be folded
 GAP_MINUTES = "gap_minutes"
+MONEY = "money"  # how `lifetime_spend` was counted; commits of before there was a choice do not say
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,22 @@ class Sequences:
         return int(newest.facts.get(NUM_USERS, newest.num_rows))
 
     @property
+    def money(self) -> Money | None:
+        """How their totals were counted; None of a lake from before there was a choice."""
+        counted = self.commits[-1].facts.get(MONEY)
+        return next((money for money in DEFINITIONS if money == counted), None)
+
+    def require_money(self, money: Money) -> None:
+        """Raise OtherMoneyError unless totals were counted so."""
+        if self.money != money:
+            raise OtherMoneyError(
+                f"{SEQUENCES.name}/cutoff={self.cutoff}",
+                counted=self.money,
+                money=money,
+                do=f"Run `nightshift sequences --cutoff {self.cutoff} --full`, then run this again",
+            )
+
+    @property
     def content(self) -> str:
         """The same for the same rows in the same partitions."""
         return "+".join(commit.content_hash for commit in self.commits)
@@ -90,7 +109,8 @@ class Sequences:
             buckets = [plan.files[bucket] for bucket in sorted(plan.files)]
         facts = self.commits[-1].facts
         limits = int(facts[MAX_EVENTS]), int(facts[GAP_MINUTES])
-        return [Folded(paths, self.cutoff, *limits) for paths in buckets]
+        money = self.money or "net"  # no event is added here, so none is counted
+        return [Folded(paths, self.cutoff, *limits, money) for paths in buckets]
 
     def read(self, spark: SparkSession) -> DataFrame:
         """Every user's row."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem
 
+from contracts.money import Money
 from contracts.tables import SEQUENCES
 from jobs.histories.fold_sequences import fold_sequences, no_events
 from jobs.histories.sequence_buckets import read_bucket
@@ -43,6 +44,7 @@ class Folded:
     cutoff: date
     max_events: int
     gap_minutes: int
+    money: Money
 
     def batches(
         self, filesystem: FileSystem, num_users: int, columns: list[str]
@@ -53,6 +55,7 @@ class Folded:
             cutoff=self.cutoff,
             max_events=self.max_events,
             gap_minutes=self.gap_minutes,
+            money=self.money,
         )
         schema = arrow_schema(SEQUENCES, columns)
         yield from rows.select(columns).cast(schema).to_batches(max_chunksize=num_users)

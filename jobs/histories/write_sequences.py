@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pyarrow.fs import FileSystem
 from pyspark.sql import DataFrame, SparkSession
 
+from contracts.money import Money
 from contracts.tables import EVENTS, SEQUENCES
 from jobs.histories.fold_sequences import COLUMNS, fold_sequences, no_events, no_rows
 from jobs.histories.sequence_buckets import ROW_COLUMNS, Plan, label_of, read_bucket
@@ -37,6 +38,7 @@ class Request:
     cutoff: date
     max_events: int
     gap_minutes: int
+    money: Money  # what counts as spend
     since: date | None = None  # the cutoff upon which a night builds; None where rows are whole
 
 
@@ -122,6 +124,7 @@ def _folded(
         cutoff=request.cutoff,
         max_events=request.max_events,
         gap_minutes=request.gap_minutes,
+        money=request.money,
         since=request.since,
     )
     if folded.num_rows:

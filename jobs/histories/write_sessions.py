@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pyarrow.fs import FileSystem
 from pyspark.sql import DataFrame, SparkSession
 
+from contracts.money import Money
 from contracts.tables import SESSION_EVENTS, SESSIONS, Table
 from contracts.windows import Window
 from jobs.histories.cut_sessions import COLUMNS, Cut, cut_sessions
@@ -40,6 +41,7 @@ class Request:
     window: Window  # session days to write
     gap_minutes: int
     zone: str
+    money: Money  # what counts as spend
     seen_from: datetime  # earlier events are of no session of the window
     new_from: date  # first ingestion day whose events are new
     on_time_from: datetime  # a new event from before it is late
@@ -128,6 +130,7 @@ def _cut(batches: Iterator[pa.RecordBatch], request: Request) -> tuple[Cut, int]
         new_from=request.new_from,
         gap_minutes=request.gap_minutes,
         zone=request.zone,
+        money=request.money,
     )
     return cut, pc.sum(is_late).as_py()
 

@@ -39,6 +39,7 @@ from contracts.errors import ConfigError, UnknownKeyError
 from contracts.exclusions import Exclusions, alternatives
 from contracts.money import Money
 from contracts.tables import SCORES
+from models.config import LabelHorizons
 from models.configuration import Section, first_error, known_keys, parse_yaml, read_mapping
 from models.demand.rule import DemandRule
 from models.judging.rule import GateRule
@@ -243,6 +244,12 @@ class Settings(Section):
     recommendations: RecommendationSettings
     exclusions: ExclusionSettings = ExclusionSettings()
     gate: GateRule
+
+    @property
+    def label_horizons(self) -> LabelHorizons:
+        """What training and judging mean by a label."""
+        known = {**self.horizons.model_dump(), "money": self.money}
+        return LabelHorizons(**{name: known[name] for name in LabelHorizons.model_fields})
 
     @property
     def zone(self) -> ZoneInfo:

@@ -3,9 +3,10 @@
 naive   base rate; a logistic curve over recency alone; the best constant spend; the spend of the
         window before; the most popular items
 strong  LightGBM on recency, frequency and spend, a part of what the model reads
-        (https://lightgbm.readthedocs.io); of spend, whichever of its mean (Tweedie) and its median
-        (L1) validates better; each user's own most frequent items, to which most neural
-        next-basket models lose: Li et al., https://arxiv.org/abs/2109.14233
+        (https://lightgbm.readthedocs.io); of spend, whichever of its mean (Tweedie, or squares
+        where some spend is below 0) and its median (L1) validates better; each user's own most
+        frequent items, to which most neural next-basket models lose: Li et al.,
+        https://arxiv.org/abs/2109.14233
 
 They are fitted and chosen on what closed before the test starts, exactly like the models.
 P rows (a user at a cutoff), F features, N users, K items asked for.
@@ -66,7 +67,7 @@ class HeadBaselines:
         constant = np.full(len(rows.features), self.constant)
         strong = self.strongest.predict(rows)
         if self.head == "spend":
-            naive = {"constant": constant, "persistence": rows.before}
+            naive = {"constant": constant, "persistence": np.maximum(rows.before, 0.0)}
             mean = self.boosters[0].predict(rows)
             return {**naive, "lightgbm": strong, "lightgbm_mean": mean}
         recency = self.recency.predict_proba(rows.features[:, [RECENCY]])[:, 1]
@@ -113,6 +114,8 @@ def fit_lightgbm(head: Head, *, train: Rows, validation: Rows, seed: int) -> lis
 def _fit_one(
     chosen: Mapping[str, Any], train: Rows, validation: Rows, *, seed: int
 ) -> FittedBooster:
+    if chosen["objective"] == "tweedie" and (train.labels < 0).any():
+        chosen = {**chosen, "objective": "regression"}  # a mean too; Tweedie knows no refunds
     parameters = {
         **chosen,
         "learning_rate": 0.05,

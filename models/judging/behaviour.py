@@ -12,9 +12,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
+from contracts.money import Money
 from contracts.tables import PURCHASE
 from contracts.windows import instant
 from models.judging.gate import Check
+from models.money import counted_amounts, in_money, sums, whole_units
 from models.registry.predict import Predictions, Predictor
 from models.sequences.history import Bools
 from models.training.calibration import BaseRates
@@ -44,7 +46,7 @@ def check_behaviour(
     predictor: Predictor, sequences: pa.Table, *, cutoff: date, zone: ZoneInfo
 ) -> list[Check]:
     """Run every behavioural test on a few users. The sequences must reach beyond the cutoff."""
-    moment = instant(cutoff, zone)
+    moment, money = instant(cutoff, zone), predictor.manifest.horizons.money
     table = sequences.take(_spread_of_users(sequences))
     rows = [_spelled(row) for row in table.to_pylist()]
 
@@ -61,8 +63,8 @@ def check_behaviour(
             "a later event never changes an earlier score",
             usual,
             [
-                ask([_kept(row, lambda time: time < moment) for row in rows]),
-                ask(_altered(rows, moment)),
+                ask([_kept(row, lambda time: time < moment, money=money) for row in rows]),
+                ask(_altered(rows, moment, money=money)),
             ],
         ),
         _same(
@@ -76,11 +78,11 @@ def check_behaviour(
             [_joined([ask(rows[n::4]) for n in range(4)], rows), ask(rows[:1])],
         ),
         _unseen(
-            ask([_kept(row, lambda time: time >= moment) for row in rows[:4]]),
+            ask([_kept(row, lambda time: time >= moment, money=money) for row in rows[:4]]),
             predictor.manifest.base_rates,
         ),
         _ordered(usual, ask(backwards), np.asarray([_visits(a) != _visits(b) for a, b in pairs])),
-        _encouraged(usual, ask([_with_a_purchase(row, moment) for row in rows])),
+        _encouraged(usual, ask([_with_a_purchase(row, moment, money=money) for row in rows])),
     ]
 
 
@@ -96,11 +98,24 @@ def _spelled(row: Row) -> Row:
     return {**row, "texts": row["texts"] or [""] * len(row["event_times"])}
 
 
-def _kept(row: Row, keep: Callable[[datetime], bool]) -> Row:
+def _paid(row: Row, places: Sequence[int], *, money: Money) -> float:
+    """What the row's events at these places add to its lifetime's spend."""
+    amounts = np.asarray([row["amounts"][n] or 0.0 for n in places], dtype=np.float64)
+    names = np.asarray([row["event_types"][n] for n in places], dtype=str)
+    kinds, codes = np.unique(names, return_inverse=True)
+    return _sum(*counted_amounts(amounts, kinds, codes, money=money).tolist())
+
+
+def _sum(*amounts: float) -> float:
+    units = whole_units(np.asarray([0.0, *amounts]))
+    return float(in_money(sums(units, np.zeros(1, dtype=np.int64)))[0])
+
+
+def _kept(row: Row, keep: Callable[[datetime], bool], *, money: Money) -> Row:
     """The row with only some of its events, and totals to match."""
     kept = [n for n, time in enumerate(row["event_times"]) if keep(time)]
     dropped = set(range(len(row["event_times"]))) - set(kept)
-    spend = sum(max(row["amounts"][n] or 0.0, 0.0) for n in dropped)
+    spend = _paid(row, sorted(dropped), money=money)
     changed = {name: [row[name][n] for n in kept] for name in LISTS}
     times = changed["event_times"]
     if times:
@@ -112,11 +127,11 @@ def _kept(row: Row, keep: Callable[[datetime], bool]) -> Row:
         **row,
         **changed,
         "lifetime_events": row["lifetime_events"] - len(dropped),
-        "lifetime_spend": max(row["lifetime_spend"] - spend, 0.0),
+        "lifetime_spend": _sum(row["lifetime_spend"], -spend),
     }
 
 
-def _altered(rows: Sequence[Row], moment: datetime) -> list[Row]:
+def _altered(rows: Sequence[Row], moment: datetime, *, money: Money) -> list[Row]:
     """The same pasts with the future's items swapped and its amounts multiplied."""
     altered = []
     for row in rows:
@@ -124,10 +139,9 @@ def _altered(rows: Sequence[Row], moment: datetime) -> list[Row]:
         items, amounts = list(row["item_ids"]), list(row["amounts"])
         for n, other in zip(future, reversed(future), strict=True):
             items[n], amounts[n] = row["item_ids"][other], 10 * (row["amounts"][other] or 0.0)
-        spend = sum(max(a or 0.0, 0.0) for a in amounts)
-        spend -= sum(max(a or 0.0, 0.0) for a in row["amounts"])
-        more = {"lifetime_spend": row["lifetime_spend"] + spend}
-        altered.append({**row, "item_ids": items, "amounts": amounts, **more})
+        changed = {**row, "item_ids": items, "amounts": amounts}
+        more = _paid(changed, future, money=money) - _paid(row, future, money=money)
+        altered.append({**changed, "lifetime_spend": _sum(row["lifetime_spend"], more)})
     return altered
 
 
@@ -160,7 +174,7 @@ def _visits(row: Row) -> list[tuple[Any, ...]]:
     return sorted(lines, key=lambda line: (line[0], *(value or "" for value in line[1:])))
 
 
-def _with_a_purchase(row: Row, moment: datetime) -> Row:
+def _with_a_purchase(row: Row, moment: datetime, *, money: Money) -> Row:
     """The look-alike who bought the latest purchase's line once more, at the end of the history.
 
     Half-way between the last event and the cutoff; who never bought stays who they are.
@@ -177,12 +191,12 @@ def _with_a_purchase(row: Row, moment: datetime) -> Row:
     changed["event_times"][place] = time
     changed["event_ids"][place] = f"{row['event_ids'][bought[-1]]}-again"
     changed["session_starts"][place] = True
-    amount = max(row["amounts"][bought[-1]] or 0.0, 0.0)
+    paid = _paid(row, bought[-1:], money=money)
     return {
         **row,
         **changed,
         "lifetime_events": row["lifetime_events"] + 1,
-        "lifetime_spend": row["lifetime_spend"] + amount,
+        "lifetime_spend": _sum(row["lifetime_spend"], paid),
     }
 
 

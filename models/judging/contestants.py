@@ -102,7 +102,7 @@ def collect(
     found = Collected({}, {}, {})
     for head in HEADS:
         train = matured.rows(head, plans[head].train)
-        if head == "spend" and not train.labels.any():
+        if head == "spend" and not (train.labels > 0).any():
             found.left_out[head] = NO_AMOUNTS
             continue
         rows, chosen = _head_rows(matured, head, plans[head], answers, train=train)

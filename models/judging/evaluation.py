@@ -34,10 +34,11 @@ def evaluate(
     champion: str | None,
     gate: GateRule,
     left_out: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Measure and judge every version: the document that reports are made from, of plain values.
 
-    A head may be ``left_out``, with the reason why.
+    A head may be ``left_out``, with the reason why; ``notes`` stand in every verdict.
     """
     compared = {
         head: compare_all(of_head, list(checks), champion=champion, gate=gate)
@@ -61,6 +62,7 @@ def evaluate(
                 checks=checks[version],
                 has_champion=champion is not None,
                 left_out=left_out or {},
+                notes=notes,
             ),
             gate,
         )

@@ -45,6 +45,7 @@ class Evidence:
     checks: Sequence[Check]
     has_champion: bool
     left_out: Mapping[str, str] = field(default_factory=dict)  # head → why no rule asks for it
+    notes: Sequence[str] = ()  # what else has to be known of the judgement
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Verdict:
     reasons: tuple[str, ...]  # why refused, or what each head showed
     gain: float  # how much better than the strong baselines; NaN where unknown
     gains: Mapping[str, float] = field(default_factory=dict)  # head → gain
+    notes: tuple[str, ...] = ()  # of the judgement itself: who was not in it
 
 
 def judge(evidence: Evidence, gate: GateRule) -> Verdict:
@@ -87,6 +89,7 @@ def judge(evidence: Evidence, gate: GateRule) -> Verdict:
         reasons=tuple(refused or passed),
         gain=sum(gains.values()) / len(gains),
         gains=gains,
+        notes=tuple(evidence.notes),
     )
 
 

@@ -152,6 +152,7 @@ def _judged(version: str, evaluation: Mapping[str, Any]) -> list[Block]:
     verdict = evaluation["verdicts"][version]
     said = "Admitted by the gate." if verdict["admitted"] else "Refused by the gate."
     reasons = [] if verdict["admitted"] else [Bullets(verdict["reasons"])]
+    notes = [_sentence(note) for note in verdict.get("notes", ())]
     return [
         Paragraph(
             f"Judged as of {evaluation['cutoff']} on weeks that neither it nor the baselines "
@@ -161,7 +162,7 @@ def _judged(version: str, evaluation: Mapping[str, Any]) -> list[Block]:
         Table(
             ["Question", "Measure", "It", "Strong baseline", "Simple baselines", "Outcome"], rows
         ),
-        *([Bullets(left_out)] if left_out else []),
+        *([Bullets([*left_out, *notes])] if left_out or notes else []),
         Heading("For whom it is weak"),
         Bullets(weak)
         if weak
@@ -238,6 +239,10 @@ def _weak(
             f"of {_group(best).lower()}."
         )
     return said
+
+
+def _sentence(note: str) -> str:
+    return f"{note[0].upper()}{note[1:]}."
 
 
 def _group(part: Mapping[str, Any]) -> str:

@@ -234,10 +234,11 @@ def _verdict(version: str, verdict: Mapping[str, Any], evaluation: Mapping[str, 
             "baseline's error."
         )
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in verdict["reasons"])
+    notes = "".join(f"<p>Note: {escape(note)}.</p>" for note in verdict.get("notes", ()))
     summary = "What each check showed" if admitted else "Why"
     opened = "" if admitted else " open"
     return (
-        f"<p><span class='verdict'>{name}: {word}</span> by the written rule.{gain}</p>"
+        f"<p><span class='verdict'>{name}: {word}</span> by the written rule.{gain}</p>{notes}"
         f"<details{opened}><summary>{summary}</summary><ul>{reasons}</ul></details>"
     )
 

@@ -72,12 +72,17 @@ class Predictor:
         cutoff: date,
         top_k: int,
         exclusion: Exclusion = NOTHING_EXCLUDED,
+        max_events: int | None = None,
     ) -> Predictions:
         """One row per row of ``sequences``, in their order; events from the cutoff on are ignored.
 
-        A user who was not seen before the cutoff gets the base rates and the commonest items.
+        Of a user the latest ``max_events`` before it count, and no more than in the training. Who
+        was not seen before the cutoff gets the base rates and the commonest items.
         """
-        histories = Histories.from_arrow(sequences)
+        histories = Histories.from_arrow(sequences, money=self.manifest.horizons.money)
+        histories = histories.before(instant(cutoff, self.manifest.zone))
+        known = self.manifest.max_events
+        histories = histories.latest(min(known, max_events or known))
         return self.answer(histories, cutoff=cutoff, top_k=top_k, exclusion=exclusion)
 
     @torch.inference_mode()

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from contracts.money import Money
 from contracts.windows import instant
+from models.money import counted_amounts, in_money, sums, whole_units
 from models.registry.admission import refuse_unadmitted
 from models.registry.exclusion import Exclusion
 from models.registry.predict import Predictor
@@ -41,6 +43,7 @@ class Served:
             before=instant(cutoff, manifest.zone),
             gap=timedelta(minutes=manifest.session_gap_minutes),
             max_events=manifest.max_events,
+            money=manifest.horizons.money,
         )
         exclusion = Exclusion(
             bought=bool(given.get("exclude_bought")),
@@ -73,7 +76,7 @@ def _load_pyfunc(data_path: str) -> Served:
 
 
 def sequences(
-    events: pd.DataFrame, *, before: datetime, gap: timedelta, max_events: int
+    events: pd.DataFrame, *, before: datetime, gap: timedelta, max_events: int, money: Money
 ) -> pa.Table:
     """Raw events, in any order, as rows of `contracts.tables.SEQUENCES` without their cutoff.
 
@@ -83,10 +86,12 @@ def sequences(
     frame = _ordered(events)
     users, starts = np.unique(frame["user_id"].to_numpy(dtype=str), return_index=True)
     lengths = np.diff(np.append(starts, len(frame)))
-    spend = np.maximum(frame["amount"].to_numpy(), 0.0)
+    kinds, codes = np.unique(frame["event_type"].to_numpy(dtype=str), return_inverse=True)
+    paid = counted_amounts(frame["amount"].to_numpy(), kinds, codes, money=money)
+    spend = in_money(sums(whole_units(paid), starts))
     whole = {
         "lifetime_events": pa.array(lengths, pa.int64()),
-        "lifetime_spend": pa.array(np.add.reduceat(spend, starts) if len(frame) else [], "double"),
+        "lifetime_spend": pa.array(spend, pa.float64()),
         "first_event_time": pa.array(frame["event_time"].to_numpy()[starts], _TIME),
     }
     is_past = (frame["event_time"] < before).to_numpy()

@@ -23,7 +23,7 @@ from models.sequences import features, rhythm
 from models.sequences.copying import Copies, CopyCandidates
 from models.sequences.features import FEATURE_NAMES, AsOfFeatures
 from models.sequences.history import Floats, Histories, Ints
-from models.sequences.instants import DAY, SECOND, Instants
+from models.sequences.instants import DAY, SECOND, Instants, signed_log1p
 from models.sequences.labels import midnights
 from models.sequences.rhythm import RHYTHM_NAMES, rhythm_features
 from models.sequences.vocabulary import EncodedEvents, Encoder
@@ -236,7 +236,7 @@ def _instant_features(instants: Instants, zone: ZoneInfo) -> np.ndarray[Any, np.
     columns = [
         np.log1p(gaps * 24.0) / 3.0,  # about 0 to 3: an hour is 0.2, a month 2.2
         np.log1p(instants.num_events) / 3.0,
-        np.log1p(instants.spend) / 4.0,
+        signed_log1p(instants.spend) / 4.0,
         np.sin(2 * np.pi * hours / 24),
         np.cos(2 * np.pi * hours / 24),
         np.sin(2 * np.pi * weekdays / 7),

@@ -13,6 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from contracts.money import Money
+from models.money import counted_amounts, in_money, running, signed, whole_units
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -49,8 +52,8 @@ class Histories:
     item_codes: Ints  # (E,) into item_ids
     event_type_codes: Ints  # (E,) into event_types
     category_codes: Ints  # (E,) into categories
-    quantities: Floats  # (E,)
-    amounts: Floats  # (E,)
+    quantities: Floats  # (E,) below 0 for what comes back
+    amounts: Floats  # (E,) the same; of other types than purchase and return no money
     session_starts: Bools  # (E,)
     item_ids: NDArray[np.object_]
     event_types: NDArray[np.object_]
@@ -58,8 +61,9 @@ class Histories:
     text_codes: Ints  # (E,) into texts
     texts: NDArray[np.object_]  # "" where an event has none
     lifetime_events: Ints  # (N,) events ever, stored or not
-    lifetime_spend: Floats  # (N,) sum of the amounts that are not negative, ever
+    lifetime_spend: Floats  # (N,) paid in all events ever, counted as ``money`` says
     first_times: Ints  # (N,) the first event ever, microseconds; meaningless without history
+    money: Money = "net"  # what counts as spend: `contracts.money`
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -89,15 +93,42 @@ class Histories:
         """(E,) is the event a purchase?"""
         return np.asarray(self.event_types == "purchase", dtype=bool)[self.event_type_codes]
 
+    @cached_property
+    def spend_units(self) -> Ints:
+        """(E,) what each event adds to spend, in whole ten-thousandths."""
+        paid = counted_amounts(
+            self.amounts, self.event_types, self.event_type_codes, money=self.money
+        )
+        return whole_units(paid)
+
+    @cached_property
+    def lifetime_units(self) -> Ints:
+        """(N,) `lifetime_spend` in whole ten-thousandths."""
+        return whole_units(self.lifetime_spend)
+
+    @property
+    def known_amounts(self) -> Floats:
+        """(E,) the amounts; none where nothing was ever paid, whatever is said of prices."""
+        return self.amounts if (self.spend_units > 0).any() else np.zeros(0)
+
     @classmethod
-    def from_arrow(cls, sequences: pa.Table | pa.RecordBatch) -> "Histories":
-        """Read rows with the `COLUMNS` of `contracts.tables.SEQUENCES`; their order is kept."""
+    def from_arrow(
+        cls, sequences: pa.Table | pa.RecordBatch, *, money: Money = "net"
+    ) -> "Histories":
+        """Read rows with the `COLUMNS` of `contracts.tables.SEQUENCES`; their order is kept.
+
+        ``money`` is what their totals were counted by.
+        """
         times = _lists(sequences, "event_times")
         offsets = _offsets(times)
         item_codes, item_ids = _encoded(_lists(sequences, "item_ids"))
         event_type_codes, event_types = _encoded(_lists(sequences, "event_types"))
         category_codes, categories = _encoded(_lists(sequences, "categories"))
         text_codes, texts = _texts(_lists(sequences, "texts"), np.diff(offsets))
+        numbers = {
+            name: signed(_floats(_lists(sequences, name).flatten()), event_types, event_type_codes)
+            for name in ("quantities", "amounts")
+        }
         return cls(
             user_ids=np.asarray(sequences.column("user_id").to_pylist(), dtype=object),
             offsets=offsets,
@@ -105,8 +136,7 @@ class Histories:
             item_codes=item_codes,
             event_type_codes=event_type_codes,
             category_codes=category_codes,
-            quantities=_floats(_lists(sequences, "quantities").flatten()),
-            amounts=_floats(_lists(sequences, "amounts").flatten()),
+            **numbers,
             session_starts=_bools(_lists(sequences, "session_starts").flatten()),
             item_ids=item_ids,
             event_types=event_types,
@@ -116,6 +146,7 @@ class Histories:
             lifetime_events=np.asarray(_array(sequences, "lifetime_events"), dtype=np.int64),
             lifetime_spend=np.asarray(_array(sequences, "lifetime_spend"), dtype=np.float64),
             first_times=_microseconds(_array(sequences, "first_event_time")),
+            money=money,
         )
 
     def before(self, instant: datetime) -> "Histories":
@@ -127,13 +158,25 @@ class Histories:
         if keep.all():
             return self
         kept, dropped = self._per_user(keep), self._per_user(~keep)
-        dropped_spend = self._per_user(np.where(keep, 0.0, np.maximum(self.amounts, 0.0)))
+        totals = running(np.where(keep, 0, self.spend_units))
+        dropped_units = totals[self.offsets[1:]] - totals[self.offsets[:-1]]
         return replace(
             self._only(keep),
             offsets=np.concatenate([[0], np.cumsum(kept)]).astype(np.int64),
             lifetime_events=self.lifetime_events - dropped.astype(np.int64),
-            lifetime_spend=np.maximum(self.lifetime_spend - dropped_spend, 0.0),
+            lifetime_spend=in_money(self.lifetime_units - dropped_units),
         )
+
+    def latest(self, max_events: int) -> "Histories":
+        """Only each user's latest so many events, as a night keeps them; totals stay."""
+        if not (self.num_events > max_events).any():
+            return self
+        kept = np.minimum(self.num_events, max_events)
+        place = np.arange(len(self.times)) - np.repeat(self.offsets[1:] - kept, self.num_events)
+        offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+        found = replace(self._only(np.asarray(place >= 0)), offsets=offsets)
+        found.session_starts[offsets[:-1][kept > 0]] = True  # a copy: `_only` has made it
+        return found
 
     def _only(self, events: Ints | Bools) -> "Histories":
         names = ("times", "item_codes", "event_type_codes", "category_codes", "text_codes")

@@ -1,7 +1,8 @@
 """A user's events by instant: the events at one time (a basket's lines) have no order of their own.
 
 I instants of all users, oldest first within a user; P pairs of a user and a moment to look from.
-Sums over any span of time are differences of running totals, so no loop visits an event twice.
+Sums over any span of time are differences of running totals, so no loop visits an event twice; the
+totals are of whole numbers (`models.money.running`), so that no other event changes a difference.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.money import in_money, sums
 from models.sequences.history import Bools, Floats, Histories, Ints
 
 SECOND = 1_000_000  # microseconds
@@ -23,7 +25,7 @@ class Instants:
     starts: Ints  # (I + 1,) first event of each instant
     offsets: Ints  # (N + 1,) first instant of each user
     num_events: Ints  # (I,)
-    spend: Floats  # (I,) sum of the amounts that are not negative
+    spend_units: Ints  # (I,) paid, less what came back, in whole ten-thousandths
     has_purchase: Bools  # (I,)
     session_starts: Bools  # (I,)
     _keys: Ints  # (I,) ascending: user, then whole second
@@ -42,11 +44,16 @@ class Instants:
             starts=starts,
             offsets=np.searchsorted(users, np.arange(len(histories) + 1)).astype(np.int64),
             num_events=np.diff(starts),
-            spend=_sums(np.maximum(histories.amounts, 0.0), first),
+            spend_units=sums(histories.spend_units, first),
             has_purchase=_sums(histories.is_purchase, first) > 0,
             session_starts=_sums(histories.session_starts, first) > 0,
             _keys=users * _SPAN + times // SECOND,
         )
+
+    @property
+    def spend(self) -> Floats:
+        """(I,) currency, as `contracts.money` counts it: may be below 0."""
+        return in_money(self.spend_units)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -61,9 +68,9 @@ class Instants:
         return found
 
 
-def running(values: NDArray[np.generic]) -> Floats:
-    """(I,) -> (I + 1,) totals of what comes before each instant."""
-    return np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+def signed_log1p(values: Floats) -> Floats:
+    """log(1 + x), mirrored below 0: for sums that are heavy-tailed and may be negative."""
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)), dtype=np.float64)
 
 
 def _sums(values: NDArray[np.generic], first: Ints) -> Floats:

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 
 from contracts.windows import Window, instant, label_window
 from models.config import LabelHorizons
+from models.money import in_money, running
 from models.sequences.history import Bools, Floats, Histories, Ints, microseconds
-from models.sequences.instants import Instants, running
+from models.sequences.instants import Instants
 
 
 @dataclass(frozen=True)
 class Labels:
     purchase: Floats  # (N,) 1 where the user bought within purchase_days
     churn: Floats  # (N,) 1 where nothing happened in churn_days; nan: not active before the cutoff
-    spend: Floats  # (N,) sum of the amounts that are not negative, within spend_days
+    spend: Floats  # (N,) paid within spend_days, less what came back in them: may be below 0
     item_ids: list[NDArray[np.object_]]  # (N,) different items bought within items_days: offered
     has_history: Bools  # (N,) seen before the cutoff: the population of an evaluation
 
@@ -66,8 +67,8 @@ class LabelMaker:
         self, histories: Histories, instants: Instants, horizons: LabelHorizons, zone: ZoneInfo
     ) -> None:
         self.instants, self.horizons, self.zone = instants, horizons, zone
-        self.purchase_totals = running(instants.has_purchase)
-        self.spend_totals = running(instants.spend)
+        self.purchase_totals = running(instants.has_purchase.astype(np.int64))
+        self.spend_totals = running(instants.spend_units)
 
     def at(self, users: Ints, cutoffs: Ints) -> tuple[Floats, Floats, Floats]:
         """(P,), (P,) ordinals -> purchase, churn and spend, (P,) each.
@@ -82,8 +83,8 @@ class LabelMaker:
         churn = np.asarray(end == start, dtype=np.float64)
         churn[active_end == active_start] = np.nan
         start, end = self._span(users, cutoffs, 0, horizons.spend_days)
-        spend = np.maximum(self.spend_totals[end] - self.spend_totals[start], 0.0)
-        return purchase.astype(np.float64), churn, np.asarray(np.round(spend, 6), np.float64)
+        spend = in_money(self.spend_totals[end] - self.spend_totals[start])
+        return purchase.astype(np.float64), churn, spend
 
     def _span(self, users: Ints, cutoffs: Ints, start: int, end: int) -> tuple[Ints, Ints]:
         """First instants of, and after, the days ``cutoff + start <= day < cutoff + end``."""

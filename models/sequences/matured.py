@@ -96,6 +96,22 @@ class Rows:
         )
 
 
+@dataclass(frozen=True)
+class PassedOver:
+    """Users who are scored and not judged: too much of what they did is not stored any more."""
+
+    users: int
+    of_users: int
+    spend_share: float  # of all that these have paid
+
+    def __str__(self) -> str:
+        return (
+            f"{self.users:,} of {self.of_users:,} users, with {self.spend_share:.1%} of all spend, "
+            "are scored and were not judged: of their events, more than sequences.max_events, too "
+            "few are stored"
+        )
+
+
 class Matured:
     """Rows of any head at any past cutoff, from running totals built once."""
 
@@ -106,9 +122,12 @@ class Matured:
         horizons: LabelHorizons,
         zone: ZoneInfo,
         exclusions: Exclusions = NOTHING,
+        max_events: int | None = None,
     ) -> None:
+        """A night keeps the latest ``max_events`` of a user: features know no more than those."""
         self.is_offered = can_be_offered(histories, exclusions)  # (I,) by item code
         self.histories, self.horizons, self.zone = histories, horizons, zone
+        self.max_events = max_events
         self.instants = Instants.of(histories)
         self.features = AsOfFeatures(histories, self.instants)
         self.labels = LabelMaker(histories, self.instants, horizons, zone)
@@ -125,10 +144,31 @@ class Matured:
 
         Of who has more events than are stored the oldest were cut off: a cutoff among those is
         passed over, as in training, for what came true there is not known any more.
+        `passed_over` counts them.
         """
         moment = self.moment(cutoff)
         is_exact = exact_from(self.histories, HISTORY_DAYS) <= moment
         return np.asarray(is_exact & (self.histories.first_times < moment), dtype=bool)
+
+    def passed_over(self, cutoffs: Sequence[date]) -> PassedOver:
+        """Who was there at one of the cutoffs and is not judged at it."""
+        missing = np.zeros(len(self.histories), dtype=bool)
+        for cutoff in cutoffs:
+            was_there = self.histories.first_times < self.moment(cutoff)
+            missing |= self.histories.has_history & was_there & ~self.can_be_asked(cutoff)
+        spend = self.histories.lifetime_spend
+        total = float(spend.sum())
+        share = float(spend[missing].sum()) / total if total > 0 else 0.0
+        return PassedOver(int(missing.sum()), len(missing), share)
+
+    def features_at(self, users: Ints, cutoff: date) -> NDArray[np.float32]:
+        """(P, F) as a night at the cutoff knows them."""
+        moments = np.full(len(users), self.moment(cutoff), dtype=np.int64)
+        before = self.histories.before(instant(cutoff, self.zone))
+        if self.max_events is None or not (before.num_events > self.max_events).any():
+            return self.features.at(users, moments)
+        kept = before.latest(self.max_events)
+        return AsOfFeatures(kept, Instants.of(kept)).at(users, moments)
 
     def num_instants(self, users: Ints, cutoff: date) -> Ints:
         """(P,) instants stored before the cutoff."""
@@ -169,10 +209,9 @@ class Matured:
         _, _, before = self.labels.at(users, _days(users, earlier))
         asked = np.isfinite(truth)
         users = users[asked]
-        moments = np.full(len(users), self.moment(cutoff), dtype=np.int64)
         return Rows(
             users=users,
-            features=self.features.at(users, moments),
+            features=self.features_at(users, cutoff),
             labels=truth[asked],
             before=before[asked],
             num_instants=self.num_instants(users, cutoff),

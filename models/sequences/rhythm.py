@@ -10,8 +10,9 @@ A day is 24 hours back from the moment: day 0 ends at it. P pairs of a user and 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.money import in_money
 from models.sequences.history import Floats, Histories, Ints
-from models.sequences.instants import DAY, Instants
+from models.sequences.instants import DAY, Instants, signed_log1p
 
 NUM_WEEKS = 26
 NUM_DAYS = 7 * NUM_WEEKS  # no event before these is read
@@ -48,9 +49,9 @@ def rhythm_features(
     blocks = [
         _rates(visits, spend, events, known),
         weeks[0].sum(axis=2)[:, SINGLE_WEEKS],
-        np.log1p(weeks[1].sum(axis=2)[:, SINGLE_WEEKS]),
+        signed_log1p(weeks[1].sum(axis=2)[:, SINGLE_WEEKS]),
         visits[:, SINGLE_DAYS],
-        np.log1p(months),
+        signed_log1p(months),
         _weekdays(weeks[0]),
         _gaps(visits > 0, np.minimum(tenure_days, NUM_DAYS)),
     ]
@@ -58,7 +59,10 @@ def rhythm_features(
 
 
 def _days(instants: Instants, users: Ints, moments: Ints) -> tuple[Floats, Floats, Floats]:
-    """(P, D) each, newest first: was there an instant, what was spent, how many events."""
+    """(P, D) each, newest first: was there an instant, what was spent, how many events.
+
+    What was spent is a sum of whole ten-thousandths, so that it is the same in any order.
+    """
     start = instants.first_from(users, moments - NUM_DAYS * DAY)
     counts = instants.first_from(users, moments) - start
     pairs = np.repeat(np.arange(len(users)), counts)
@@ -67,12 +71,16 @@ def _days(instants: Instants, users: Ints, moments: Ints) -> tuple[Floats, Float
     places = pairs * NUM_DAYS + np.clip(days, 0, NUM_DAYS - 1)
     sums = [
         np.bincount(places, weights=values, minlength=len(users) * NUM_DAYS)
-        for values in (None, instants.spend[found], instants.num_events[found])
+        for values in (
+            None,
+            instants.spend_units[found].astype(np.float64),
+            instants.num_events[found],
+        )
     ]
     visits, spend, events = (
         np.asarray(values, dtype=np.float64).reshape(len(users), NUM_DAYS) for values in sums
     )
-    return (visits > 0).astype(np.float64), spend, events
+    return (visits > 0).astype(np.float64), in_money(spend), events
 
 
 def _rates(visits: Floats, spend: Floats, events: Floats, known: Floats) -> Floats:
@@ -83,7 +91,7 @@ def _rates(visits: Floats, spend: Floats, events: Floats, known: Floats) -> Floa
         weight = 0.5 ** (ages / half_life)
         total = known @ weight + 1e-6
         rates = [grid @ weight / total for grid in (visits, spend, events)]
-        columns += [rates[0], np.log1p(rates[1]), np.log1p(rates[2])]
+        columns += [rates[0], signed_log1p(rates[1]), np.log1p(rates[2])]
     return np.stack(columns, axis=1)
 
 

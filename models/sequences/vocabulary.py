@@ -54,7 +54,7 @@ class Vocabulary:
         """Of a log that is all in memory; without buckets, of a training that reads no texts."""
         return cls.counted(
             Census.of(histories),
-            amounts=histories.amounts,
+            amounts=histories.known_amounts,
             quantities=histories.quantities,
             min_item_count=min_item_count,
             text_buckets=text_buckets,

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from contracts.exclusions import NOTHING, Exclusions
+from contracts.money import Money
 from contracts.windows import instant
 from models.config import LabelHorizons, TrainConfig
 from models.sequences.census import Census
@@ -113,10 +114,11 @@ class _Counted:
         self.quantities: Floats = np.zeros(0)
 
     def add(self, rows: pa.Table) -> None:
-        seen = Histories.from_arrow(rows).before(instant(self.label_limit, self.zone))
+        known = Histories.from_arrow(rows, money=self.horizons.money)
+        seen = known.before(instant(self.label_limit, self.zone))
         self.census.add(seen)
         if not self.sizes:
-            self.amounts, self.quantities = seen.amounts, seen.quantities
+            self.amounts, self.quantities = seen.known_amounts, seen.quantities
         is_asked = can_be_asked(seen, self.label_limit, self.horizons, self.zone)
         self.sizes.append(int(is_asked.sum()))
 
@@ -150,8 +152,8 @@ def write_shard(rows: pa.Table, folder: Path, kind: str, number: int) -> None:
     pq.write_table(rows, shard_file(folder, kind, number), compression="zstd")
 
 
-def read_shard(folder: Path, kind: str, number: int) -> Histories:
-    return Histories.from_arrow(pq.read_table(shard_file(folder, kind, number)))
+def read_shard(folder: Path, kind: str, number: int, *, money: Money) -> Histories:
+    return Histories.from_arrow(pq.read_table(shard_file(folder, kind, number)), money=money)
 
 
 def shard_file(folder: Path, kind: str, number: int) -> Path:

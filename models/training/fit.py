@@ -101,7 +101,7 @@ def fit(
         base_rates=BaseRates(
             purchase=float(np.nanmean(data.purchase)),
             churn=float(np.nanmean(data.churn)),
-            spend=float(np.nanmean(data.spend)) if data.has_amounts else 0.0,
+            spend=max(float(np.nanmean(data.spend)), 0.0) if data.has_amounts else 0.0,
         ),
         metrics=best.metrics,
         label_limit=prepared.label_limit,

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from models.config import BinaryLoss, ClassWeight, CrossEntropy, Focal
 
+LOWEST_LOG_MEAN = -5.0  # exp of it is the share of the mean spend that refunds may pull a mean to
+
 
 def sampled_softmax_loss(
     positive: Tensor,
@@ -99,10 +101,16 @@ def tweedie_loss(log_mean: Tensor, values: Tensor, *, power: float = 1.5) -> Ten
 
     -y m^(1-p) / (1-p) + m^(2-p) / (2-p), for sums that are often 0: Jorgensen, 1987, "Exponential
     dispersion models", https://doi.org/10.1111/j.2517-6161.1987.tb01685.x
+
+    What it is least at is the mean of the values, be some of them below 0 (more came back than was
+    bought): its gradient is (m - y) m^(1-p), a quasi-likelihood's, Wedderburn, 1974,
+    https://doi.org/10.1093/biomet/61.3.439. Such a value alone has no least loss, so it pulls no
+    further down than `LOWEST_LOG_MEAN`.
     """
     known = ~values.isnan()
     value = values.nan_to_num()
-    losses = -value * torch.exp((1 - power) * log_mean) / (1 - power)
+    pulled = torch.where(value < 0, log_mean.clamp(min=LOWEST_LOG_MEAN), log_mean)
+    losses = -value * torch.exp((1 - power) * pulled) / (1 - power)
     losses = losses + torch.exp((2 - power) * log_mean) / (2 - power)
     return (losses * known).sum() / known.sum().clamp(min=1)
 

@@ -28,7 +28,7 @@ def prepare(network: Network, shards: TrainingShards) -> None:
     copies = data.builder.candidates.at(users[some], moments[some])
     _standardise(network.copy_mean, network.copy_std, copies.features)
     _, _, spend = data.labels.at(users, days)
-    spend = spend[days + data.horizons.spend_days <= data.limit]
+    spend = np.maximum(spend[days + data.horizons.spend_days <= data.limit], 0.0)
     network.spend_scale.fill_(max(float(spend.mean()) if len(spend) else 1.0, 0.01))
     prepare_items(network, shards.item_counts)
     if network.event_type_head is not None:

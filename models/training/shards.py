@@ -82,7 +82,7 @@ class TrainingShards:
         return self.open(next(n for n, size in enumerate(self.sizes) if size))
 
     def _read(self, shard: int) -> TrainingData:
-        histories = read_shard(self.folder, TRAINING, shard)
+        histories = read_shard(self.folder, TRAINING, shard, money=self.horizons.money)
         return TrainingData(
             histories.before(instant(self.label_limit, self.zone)),
             self.vocabulary,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.metrics import auroc, cross_entropy, log_loss, mae, ndcg_at_k, tweedie_deviance
 from models.sequences.history import Floats, Ints
 from models.training.calibration import Calibration, fit_factor, fit_platt, sigmoid
+from models.training.losses import LOWEST_LOG_MEAN
 from models.training.validation_data import ValidationData
 
 TOP_K = 10
@@ -80,9 +81,9 @@ def validation_metrics(data: ValidationData, answers: Answers) -> dict[str, floa
     """Metrics by name; ``val/score`` is the mean over heads of what each gains on knowing nothing.
 
     1 - loss / (loss of the base rate) for purchase and churn, 1 - deviance / (deviance of the
-    mean) for spend, NDCG@10 for items. Where nothing was ever paid for, spend is not measured; its
-    absolute error is the median's. The next event type is measured beside them and chooses no
-    epoch, for no table says it.
+    mean) for spend, NDCG@10 for items. Where nothing was ever paid for, or more came back than was
+    paid, spend is not measured; its absolute error is the median's. The next event type is measured
+    beside them and chooses no epoch, for no table says it.
     """
     metrics: dict[str, float] = {}
     gains: list[float] = []
@@ -100,10 +101,11 @@ def validation_metrics(data: ValidationData, answers: Answers) -> dict[str, floa
         metrics[f"val/{name}_log_loss"] = loss
         gains.append(1 - loss / max(base, 1e-6))
     asked = np.isfinite(data.spend)
-    if data.has_amounts and (data.spend[asked] > 0).any():
+    if data.has_amounts and asked.any() and (mean := data.spend[asked].mean()) > 0:
         values, said = data.spend[asked], answers.spend[asked]
-        deviance = tweedie_deviance(values, said)
-        base = tweedie_deviance(values, np.full(len(values), values.mean()))
+        lowest = float(mean * np.exp(LOWEST_LOG_MEAN))
+        deviance = tweedie_deviance(values, said, lowest=lowest)
+        base = tweedie_deviance(values, np.full(len(values), mean), lowest=lowest)
         metrics["val/spend_mae"] = mae(values, answers.spend_median[asked])
         metrics["val/spend_deviance"] = deviance
         gains.append(1 - deviance / max(base, 1e-6))

@@ -111,7 +111,7 @@ class ValidationData:
         return Asked(sequences, place, self.starts[shard] + users)
 
     def _read(self, shard: int) -> BatchBuilder:
-        histories = read_shard(self.folder, VALIDATION, shard)
+        histories = read_shard(self.folder, VALIDATION, shard, money=self.horizons.money)
         return BatchBuilder(
             histories.before(instant(self.limit, self.zone)),
             self.encoder,

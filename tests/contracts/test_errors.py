@@ -22,6 +22,7 @@ from contracts.errors import (
     NightshiftError,
     NoChampionError,
     NotAdmittedError,
+    OtherMoneyError,
     ProcessLostError,
     PromotionRefusedError,
     TooLittleMemoryError,
@@ -33,6 +34,18 @@ from contracts.errors import (
 )
 
 MESSAGES = [
+    (
+        OtherMoneyError("nightshift version 3", counted="gross", money="net", do="Train another"),
+        "nightshift version 3: found spend counted gross, "
+        "expected spend counted net, as the setting money says. "
+        "Train another, or set money to what it was (docs/money.md).",
+    ),
+    (
+        OtherMoneyError("nightshift version 3", counted=None, money="net", do="Train another"),
+        "nightshift version 3: found no word on how spend was counted, "
+        "expected spend counted net, as the setting money says. "
+        "Train another, or set money to what it was (docs/money.md).",
+    ),
     (
         UnknownKeyError("nightshift.yaml", key="gapp", known=["source", "raw"]),
         "nightshift.yaml: found the key 'gapp', expected one of raw, source. "

@@ -60,11 +60,18 @@ def session_rows(events, *, gap_minutes, zone):
             "end_time": session[-1].event_time,
             "num_events": len(session),
             "num_items": len({event.item_id for event in session}),
-            "spend": float(sum(cents(event.amount) for event in session)),
+            "spend": float(sum(spend(event) for event in session)),
             "is_converted": any(event.event_type == "purchase" for event in session),
             "session_date": first.event_time.astimezone(zone).date(),
         }
     return rows
+
+
+def spend(event):
+    """Net: what a purchase takes, less what a return brings back; nothing else moves money."""
+    return {"purchase": cents(event.amount), "return": -abs(cents(event.amount))}.get(
+        event.event_type, Decimal(0)
+    )
 
 
 def cents(amount):
@@ -81,7 +88,7 @@ def latest(events, max_events):
         user: {
             "event_ids": [event.event_id for event in in_order(mine)[-max_events:]],
             "lifetime_events": len(mine),
-            "lifetime_spend": float(sum(cents(event.amount) for event in mine)),
+            "lifetime_spend": float(sum(spend(event) for event in mine)),
             "first_event_time": min(event.event_time for event in mine),
             "last_event_time": max(event.event_time for event in mine),
         }

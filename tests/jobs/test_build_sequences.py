@@ -208,7 +208,7 @@ def test_a_night_has_the_rows_of_a_rebuild_however_those_before_lie(
             window=made.window,
             run_key="another program",
             reads=made.reads,
-            facts={"max_events": made.facts["max_events"]},
+            facts={name: made.facts[name] for name in ("max_events", "money")},
         )
     _, night = run(settings, capsys, third)
     groups = sequences_as_of(lake, third).earlier().row_groups

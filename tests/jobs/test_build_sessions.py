@@ -41,7 +41,7 @@ def random_nights(seed):
                 event_id=f"e{number}",
                 session_hint=rng.choice([None, None, None, "x", "y"]),
                 item_id="i",
-                event_type="view",
+                event_type="purchase",
                 amount=0.1,
                 ingest_date=DAYS[came],
             )
@@ -56,7 +56,9 @@ def local(day, minute):
 
 
 def of(user, day, minute, came, **changes):
-    event = Event(user, local(day, minute), f"{user}-{day}-{minute}", None, "i", "view", 1.0, came)
+    event = Event(
+        user, local(day, minute), f"{user}-{day}-{minute}", None, "i", "purchase", 1.0, came
+    )
     return event._replace(**changes)
 
 

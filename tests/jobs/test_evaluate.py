@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.torch, pytest.mark.slow]
 
 CUTOFF = date(2017, 11, 28)
 NUM_USERS = 24
+FACTS = {"money": "net"}  # how lifetime_spend is counted
 ITEMS = ("milk", "bread", "eggs", "apples", "cheese")
 
 
@@ -66,7 +67,7 @@ def sequence_rows() -> pa.Table:
     return pa.Table.from_pylist(rows, schema=arrow_schema(SEQUENCES))
 
 
-def register(registry: Registry, folder: Path) -> ModelVersion:
+def register(registry: Registry, folder: Path, *, money: str = "net") -> ModelVersion:
     """A GRU with random weights as a candidate: it knows nothing, and behaves."""
     torch.manual_seed(0)
     encoder = GRUConfig(max_length=16, dim=8, num_layers=1, dropout=0.0)
@@ -77,7 +78,12 @@ def register(registry: Registry, folder: Path) -> ModelVersion:
     manifest = Manifest(
         config=config,
         horizons=LabelHorizons(
-            purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
+            money=money,
+            purchase_days=7,
+            churn_days=28,
+            churn_active_days=60,
+            spend_days=28,
+            items_days=7,
         ),
         time_zone="America/New_York",
         training_cutoff=CUTOFF,
@@ -100,7 +106,7 @@ def fill_lake(settings: Settings, spark) -> None:
     rows = sequence_rows()
     frame = spark.createDataFrame(rows.to_pylist(), schema=spark_schema(SEQUENCES))
     open_lake(settings).replace(
-        frame, SEQUENCES, window=one_day(CUTOFF), run_key="test-2017-11-28-0", reads={}
+        frame, SEQUENCES, window=one_day(CUTOFF), run_key="test-2017-11-28-0", reads={}, facts=FACTS
     )
 
 
@@ -169,6 +175,30 @@ def test_a_candidate_that_knows_nothing_is_refused_and_all_is_written_down(
     assert (champion.tags["status"], champion.tags["verdict"]) == ("champion", "refused")
 
 
+def test_a_champion_that_counts_money_otherwise_keeps_nobody_from_being_judged(
+    settings, registry, spark, tmp_path, capsys
+):
+    """Else the setting could never change; the verdict says that nobody was compared with it."""
+    fill_lake(settings, spark)
+    champion = register(registry, tmp_path / "gross", money="gross")
+    registry.set_alias("champion", champion.version)
+    alone = run(settings), json.loads(capsys.readouterr().out.splitlines()[-1])
+    candidate = register(registry, tmp_path / "net")
+    registry.set_tags(champion.version, {"status": "retired"})
+    code = run(settings)
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    said = json.loads(registry.resolve(candidate.version).tags["evaluation"])
+
+    assert (alone[0], alone[1]["error"]) == (2, "OtherMoneyError")
+    assert (code, [*summary["verdicts"]]) == (0, [candidate.version])
+    assert said["champion"] == champion.version  # so that it may take its place
+    assert said["notes"] == [
+        f"champion {champion.version} was not compared: it has spend counted gross"
+    ]
+    card = registry.client.download_artifacts(candidate.run_id, "model_card.md", tmp_path)
+    assert f"Champion {champion.version} was not compared" in Path(card).read_text()
+
+
 @pytest.mark.parametrize("judged_users", [8, NUM_USERS, 200_000])
 def test_about_as_many_users_are_judged_as_are_wanted(
     judged_users, settings, registry, spark, tmp_path
@@ -190,7 +220,12 @@ def test_about_as_many_users_are_judged_as_are_wanted(
     assert sorted(rows["user_id"].to_pylist()) == [
         n for n, d in zip(names, drawn, strict=True) if d
     ]
-    assert document["users"] == {"judged": drawn.sum(), "known": NUM_USERS}
+    assert document["users"] == {
+        "judged": drawn.sum(),
+        "known": NUM_USERS,
+        "passed_over": 0,
+        "passed_over_spend_share": 0.0,
+    }
     judged = [part["users"] for part in document["slices"] if part["head"] == "purchase"]
     assert 0 < max(judged) <= drawn.sum()
 

@@ -42,6 +42,9 @@ USERS = ['O\'Brien "the" \\ hat', "🛒 Zoë", "x" * 500, *(f"user-{n}" for n in
 ITEMS = ["milk", "bread", "eggs", "apples"]
 
 
+FACTS = {"money": "net"}  # how lifetime_spend is counted
+
+
 def sequence_rows(cutoff: date, users: list[str]) -> pa.Table:
     """User n bought n + 1 things, one a day, the last on the day before the cutoff.
 
@@ -85,7 +88,12 @@ def save_model(folder: Path) -> Path:
     manifest = Manifest(
         config=config,
         horizons=LabelHorizons(
-            purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
+            money="net",
+            purchase_days=7,
+            churn_days=28,
+            churn_active_days=60,
+            spend_days=28,
+            items_days=7,
         ),
         time_zone="America/New_York",
         training_cutoff=NIGHT_BEFORE,
@@ -118,7 +126,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def lake(settings, spark) -> Lake:
     lake = open_lake(settings)
     frame = spark.createDataFrame(sequence_rows(CUTOFF, USERS).to_pylist(), spark_schema(SEQUENCES))
-    lake.replace(frame, SEQUENCES, window=one_day(CUTOFF), run_key="sequences-1", reads={})
+    lake.replace(
+        frame, SEQUENCES, window=one_day(CUTOFF), run_key="sequences-1", reads={}, facts=FACTS
+    )
     return lake
 
 
@@ -287,7 +297,7 @@ def test_whoever_the_user_is_there_is_a_row(settings, lake, registry, capsys, sp
     same = {name: [busy[name][0]] * len(times) for name in busy if isinstance(busy[name], list)}
     busy |= {**same, "event_times": times[::-1], "lifetime_events": len(times)}
     frame = spark.createDataFrame([later, unseen, busy], spark_schema(SEQUENCES))
-    lake.replace(frame, SEQUENCES, window=one_day(night), run_key="edges", reads={})
+    lake.replace(frame, SEQUENCES, window=one_day(night), run_key="edges", reads={}, facts=FACTS)
 
     summary = run_score(settings, capsys, night)
     rows = {row["user_id"]: row for row in rows_at(lake, night).to_pylist()}
@@ -407,6 +417,27 @@ def test_files_that_were_changed_after_the_verdict_score_nothing(
 
     assert (summary["code"], summary["error"]) == (3, "DamagedModelError")
     assert "weights.safetensors changed" in summary["message"]
+
+
+def test_a_version_that_counts_money_otherwise_is_not_asked(
+    settings, lake, registry, capsys, monkeypatch, spark
+):
+    """Its spend would be gross in a column that is net: nothing is written."""
+    monkeypatch.setenv("NIGHTSHIFT__MONEY", "gross")
+    sequences = run_score(settings, capsys, CUTOFF)
+    rows = sequence_rows(CUTOFF, USERS).to_pylist()
+    night = CUTOFF + timedelta(days=30)
+    frame = spark.createDataFrame(
+        [row | {"cutoff": night} for row in rows], spark_schema(SEQUENCES)
+    )
+    facts = {"money": "gross"}
+    lake.replace(frame, SEQUENCES, window=one_day(night), run_key="gross", reads={}, facts=facts)
+    version = run_score(settings, capsys, night)
+
+    assert (sequences["code"], sequences["error"]) == (2, "OtherMoneyError")
+    assert f"nightshift sequences --cutoff {CUTOFF} --full" in sequences["message"]
+    assert (version["code"], version["error"]) == (2, "OtherMoneyError")
+    assert version["message"].startswith("nightshift version 1: found spend counted net")
 
 
 def test_without_a_champion_nothing_is_scored(settings, lake, registry, capsys):

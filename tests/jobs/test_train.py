@@ -83,7 +83,7 @@ def prepared_lake(settings: Settings) -> Settings:
     file.parent.mkdir(parents=True)
     pq.write_table(table, file)
     staged = Staged(SEQUENCES, [f"file://{file}"], one_day(CUTOFF), "rows", len(table), "hash")
-    lake.commit(staged, reads={})
+    lake.commit(staged, reads={}, facts={"money": "net"})
     config = yaml.safe_load((PROJECT / "configs" / "models" / "gru.yaml").read_text())
     config |= SMALL | {"min_item_count": 1, "warmup_days": 14, "batch_size": 4, "epochs": 2}
     folder = settings.file.parent / "models"
@@ -466,7 +466,12 @@ def test_too_little_history_is_refused(prepared_lake, horizons, tmp_path):
 @pytest.fixture
 def horizons() -> LabelHorizons:
     return LabelHorizons(
-        purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
+        money="net",
+        purchase_days=7,
+        churn_days=28,
+        churn_active_days=60,
+        spend_days=28,
+        items_days=7,
     )
 
 

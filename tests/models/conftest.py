@@ -50,9 +50,17 @@ def zone() -> ZoneInfo:
 
 @pytest.fixture
 def horizons() -> LabelHorizons:
-    return LabelHorizons(
-        purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
-    )
+    return HORIZONS
+
+
+HORIZONS = LabelHorizons(
+    money="net",
+    purchase_days=7,
+    churn_days=28,
+    churn_active_days=60,
+    spend_days=28,
+    items_days=7,
+)
 
 
 @pytest.fixture
@@ -90,7 +98,7 @@ def make_sequences(events: list[Event], *, max_events: int = 2048) -> pa.Table:
                     n == 0 or times[n] - times[n - 1] > gap for n in range(len(kept))
                 ],
                 "lifetime_events": len(found),
-                "lifetime_spend": sum(max(event[3], 0.0) for event in found),
+                "lifetime_spend": sum(event[3] for event in found),
                 "first_event_time": found[0][0],
                 "last_event_time": found[-1][0],
             }
@@ -133,6 +141,10 @@ SMALL_ENCODERS: dict[str, EncoderConfig] = {
 
 @pytest.fixture
 def train_config(encoder_config: EncoderConfig) -> TrainConfig:
+    return small_config(encoder_config)
+
+
+def small_config(encoder_config: EncoderConfig) -> TrainConfig:
     return TrainConfig(
         encoder=encoder_config,
         next_item_loss=SampledSoftmax(num_negatives=4),
@@ -152,6 +164,10 @@ def train_config(encoder_config: EncoderConfig) -> TrainConfig:
 
 @pytest.fixture
 def artifact(tmp_path: Path, train_config: TrainConfig, horizons: LabelHorizons) -> Path:
+    return untrained(tmp_path / "artifact", train_config, horizons)
+
+
+def untrained(folder: Path, train_config: TrainConfig, horizons: LabelHorizons) -> Path:
     """The folder of an untrained model of four items, with weights that tell tokens apart."""
     torch.manual_seed(0)
     vocabulary = Vocabulary(
@@ -179,8 +195,8 @@ def artifact(tmp_path: Path, train_config: TrainConfig, horizons: LabelHorizons)
         ),
         metrics={"val/score": 0.3},
     )
-    save_artifact(tmp_path / "artifact", manifest, vocabulary, network.state_dict())
-    return tmp_path / "artifact"
+    save_artifact(folder, manifest, vocabulary, network.state_dict())
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,15 @@ def test_metrics_agree_with_scikit_learn(ours, theirs, truth, said):
     assert ours(truth, said) == pytest.approx(theirs(truth, said), rel=1e-9)
 
 
+def test_tweedie_deviance_is_least_at_the_mean_where_more_came_back_than_was_paid():
+    """Such a row has no distribution of the family; the mean of all is the best one value still."""
+    truth, means = [-3.0, 0.0, 9.0, 2.0], np.linspace(0.5, 6.0, 551)
+    found = [tweedie_deviance(truth, np.full(4, mean), lowest=0.01) for mean in means]
+
+    assert means[np.argmin(found)] == pytest.approx(2.0)
+    assert tweedie_deviance(truth, [1e-9, 1.0, 9.0, 2.0], lowest=0.01) > -25  # it has a floor
+
+
 def test_one_class_has_no_ranking():
     """A metric without an answer is nan, never 0 or 1."""
     assert np.isnan(auroc([1, 1], [0.2, 0.3]))

@@ -52,8 +52,9 @@ def whole(log):
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def found_in(events, *, window=HORIZON, zone=ZONE, new_from=HORIZON.end):
-    return cut_sessions(events, window=window, new_from=new_from, gap_minutes=30, zone=zone)
+def found_in(events, *, window=HORIZON, zone=ZONE, new_from=HORIZON.end, money="net"):
+    options = {"window": window, "new_from": new_from, "zone": zone, "money": money}
+    return cut_sessions(events, gap_minutes=30, **options)
 
 
 def sessions(*log, **options):
@@ -78,7 +79,7 @@ def test_a_longer_silence_ends_a_session():
     found = sessions(
         *(event("c", 61), event("b", 30), event("a", 0, amount=0.1)),
         event("d", 1, user="v", kind="purchase", amount=0.2),
-        event("e", 2, user="v", item="j", amount=0.1),
+        event("e", 2, user="v", item="j", kind="purchase", amount=0.1),
     )
 
     assert [(row["user_id"], row["num_events"]) for row in found] == [("u", 2), ("u", 1), ("v", 2)]
@@ -87,6 +88,21 @@ def test_a_longer_silence_ends_a_session():
     assert found[2]["spend"] == 0.3
     assert found[0]["end_time"] - found[0]["start_time"] == timedelta(minutes=30)
     assert [row["session_id"] for row in found] == ["a", "c", "d"]
+
+
+@pytest.mark.parametrize(("money", "spend"), [("net", -0.7), ("gross", 5.0)])
+def test_a_session_spends_what_its_purchases_and_returns_move(money, spend):
+    """What was looked at has a price too, and costs nothing: it was added to what was paid."""
+    (found,) = sessions(
+        event("a", 0, amount=99.0),
+        event("b", 1, kind="purchase", amount=5.0),
+        event("c", 2, kind="purchase", amount=-0.2),
+        event("d", 3, kind="return", amount=-5.5),
+        event("e", 4, kind="purchase"),
+        money=money,
+    )
+
+    assert found["spend"] == spend
 
 
 def test_a_hint_overrules_the_silence():
@@ -105,7 +121,7 @@ def test_hints_that_alternate_are_a_session_each():
     """Two tabs: A, B, A, B within minutes, or at one instant, in whatever order the ids are."""
     in_turn = sessions(
         *(event("a", 0, hint="A"), event("b", 1, hint="B", kind="purchase", amount=2.5)),
-        *(event("c", 2, hint="A", item="j"), event("d", 3, hint="B", amount=1.0)),
+        *(event("c", 2, hint="A", item="j"), event("d", 3, hint="B", kind="return", amount=-1.0)),
     )
     at_once = sessions(
         *(event(name, 0, hint=hint) for name, hint in zip("abcd", "ABAB", strict=True))
@@ -115,7 +131,7 @@ def test_hints_that_alternate_are_a_session_each():
         ("a", 2, 2),
         ("b", 2, 1),
     ]
-    assert [(row["spend"], row["is_converted"]) for row in in_turn] == [(0.0, False), (3.5, True)]
+    assert [(row["spend"], row["is_converted"]) for row in in_turn] == [(0.0, False), (1.5, True)]
     assert [row["end_time"] - row["start_time"] for row in in_turn] == 2 * [timedelta(minutes=2)]
     assert [(row["session_id"], row["num_events"]) for row in at_once] == [("a", 2), ("b", 2)]
 

@@ -11,12 +11,14 @@ from jobs.lake.column_types import arrow_schema, with_columns
 
 CUTOFF = date(2017, 1, 10)
 START = datetime(2017, 1, 1, tzinfo=UTC)
-OPTIONS = {"cutoff": CUTOFF, "max_events": 3, "gap_minutes": 30}
+OPTIONS = {"cutoff": CUTOFF, "max_events": 3, "gap_minutes": 30, "money": "net"}
 
 
-def event(user, event_id, minute, *, item=None, amount=1.0, quantity=1.0, category="c", text=None):
+def event(user, event_id, minute, *, item=None, amount=1.0, quantity=1.0, **other):
     time, item = START + timedelta(minutes=minute), item or f"item {event_id}"
-    return user, time, event_id, item, "view", category, quantity, amount, text
+    said = {"kind": "purchase", "category": "c", "text": None, **other}
+    values = said["kind"], said["category"], quantity, amount, said["text"]
+    return user, time, event_id, item, *values
 
 
 def arrow(*events):
@@ -44,6 +46,21 @@ def test_the_latest_events_are_kept_and_all_are_counted():
     assert found["first_event_time"].minute == 1
     assert found["last_event_time"].minute == 4
     assert found["cutoff"] == CUTOFF
+
+
+@pytest.mark.parametrize(("money", "spend"), [("net", -0.7), ("gross", 5.0)])
+def test_a_lifetime_spends_what_purchases_and_returns_move(money, spend):
+    """However they come: all at once, or the return in a later night than its purchase."""
+    log = [
+        ("view", 99.0), ("purchase", 5.0), ("purchase", -0.2), ("return", -5.5), ("purchase", None),
+    ]  # fmt: skip
+    events = [
+        event("u", f"e{n}", n, kind=kind, amount=amount) for n, (kind, amount) in enumerate(log)
+    ]
+    nightly = fold(*events[3:], onto=fold(*events[:3], money=money), money=money).to_pylist()
+
+    assert build(*events, money=money)["u"]["lifetime_spend"] == spend
+    assert nightly[0]["lifetime_spend"] == spend
 
 
 def test_ties_follow_the_event_id_and_gaps_start_sessions():

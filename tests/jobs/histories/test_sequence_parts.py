@@ -15,14 +15,15 @@ from jobs.lake.column_types import arrow_schema
 from jobs.lake.files import RowGroup
 
 FIRST, LAST = date(2017, 1, 9), date(2017, 1, 10)
-LIMITS = {"max_events": 3, "gap_minutes": 30}
+LIMITS = {"max_events": 3, "gap_minutes": 30, "money": "net"}
 
 
 def events(*named):
     """One a minute, of the users that are named."""
     start = datetime(2017, 1, 1, tzinfo=UTC)
+    bought = "purchase", "c", 1.0, 0.1, None
     rows = [
-        (user, start + timedelta(minutes=minute), f"e{minute}", "item", "view", "c", 1.0, 0.1, None)
+        (user, start + timedelta(minutes=minute), f"e{minute}", "item", *bought)
         for user, minute in named
     ]
     named_rows = [dict(zip(COLUMNS, row, strict=True)) for row in rows]

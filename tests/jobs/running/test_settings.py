@@ -33,6 +33,22 @@ def test_the_uri_says_which_kind_of_warehouse_it_is(settings, monkeypatch):
     assert server == PostgresWarehouse(uri=URI, keep_nights=90, reader_role="readers")
 
 
+def test_what_counts_as_money_reaches_the_labels(settings, monkeypatch):
+    """Net where nothing is said, as in a configuration of before there was a choice."""
+    monkeypatch.setenv("NIGHTSHIFT__MONEY", "gross")
+    gross = load_settings(settings.file)
+    monkeypatch.setenv("NIGHTSHIFT__MONEY", "nett")
+    with pytest.raises(ConfigError) as refused:
+        load_settings(settings.file)
+
+    assert (settings.money, settings.label_horizons.money) == ("net", "net")
+    assert (gross.money, gross.label_horizons.money) == ("gross", "gross")
+    assert str(refused.value) == (
+        f"{settings.file}: money: found 'nett', expected input should be 'net' or 'gross'. "
+        "Correct the value."
+    )
+
+
 def test_a_file_has_no_readers_role(settings, monkeypatch):
     """A setting without effect cannot be written."""
     with pytest.raises(UnknownKeyError) as refused:

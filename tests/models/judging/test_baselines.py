@@ -163,6 +163,18 @@ def test_the_constant_spend_is_the_best_constant_and_no_spend_is_negative():
     assert all((scores >= 0).all() for scores in found.values())
 
 
+def test_spend_below_0_has_its_baselines_too():
+    """LightGBM's Tweedie refuses a negative label, and the evaluation ended there."""
+    train = rows(0, 400)
+    spend = 10 * train.features[:, 0] + 8.0
+    train = Rows(train.users, train.features, spend, spend - 9.0, train.users)
+    found = HeadBaselines("spend", train=train, validation=train, seed=0).predict(train)
+
+    assert spend.min() < 0
+    assert found["lightgbm_mean"].mean() == pytest.approx(np.maximum(spend, 0).mean(), rel=0.2)
+    assert all((scores >= 0).all() for scores in found.values())
+
+
 def test_one_class_only_still_has_an_answer():
     """A log in which nobody ever left must not end an evaluation."""
     train = rows(0, 50)

@@ -18,7 +18,8 @@ def events(*times: str, user: str = "u1") -> pd.DataFrame:
 
 def rows(frame: pd.DataFrame, *, minutes: int = 30, max_events: int = 100) -> list[dict]:
     gap = timedelta(minutes=minutes)
-    return sequences(frame, before=BEFORE, gap=gap, max_events=max_events).to_pylist()
+    options = {"gap": gap, "max_events": max_events, "money": "net"}
+    return sequences(frame, before=BEFORE, **options).to_pylist()
 
 
 def test_a_session_starts_after_a_silence_longer_than_the_gap():

@@ -56,14 +56,17 @@ def test_churn_is_asked_only_of_users_who_were_active(sequences, horizons, zone)
     np.testing.assert_array_equal(found.churn, [np.nan, 1.0, 0.0])
 
 
-def test_returns_are_neither_purchases_nor_spend(sequences, horizons, zone):
-    """A return in the window leaves purchase at 0 and spend at what was paid."""
+@pytest.mark.parametrize(("money", "spend"), [("net", -3.0), ("gross", 0.0)])
+def test_a_return_is_no_purchase_and_counts_on_the_day_it_came_back(
+    sequences, horizons, zone, money, spend
+):
+    """In the window it leaves purchase at 0; net, more came back in it than was paid."""
     table = sequences([BEFORE, ("u", "2017-06-02T10:00:00", "apple", -3.0)])
 
-    found = labels(Histories.from_arrow(table), CUTOFF, horizons, zone)
+    found = labels(Histories.from_arrow(table, money=money), CUTOFF, horizons, zone)
 
     assert found.purchase[0] == 0.0
-    assert found.spend[0] == 0.0
+    assert found.spend[0] == spend
     assert found.item_ids[0].tolist() == []
 
 

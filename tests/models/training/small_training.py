@@ -55,7 +55,7 @@ ENCODERS: dict[str, EncoderConfig] = {
     "transformer": TransformerConfig(**SMALL, num_heads=2),
 }
 HORIZONS = LabelHorizons(
-    purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
+    money="net", purchase_days=7, churn_days=28, churn_active_days=60, spend_days=28, items_days=7
 )
 
 

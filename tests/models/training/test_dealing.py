@@ -79,7 +79,7 @@ def test_shards_are_counted_as_if_all_were_in_memory(tmp_path, zone):
     """Items, categories and their numbers do not depend on how many shards there are."""
     one = dealt(tmp_path / "one", zone)
     many = dealt(tmp_path / "many", zone, shard_events=MAX_EVENTS)
-    whole = read_shard(tmp_path / "one", TRAINING, 0)
+    whole = read_shard(tmp_path / "one", TRAINING, 0, money="net")
 
     assert (len(one.sizes), len(many.sizes)) == (1, 5)
     assert sum(many.sizes) == sum(one.sizes) == len(whole)
@@ -136,13 +136,13 @@ def test_a_dealing_that_is_cut_short_leaves_nothing_that_looks_whole(tmp_path, z
 def test_the_validation_asks_about_as_many_users_as_are_wanted(tmp_path, zone):
     """The users of a share that is drawn; everyone where that is few."""
     some = dealt(tmp_path / "some", zone, validation_users=6)
-    asked = read_shard(tmp_path / "some", VALIDATION, 0).user_ids
+    asked = read_shard(tmp_path / "some", VALIDATION, 0, money="net").user_ids
     assert some.num_validation == 1
     everyone = users()["user_id"].to_pylist()
     drawn = is_drawn(everyone, 6 / 23, purpose=VALIDATION)
     assert set(asked) == {user for user, chosen in zip(everyone, drawn, strict=True) if chosen}
     dealt(tmp_path / "all", zone)
-    assert len(read_shard(tmp_path / "all", VALIDATION, 0)) == 23
+    assert len(read_shard(tmp_path / "all", VALIDATION, 0, money="net")) == 23
 
 
 def test_what_is_known_of_the_shards_is_plain_json(tmp_path, zone):

@@ -8,6 +8,7 @@ import torch
 
 from models.config import ClassWeight, CrossEntropy, Focal
 from models.training.losses import (
+    LOWEST_LOG_MEAN,
     absolute_loss,
     binary_loss,
     gbce_loss,
@@ -152,6 +153,27 @@ def test_tweedie_by_hand():
     expected = (2.0 + 2 * 2 * math.exp(-0.5) + 2 * math.exp(0.5)) / 2
 
     assert tweedie_loss(log_mean, values).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0, 6.0, 2.0], [-1.5, 0.0, 8.0, 1.5], [-6.0, 8.0]])
+def test_tweedie_is_least_at_the_mean_whatever_its_signs(values):
+    """Of one mean for all rows: the mean of what came true, refunds among it."""
+    log_means = torch.linspace(-9.0, 4.0, 2601, dtype=torch.float64)  # a hundredth apart, or less
+    truth = torch.tensor(values, dtype=torch.float64)
+    losses = torch.stack([tweedie_loss(each.expand(len(values)), truth) for each in log_means])
+
+    assert log_means[losses.argmin()].exp().item() == pytest.approx(truth.mean().item(), rel=0.006)
+
+
+def test_a_row_of_refunds_alone_pulls_no_further_than_the_lowest_mean():
+    """Its loss had no least value: a network that learnt it by heart would fall for ever."""
+    log_mean = torch.linspace(-40.0, 3.0, 200, requires_grad=True)
+    loss = tweedie_loss(log_mean, torch.full((200,), -2.0))
+    (gradient,) = torch.autograd.grad(loss, log_mean)
+
+    assert torch.isfinite(loss)
+    assert (gradient[log_mean < LOWEST_LOG_MEAN] >= 0).all()
+    assert gradient.abs().max() < 1.0
 
 
 def test_the_absolute_loss_is_smallest_at_the_median():
