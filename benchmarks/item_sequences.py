@@ -52,6 +52,7 @@ def histories_of(sequences: list[list[str]]) -> Histories:
         category_codes=nothing,
         quantities=np.ones(len(nothing)),
         amounts=np.zeros(len(nothing)),
+        has_amount=np.zeros(len(nothing), dtype=bool),
         session_starts=np.ones(len(nothing), dtype=bool),
         item_ids=names,
         event_types=np.asarray(["view"], dtype=object),

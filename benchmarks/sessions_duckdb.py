@@ -39,7 +39,8 @@ COPY (
         (coalesce(
             sum(round(coalesce(amount, 0) * 10000)::BIGINT) FILTER (event_type = 'purchase'), 0
         ) / 10000)::DOUBLE AS spend,
-        bool_or(event_type = 'purchase') AS is_converted, any_value(session_date) AS session_date
+        bool_or(event_type = 'purchase' AND coalesce(amount, 1) > 0) AS is_converted,
+        any_value(session_date) AS session_date
     FROM read_parquet('{output}/session_events.parquet')
     GROUP BY session_id
 ) TO '{output}/sessions.parquet' (FORMAT parquet, COMPRESSION zstd)

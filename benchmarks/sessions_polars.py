@@ -63,7 +63,9 @@ def main(events: str, output: str) -> None:
                 .sum()
                 / 10000
             ).alias("spend"),
-            (pl.col("event_type") == "purchase").any().alias("is_converted"),
+            ((pl.col("event_type") == "purchase") & (pl.col("amount").fill_null(1.0) > 0))
+            .any()
+            .alias("is_converted"),
             pl.col("session_date").first(),
         )
         .collect()

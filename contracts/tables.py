@@ -158,7 +158,7 @@ SESSIONS = Table(
         Column("num_events", "int64", "events in it", "events"),
         Column("num_items", "int64", "different items in it", "items"),
         Column("spend", "float64", f"paid in it, {_COUNTED}", "currency"),
-        Column("is_converted", "boolean", "does it hold a purchase?"),
+        Column("is_converted", "boolean", "does it hold a purchase that was paid for?"),
         Column("session_date", "date", "day of its first event, business time zone"),
     ),
 )
@@ -199,7 +199,7 @@ SEQUENCES = Table(
         Column("event_types", "list<string>", "view, cart, purchase, …"),
         Column("categories", "list<string>", "the items' categories, '' where unknown"),
         Column("quantities", "list<float64>", "as in `events`, 0 where unknown", "units"),
-        Column("amounts", "list<float64>", "as in `events`, 0 where unknown", "currency"),
+        Column("amounts", "list<float64>", "as in `events`, NaN where unknown", "currency"),
         Column(
             "texts",
             "list<string>",
@@ -351,7 +351,8 @@ USER_SCORES = Table(
         Column(
             "purchase_probability_7d",
             "float64",
-            "probability of a purchase in the 7 days from the cutoff on; of every user",
+            "probability of a purchase that is paid for (docs/money.md) in the 7 days from the "
+            "cutoff on; of every user",
             "0 to 1",
         ),
         Column(

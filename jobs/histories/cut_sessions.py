@@ -17,7 +17,7 @@ from contracts.tables import PURCHASE, SESSION_EVENTS, SESSIONS, Table
 from contracts.windows import Window
 from jobs.histories.user_order import in_micros, is_long, order_events, rank
 from jobs.lake.column_types import arrow_schema
-from models.money import counted_amounts, in_money, sums, whole_units
+from models.money import counted_amounts, in_money, is_bought, sums, whole_units
 
 # What the cut reads of `events`.
 COLUMNS = [
@@ -80,7 +80,7 @@ def cut_sessions(
         "num_events": last - first + 1,
         "num_items": _distinct(session, _codes(events["item_id"])[order], len(first)),
         "spend": in_money(sums(whole_units(spend[order]), first)),
-        "is_converted": _any_is(events["event_type"], PURCHASE, order, first),
+        "is_converted": _any(_bought(events)[order], first),
         "session_date": dates,
     }
     by_date = np.argsort(dates.astype(np.int64), kind="stable")
@@ -199,12 +199,15 @@ def _distinct(session: np.ndarray, code: np.ndarray, num_sessions: int) -> np.nd
     return np.bincount(pairs[is_new] // max(num_codes, 1), minlength=num_sessions)
 
 
-def _any_is(
-    values: pa.ChunkedArray, wanted: str, order: np.ndarray, first: np.ndarray
-) -> np.ndarray:
-    """(S,) bool: does the session hold an event of that type?"""
-    found = pc.equal(values, wanted).to_numpy()[order]
-    return np.logical_or.reduceat(found, first) if len(first) else np.zeros(0, dtype=bool)
+def _bought(events: pa.Table) -> np.ndarray:
+    """(N,) bool: a purchase for which something was paid, or of which the log says no amount."""
+    is_purchase = pc.equal(events["event_type"], PURCHASE).to_numpy()
+    return is_bought(events["amount"].fill_null(float("nan")).to_numpy(), is_purchase)
+
+
+def _any(values: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """(N,) bool → (S,) bool: does it hold of any event of the session?"""
+    return np.logical_or.reduceat(values, first) if len(first) else np.zeros(0, dtype=bool)
 
 
 def _take(values: Any, places: np.ndarray) -> Any:

@@ -33,7 +33,7 @@ FIELDS = {
 }
 COLUMNS = ["user_id", *FIELDS]  # what is read of `events`
 CODED = ("item_ids", "event_types", "categories")  # words that come again and again
-_UNKNOWN = {"category": "", "quantity": 0.0, "amount": 0.0, "text": ""}
+_UNKNOWN = {"category": "", "quantity": 0.0, "amount": float("nan"), "text": ""}
 _INSTANT = pa.timestamp("us", "UTC")
 
 

@@ -16,7 +16,7 @@ from contracts.money import Money
 from contracts.tables import PURCHASE
 from contracts.windows import instant
 from models.judging.gate import Check
-from models.money import counted_amounts, in_money, sums, whole_units
+from models.money import counted_amounts, in_money, is_bought, sums, whole_units
 from models.registry.predict import Predictions, Predictor
 from models.sequences.history import Bools
 from models.training.calibration import BaseRates
@@ -180,7 +180,7 @@ def _with_a_purchase(row: Row, moment: datetime, *, money: Money) -> Row:
     Half-way between the last event and the cutoff; who never bought stays who they are.
     """
     past = [n for n, time in enumerate(row["event_times"]) if time < moment]
-    bought = [n for n in past if row["event_types"][n] == PURCHASE]
+    bought = [n for n in past if _is_bought(row, n)]
     if not bought:
         return row
     place, latest = past[-1] + 1, row["event_times"][past[-1]]
@@ -198,6 +198,13 @@ def _with_a_purchase(row: Row, moment: datetime, *, money: Money) -> Row:
         "lifetime_events": row["lifetime_events"] + 1,
         "lifetime_spend": _sum(row["lifetime_spend"], paid),
     }
+
+
+def _is_bought(row: Row, place: int) -> bool:
+    amount = row["amounts"][place]
+    amounts = np.asarray([np.nan if amount is None else amount], dtype=np.float64)
+    is_purchase = np.asarray([row["event_types"][place] == PURCHASE])
+    return bool(is_bought(amounts, is_purchase)[0])
 
 
 def _joined(parts: Sequence[Predictions], rows: Sequence[Row]) -> Predictions:

@@ -78,10 +78,10 @@ def days(column: pd.Series) -> NDArray[np.datetime64]:
 def numbers(column: pd.Series, *, unknown: float | None = None) -> pd.Series:
     """Finite numbers; ``unknown`` stands for the empty ones, if they may be. Raises ConfigError."""
     values = pd.to_numeric(column, errors="coerce").astype(float)
-    is_empty = column.isna()
+    is_empty, is_odd = column.isna(), ~np.isfinite(values)
     if unknown is not None:
-        values = values.where(~is_empty, unknown)
-    _refuse(column, ~np.isfinite(values), "a finite number")
+        values, is_odd = values.where(~is_empty, unknown), is_odd & ~is_empty
+    _refuse(column, is_odd, "a finite number")
     return values
 
 

@@ -55,7 +55,10 @@ class Served:
             {
                 "user_id": found.user_ids,
                 "purchase_probability_7d": found.purchase,
-                "churn_probability_28d": np.where(found.is_active, found.churn, np.nan),
+                # None, which is null in an answer over HTTP: JSON has no NaN.
+                "churn_probability_28d": pd.Series(found.churn, dtype=object).where(
+                    found.is_active, None
+                ),
                 "last_event_date": [
                     None if np.isnat(day) else str(day) for day in found.last_event_dates
                 ],
@@ -132,8 +135,8 @@ def _ordered(events: pd.DataFrame) -> pd.DataFrame:
     for name in ("user_id", "item_id"):
         frame[name] = frame[name].astype(str)
     frame["category"] = frame["category"].fillna("").astype(str)
-    for name in ("amount", "quantity"):
-        frame[name] = numbers(frame[name], unknown=0.0)
+    frame["amount"] = numbers(frame["amount"], unknown=np.nan)
+    frame["quantity"] = numbers(frame["quantity"], unknown=0.0)
     frame["event_time"] = instants(frame["event_time"])
     return frame.sort_values(["user_id", "event_time", "item_id"], kind="stable")
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.money import Money
-from models.money import counted_amounts, in_money, running, signed, whole_units
+from contracts.tables import PURCHASE
+from models.money import counted_amounts, in_money, is_bought, running, signed, whole_units
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -54,6 +55,7 @@ class Histories:
     category_codes: Ints  # (E,) into categories
     quantities: Floats  # (E,) below 0 for what comes back
     amounts: Floats  # (E,) the same; of other types than purchase and return no money
+    has_amount: Bools  # (E,) is it known? Where not, the amount is 0
     session_starts: Bools  # (E,)
     item_ids: NDArray[np.object_]
     event_types: NDArray[np.object_]
@@ -90,8 +92,10 @@ class Histories:
 
     @cached_property
     def is_purchase(self) -> Bools:
-        """(E,) is the event a purchase?"""
-        return np.asarray(self.event_types == "purchase", dtype=bool)[self.event_type_codes]
+        """(E,) does the event make its user a buyer? Not where nothing was paid: docs/money.md."""
+        is_named = np.asarray(self.event_types == PURCHASE, dtype=bool)[self.event_type_codes]
+        amounts = np.where(self.has_amount, self.amounts, np.nan)
+        return np.asarray(is_bought(amounts, is_named), dtype=bool)
 
     @cached_property
     def spend_units(self) -> Ints:
@@ -137,6 +141,7 @@ class Histories:
             event_type_codes=event_type_codes,
             category_codes=category_codes,
             **numbers,
+            has_amount=_known(_lists(sequences, "amounts").flatten()),
             session_starts=_bools(_lists(sequences, "session_starts").flatten()),
             item_ids=item_ids,
             event_types=event_types,
@@ -180,7 +185,7 @@ class Histories:
 
     def _only(self, events: Ints | Bools) -> "Histories":
         names = ("times", "item_codes", "event_type_codes", "category_codes", "text_codes")
-        more = ("quantities", "amounts", "session_starts")
+        more = ("quantities", "amounts", "has_amount", "session_starts")
         columns: dict[str, Any] = {name: getattr(self, name)[events] for name in names + more}
         return replace(self, **columns)
 
@@ -228,9 +233,16 @@ def _microseconds(values: pa.Array) -> Ints:
     return np.asarray(cast.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
+def _known(values: pa.Array) -> Bools:
+    """An unknown number is nan in the lake, and may be null in what a caller sends."""
+    cast = values.cast(pa.float64()).fill_null(np.nan)
+    return np.asarray(~np.isnan(cast.to_numpy(zero_copy_only=False)), dtype=bool)
+
+
 def _floats(values: pa.Array) -> Floats:
+    """0 where unknown."""
     cast = values.cast(pa.float64()).fill_null(0.0)
-    return np.asarray(cast.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.nan_to_num(np.asarray(cast.to_numpy(zero_copy_only=False), dtype=np.float64), nan=0.0)
 
 
 def _bools(values: pa.Array) -> Bools:

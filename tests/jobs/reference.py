@@ -61,7 +61,7 @@ def session_rows(events, *, gap_minutes, zone):
             "num_events": len(session),
             "num_items": len({event.item_id for event in session}),
             "spend": float(sum(spend(event) for event in session)),
-            "is_converted": any(event.event_type == "purchase" for event in session),
+            "is_converted": any(is_bought(event) for event in session),
             "session_date": first.event_time.astimezone(zone).date(),
         }
     return rows
@@ -72,6 +72,11 @@ def spend(event):
     return {"purchase": cents(event.amount), "return": -abs(cents(event.amount))}.get(
         event.event_type, Decimal(0)
     )
+
+
+def is_bought(event):
+    """For nothing is not bought; for what nobody knows is."""
+    return event.event_type == "purchase" and (event.amount is None or event.amount > 0)
 
 
 def cents(amount):

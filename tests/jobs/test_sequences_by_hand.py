@@ -2,6 +2,7 @@
 
 import itertools
 from datetime import UTC, date, datetime, timedelta
+from math import isnan
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -130,7 +131,12 @@ def new_events(events, cutoffs):
 
 
 def by_user(sequences):
-    return {row["user_id"]: row for row in sequences.to_pylist()}
+    return {row["user_id"]: comparable(row) for row in sequences.to_pylist()}
+
+
+def comparable(row):
+    """An unknown amount is nan, which no nan equals."""
+    return {**row, "amounts": [None if isnan(amount) else amount for amount in row["amounts"]]}
 
 
 def lifetime(row):

@@ -31,7 +31,7 @@ from models.registry.artifact import Manifest, save_artifact
 from models.sequences.vocabulary import Vocabulary
 from models.training.calibration import BaseRates, Calibration, Platt
 
-Event = tuple[str, str, str, float]  # user, local time, item, amount
+Event = tuple[str, str, str, float | None]  # user, local time, item, amount
 PROJECT = Path(__file__).resolve().parents[2]
 ZONE = ZoneInfo("America/New_York")
 # The rule of the project's own configuration, with fewer resamples.
@@ -73,7 +73,7 @@ def make_sequences(events: list[Event], *, max_events: int = 2048) -> pa.Table:
 
     An item named `apple` is of the category `APPLE`; an amount below 0 stands for a return.
     """
-    by_user: dict[str, list[tuple[datetime, int, str, float]]] = defaultdict(list)
+    by_user: dict[str, list[tuple[datetime, int, str, float | None]]] = defaultdict(list)
     for number, (user, time, item, amount) in enumerate(events):
         when = datetime.fromisoformat(time).replace(tzinfo=ZONE).astimezone(UTC)
         by_user[user].append((when, number, item, amount))
@@ -89,7 +89,7 @@ def make_sequences(events: list[Event], *, max_events: int = 2048) -> pa.Table:
                 "event_times": times,
                 "event_ids": [f"{user}-{event[1]:06d}" for event in kept],
                 "item_ids": [event[2] for event in kept],
-                "event_types": ["purchase" if event[3] >= 0 else "return" for event in kept],
+                "event_types": ["return" if (event[3] or 0) < 0 else "purchase" for event in kept],
                 "categories": [event[2].upper().rstrip("0123456789") for event in kept],
                 "quantities": [1.0] * len(kept),
                 "amounts": [event[3] for event in kept],
@@ -98,7 +98,7 @@ def make_sequences(events: list[Event], *, max_events: int = 2048) -> pa.Table:
                     n == 0 or times[n] - times[n - 1] > gap for n in range(len(kept))
                 ],
                 "lifetime_events": len(found),
-                "lifetime_spend": sum(event[3] for event in found),
+                "lifetime_spend": sum(np.nan_to_num([event[3] or 0.0 for event in found]).tolist()),
                 "first_event_time": found[0][0],
                 "last_event_time": found[-1][0],
             }

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from models.money import in_money, sums, whole_units
+from models.money import in_money, is_bought, sums, whole_units
 from tests.jobs.reference import cents
 
 AMOUNTS = st.one_of(
@@ -35,3 +35,13 @@ def test_a_sum_beyond_64_bits_is_exact():
     assert found == 99 * 10**17 + 1
     assert above == 5 * 10**22
     assert in_money(np.array([10**19 + 1], dtype=object)).tolist() == [1e15]
+
+
+def test_a_buyer_is_who_paid_something_or_nobody_knows_what():
+    """A purchase of price 0, one below it, and every other type of line make no buyer."""
+    amounts = np.array([5.0, 0.01, 0.0, -0.0, -5.0, np.nan, 5.0, np.nan])
+    is_purchase = np.array([True] * 6 + [False] * 2)
+
+    found = is_bought(amounts, is_purchase)
+
+    assert np.flatnonzero(found).tolist() == [0, 1, 5]

@@ -318,3 +318,16 @@ def same_as_by_hand(log, zone, *, with_hints):
 
     assert len(events) > 10_000
     assert by_id(found_in(whole(log), zone=zone).sessions) == expected
+
+
+@pytest.mark.parametrize(
+    ("amounts", "is_converted"),
+    [([0.0], False), ([-3.0], False), ([None], True), ([0.01], True), ([0.0, -3.0, 2.0], True)],
+)
+def test_a_session_in_which_nothing_was_paid_is_not_converted(amounts, is_converted):
+    """A sample and a correction are no purchase; one whose price nobody wrote down is."""
+    log = [event(f"e{n}", n, kind="purchase", amount=amount) for n, amount in enumerate(amounts)]
+    (found,) = sessions(*log)
+    (by_hand,) = session_rows(log, gap_minutes=30, zone=ZoneInfo(ZONE)).values()
+
+    assert found["is_converted"] == by_hand["is_converted"] == is_converted

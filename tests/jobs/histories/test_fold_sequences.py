@@ -91,11 +91,17 @@ def test_the_first_event_kept_starts_a_session():
     assert found["u"]["session_starts"] == found["v"]["session_starts"] == [True, False, False]
 
 
-def test_what_is_unknown_is_empty_or_zero():
-    found = build(event("u", "e", 0, amount=None, quantity=None, category=None))["u"]
+def test_what_is_unknown_is_empty_or_zero_and_an_amount_is_nan():
+    """A line that cost nothing is another thing than one of which nobody knows what it cost."""
+    free, unknown = event("u", "e", 0, amount=0.0), event("u", "f", 1, amount=None, quantity=None)
+    rows = [build(free, unknown)["u"], build(unknown, onto=fold(free))["u"]]
+    rows += [build(free, onto=fold(unknown))["u"]]
 
-    assert (found["amounts"], found["quantities"], found["categories"]) == ([0.0], [0.0], [""])
-    assert found["lifetime_spend"] == 0.0
+    for row in rows:
+        assert row["amounts"] == [0.0, pytest.approx(float("nan"), nan_ok=True)]
+        assert row["quantities"] == [1.0, 0.0]
+        assert row["lifetime_spend"] == 0.0
+    assert build(event("u", "e", 0, category=None))["u"]["categories"] == [""]
 
 
 def test_texts_stay_with_their_events_and_a_row_without_any_has_none():

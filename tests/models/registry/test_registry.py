@@ -1,5 +1,6 @@
 """The registry, on a real MLflow store in SQLite."""
 
+import io
 import json
 import os
 import signal
@@ -83,6 +84,7 @@ def test_the_newest_version_is_the_candidate_and_both_stay_candidates(registry, 
 def test_mlflow_serves_a_version_from_raw_events(registry, artifact, monkeypatch):
     """`mlflow.pyfunc.load_model` answers one row per user, and a cutoff is a parameter."""
     import mlflow
+    from mlflow.pyfunc.scoring_server import predictions_to_json
 
     version = registered(registry, artifact)
     monkeypatch.setenv(TRY_ANY, "1")
@@ -98,6 +100,10 @@ def test_mlflow_serves_a_version_from_raw_events(registry, artifact, monkeypatch
     assert early["purchase_probability_7d"][1] == 0.5  # not seen yet: the base rate
     assert answer["churn_probability_28d"].between(0, 1).all()
     assert early["churn_probability_28d"].isna().tolist() == [False, True]  # not seen: not asked
+    said = io.StringIO()
+    predictions_to_json(early, said)
+    assert "NaN" not in said.getvalue()
+    assert json.loads(said.getvalue())["predictions"][1]["churn_probability_28d"] is None
     assert early["last_event_date"].tolist() == ["2017-11-03", None]
     assert early["purchase_probability_7d"][0] != answer["purchase_probability_7d"][0]
 

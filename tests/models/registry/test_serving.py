@@ -3,10 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from contracts.errors import MissingColumnsError
 from models.registry.serving import COLUMNS, sequences
+from models.sequences.history import Histories
 
 BEFORE = datetime(2017, 3, 10, tzinfo=UTC)
 
@@ -69,6 +71,18 @@ def test_a_request_may_say_the_words_of_an_event():
 
     assert rows(frame)[0]["texts"] == ["", ""]
     assert rows(with_words)[0]["texts"] == ["red shoes", ""]
+
+
+def test_an_amount_that_is_not_sent_is_not_one_of_zero():
+    """As the nights have it: who bought for nothing is no buyer, who bought for who knows is."""
+    frame = events("2017-03-01T10:00:00Z", "2017-03-02T10:00:00Z", "2017-03-03T10:00:00Z")
+    for unknown in (None, float("nan")):
+        sent = frame.assign(amount=pd.Series([unknown, 0.0, 2.0], dtype=object))
+        (row,) = rows(sent)
+        histories = Histories.from_arrow(pa.Table.from_pylist([row]))
+
+        assert histories.is_purchase.tolist() == [True, False, True]
+        assert row["lifetime_spend"] == 2.0
 
 
 def test_events_of_nobody_are_no_user():

@@ -5,7 +5,9 @@ from datetime import date
 import numpy as np
 import pytest
 
+from contracts.windows import instant
 from models.sequences.history import Histories
+from models.sequences.instants import Instants
 from models.sequences.labels import labels
 
 CUTOFF = date(2017, 6, 1)
@@ -77,3 +79,20 @@ def test_who_was_first_seen_after_the_cutoff_is_outside_the_population(sequences
     found = labels(Histories.from_arrow(table), CUTOFF, horizons, zone)
 
     assert found.has_history.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("amount", "is_buyer"), [(0.0, False), (None, True), (float("nan"), True), (0.01, True)]
+)
+def test_a_line_that_cost_nothing_makes_nobody_a_buyer(sequences, horizons, zone, amount, is_buyer):
+    """Neither the label nor the items; a line whose price nobody knows does."""
+    table = sequences([BEFORE, ("u", "2017-06-03T10:00:00", "bread", amount)])
+    histories = Histories.from_arrow(table)
+    found = labels(histories, CUTOFF, horizons, zone)
+
+    assert found.purchase.tolist() == [float(is_buyer)]
+    assert found.item_ids[0].tolist() == (["bread"] if is_buyer else [])
+    assert histories.is_purchase.tolist() == [True, is_buyer]
+    assert histories.before(instant(CUTOFF, zone)).is_purchase.tolist() == [True]
+    assert Instants.of(histories).has_purchase.tolist() == [True, is_buyer]
+    assert found.spend[0] == (0.01 if amount == 0.01 else 0.0)
