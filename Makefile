@@ -5,7 +5,7 @@ READY := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test exact fuzz chaos bench bench-peers bench-training bench-demand bench-business bench-scoring bench-memory check format up down images clean
+.PHONY: help install demo test exact fuzz chaos bench bench-peers bench-training bench-demand bench-business bench-two-years bench-scoring bench-memory check format up down images clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench-memory: $(READY) ## peak memory of a training on 0.1 and on 2 million made
 bench-business: $(READY) ## purchase, churn, spend and baskets against LightGBM (SIZE=full: 3 seeds)
 	$(BIN)/python -m benchmarks.business --size $(or $(SIZE),small) --data \
 		$$($(BIN)/python -c 'from jobs.write_raw import package_tables; print(package_tables()[0].parent)')
+
+bench-two-years: $(READY) ## LightGBM with and without the year before, on a made-up shop of two years
+	$(BIN)/python -m benchmarks.two_years --size $(or $(SIZE),small)
 
 bench-peers: $(READY) ## the environment of the peers that need one of their own: .venv-peers
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers

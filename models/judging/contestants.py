@@ -101,7 +101,7 @@ def collect(
     """
     found = Collected({}, {}, {})
     for head in HEADS:
-        train = matured.rows(head, plans[head].train)
+        train = matured.training_rows(head, plans[head])
         if head == "spend" and not (train.labels > 0).any():
             found.left_out[head] = NO_AMOUNTS
             continue

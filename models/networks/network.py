@@ -17,7 +17,8 @@ from models.networks.encoders import build_encoder
 from models.networks.heads import MAX_LOG_MEAN, CopyHead, ScalarHead, TiedHead
 from models.networks.ranking import Catalogue
 from models.sequences import copying
-from models.sequences.batch import NUM_INSTANT_FEATURES, QUERY_FEATURES, SequenceBatch
+from models.sequences.batch import NUM_INSTANT_FEATURES, SequenceBatch
+from models.sequences.query_features import QUERY_FEATURES
 from models.sequences.vocabulary import Vocabulary
 
 NUM_FEATURES = len(QUERY_FEATURES)

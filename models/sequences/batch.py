@@ -19,20 +19,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.sequences import features, rhythm
 from models.sequences.copying import Copies, CopyCandidates
-from models.sequences.features import FEATURE_NAMES, AsOfFeatures
 from models.sequences.history import Floats, Histories, Ints
 from models.sequences.instants import DAY, SECOND, Instants, signed_log1p
 from models.sequences.labels import midnights
-from models.sequences.rhythm import RHYTHM_NAMES, rhythm_features
+from models.sequences.query_features import QUERY_FEATURES, QueryFeatures
 from models.sequences.vocabulary import EncodedEvents, Encoder
 
 NUM_INSTANT_FEATURES = 8
-QUERY_FEATURES = (*FEATURE_NAMES, *RHYTHM_NAMES)
 EVENT_FEATURES = ("item", "category", "event_type", "amount", "quantity", "text")
 FEATURES = (*EVENT_FEATURES, *QUERY_FEATURES)  # that a network has to have been trained with
-HISTORY_DAYS = max(features.HISTORY_DAYS, rhythm.NUM_DAYS)  # of whole history that they need
 
 
 @dataclass(frozen=True)
@@ -84,19 +80,17 @@ class BatchBuilder:
         self.instant_features = _instant_features(self.instants, zone)
 
     @cached_property
-    def features(self) -> AsOfFeatures:
+    def features(self) -> QueryFeatures:
         """Made when the first query is asked: a training without queries needs none."""
-        return AsOfFeatures(self.histories, self.instants)
+        return QueryFeatures(self.histories, self.instants)
 
     @cached_property
     def candidates(self) -> CopyCandidates:
-        return CopyCandidates(self.histories, self.events.items, self.features)
+        return CopyCandidates(self.histories, self.events.items, self.features.as_of)
 
     def query_features(self, users: Ints, moments: Ints) -> NDArray[np.float32]:
-        """(P,), (P,) microseconds -> (P, F)"""
-        known = self.features.at(users, moments)
-        days = rhythm_features(self.histories, self.instants, users, moments)
-        return np.concatenate([known, days], axis=1)
+        """(P,), (P,) microseconds -> (P, F) as `QUERY_FEATURES`"""
+        return self.features.at(users, moments)
 
     def build(
         self,

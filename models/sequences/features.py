@@ -1,7 +1,6 @@
 """What a user looks like as of a moment: recency, frequency, spend and rhythm.
 
-The LightGBM baseline knows these numbers and no others; the query token and the business heads know
-them too, and `rhythm` besides.
+A part of `query_features`, which the query token, the business heads and LightGBM are told.
 
 Spans are of 24 hours back from the moment. Counts and sums are log1p, being heavy-tailed; spend is
 counted as `contracts.money` says, and its log1p keeps the sign.

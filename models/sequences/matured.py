@@ -19,17 +19,19 @@ from numpy.typing import NDArray
 from contracts.exclusions import NOTHING, Exclusions
 from contracts.windows import instant
 from models.config import LabelHorizons
-from models.sequences.batch import HISTORY_DAYS
 from models.sequences.census import can_be_offered
-from models.sequences.features import AsOfFeatures, exact_from
+from models.sequences.features import exact_from
 from models.sequences.history import Bools, Floats, Histories, Ints, microseconds
-from models.sequences.instants import Instants
+from models.sequences.instants import DAY, Instants
 from models.sequences.labels import LabelMaker, labels
+from models.sequences.query_features import HISTORY_DAYS, QueryFeatures
 
 Head = Literal["purchase", "churn", "spend"]
 HEADS: tuple[Head, ...] = ("purchase", "churn", "spend")
-NUM_TRAINING_CUTOFFS = 12
+NUM_TRAINING_CUTOFFS = 26  # of baselines: a year of them, so that each season is met once
+NUM_RECENT_CUTOFFS = 12  # of them are asked however short the log
 TRAINING_STEP_DAYS = 14
+MAX_TRAINING_ROWS = 400_000  # above it, users are drawn at each cutoff
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,15 @@ class Rows:
             np.concatenate([part.num_instants for part in parts]),
         )
 
+    def only(self, rows: Bools) -> "Rows":
+        return Rows(
+            self.users[rows],
+            self.features[rows],
+            self.labels[rows],
+            self.before[rows],
+            self.num_instants[rows],
+        )
+
 
 @dataclass(frozen=True)
 class PassedOver:
@@ -129,12 +140,21 @@ class Matured:
         self.histories, self.horizons, self.zone = histories, horizons, zone
         self.max_events = max_events
         self.instants = Instants.of(histories)
-        self.features = AsOfFeatures(histories, self.instants)
+        self.features = QueryFeatures(histories, self.instants)
         self.labels = LabelMaker(histories, self.instants, horizons, zone)
 
     def rows(self, head: Head, cutoffs: Sequence[date]) -> Rows:
         """Users who can be asked at each cutoff; of churn, those active shortly before it."""
         return Rows.concatenated([self._rows(head, cutoff) for cutoff in cutoffs])
+
+    def training_rows(self, head: Head, plan: Plan, *, max_rows: int = MAX_TRAINING_ROWS) -> Rows:
+        """Rows of the training cutoffs; of the older, those by which the log had warmed up."""
+        seen = self.histories.first_times[self.histories.has_history]
+        warm = seen.min(initial=np.iinfo(np.int64).max - HISTORY_DAYS * DAY) + HISTORY_DAYS * DAY
+        older, recent = plan.train[:-NUM_RECENT_CUTOFFS], plan.train[-NUM_RECENT_CUTOFFS:]
+        cutoffs = [*(cutoff for cutoff in older if self.moment(cutoff) >= warm), *recent]
+        share = max_rows / max(len(self.histories) * len(cutoffs), 1)
+        return Rows.concatenated([self._rows(head, cutoff, share=share) for cutoff in cutoffs])
 
     def moment(self, cutoff: date) -> int:
         return microseconds(instant(cutoff, self.zone))
@@ -164,11 +184,11 @@ class Matured:
     def features_at(self, users: Ints, cutoff: date) -> NDArray[np.float32]:
         """(P, F) as a night at the cutoff knows them."""
         moments = np.full(len(users), self.moment(cutoff), dtype=np.int64)
-        before = self.histories.before(instant(cutoff, self.zone))
-        if self.max_events is None or not (before.num_events > self.max_events).any():
+        if self.max_events is None or not (self.histories.num_events > self.max_events).any():
             return self.features.at(users, moments)
+        before = self.histories.before(instant(cutoff, self.zone))
         kept = before.latest(self.max_events)
-        return AsOfFeatures(kept, Instants.of(kept)).at(users, moments)
+        return QueryFeatures(kept, Instants.of(kept)).at(users, moments)
 
     def num_instants(self, users: Ints, cutoff: date) -> Ints:
         """(P,) instants stored before the cutoff."""
@@ -201,8 +221,11 @@ class Matured:
         users = np.flatnonzero(bought & self.can_be_asked(cutoff))
         return users, [found[user] for user in users]
 
-    def _rows(self, head: Head, cutoff: date) -> Rows:
+    def _rows(self, head: Head, cutoff: date, *, share: float = 1.0) -> Rows:
+        """Rows of everybody who can be asked, or of about such a share of them."""
         users = np.flatnonzero(self.can_be_asked(cutoff))
+        if share < 1.0:
+            users = users[np.random.default_rng(cutoff.toordinal()).random(len(users)) < share]
         purchase, churn, spend = self.labels.at(users, _days(users, cutoff))
         truth = {"purchase": purchase, "churn": churn, "spend": spend}[head]
         earlier = cutoff - timedelta(days=self.horizons.spend_days)

@@ -10,6 +10,7 @@ from models.sequences.labels import midnights
 from models.training.shards import TrainingShards
 
 NUM_SAMPLED = 4096  # queries that means and spreads are taken from
+NEVER_VARIED = 1e30  # the spread of a feature that is not to be read; finite, as weights must be
 SMALL = 0.02  # deviation of an item's numbers at first, as in BERT and SASRec's later versions
 
 
@@ -74,6 +75,13 @@ def begin_with_items(network: Network) -> None:
 
 
 def _standardise(mean: torch.Tensor, std: torch.Tensor, values: np.ndarray) -> None:  # type: ignore[type-arg]
+    """A feature that never varies where the training looks is 0 ever after.
+
+    No weight of it was learnt: in a log that has just become a year long, the same weeks a year
+    before would else speak at random.
+    """
     if len(values):
+        spread = values.std(axis=0, dtype=np.float64)
+        is_constant = values.min(axis=0) == values.max(axis=0)
         mean.copy_(torch.from_numpy(values.mean(axis=0)))
-        std.copy_(torch.from_numpy(np.maximum(values.std(axis=0), 1e-3)))
+        std.copy_(torch.from_numpy(np.where(is_constant, NEVER_VARIED, np.maximum(spread, 1e-3))))

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from models.config import LabelHorizons, TrainConfig
-from models.sequences.batch import HISTORY_DAYS
 from models.sequences.features import exact_from
 from models.sequences.history import Bools, Histories, Ints
 from models.sequences.instants import DAY
 from models.sequences.labels import midnights
+from models.sequences.query_features import HISTORY_DAYS
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from contracts.exclusions import NOTHING, Exclusions
 from contracts.windows import instant
 from models.judging.baselines import RECENCY, HeadBaselines, PurchasedItems
 from models.metrics import auroc
-from models.sequences.features import FEATURE_NAMES
 from models.sequences.history import Histories
 from models.sequences.matured import Matured, Rows
+from models.sequences.query_features import QUERY_FEATURES
 from models.sequences.unknown_users import SCHEMA
 
 CUTOFF = date(2017, 10, 31)
@@ -123,8 +123,11 @@ def test_baselines_and_labels_leave_out_what_may_not_be_recommended(shopping, ho
 def rows(seed: int, num_rows: int = 3000) -> Rows:
     """Users of whom the recent ones buy, and the more so the more they spent."""
     generator = np.random.default_rng(seed)
-    features = generator.normal(size=(num_rows, len(FEATURE_NAMES))).astype(np.float32)
-    spend = FEATURE_NAMES.index("spend_28d")
+    features = np.zeros((num_rows, len(QUERY_FEATURES)), dtype=np.float32)
+    features[:, :26] = generator.normal(
+        size=(num_rows, 26)
+    )  # a constant one costs LightGBM nothing
+    spend = QUERY_FEATURES.index("spend_28d")
     chance = 1 / (1 + np.exp(2 * features[:, RECENCY] - features[:, spend]))
     labels = (generator.random(num_rows) < chance).astype(float)
     users = np.arange(num_rows)

@@ -68,3 +68,43 @@ def test_a_user_whose_history_was_cut_is_asked_only_where_it_is_known(sequences,
     assert all((rows.num_instants > 0).all() for rows in found.values())
     assert not len(matured.bought_items(half)[0])
     assert len(matured.bought_items(stored)[0]) == 1
+
+
+def visits_of(first: date, last: date, users: int = 4) -> list[tuple[str, str, str, float]]:
+    """Users who come on every third day, one after another, from the first day on."""
+    days = [first + timedelta(days=n) for n in range(0, (last - first).days + 1, 3)]
+    return [(f"u{n % users}", f"{day} 12:00", "milk", 1.0) for n, day in enumerate(days)]
+
+
+def test_baselines_learn_from_a_year_of_cutoffs_where_the_log_is_that_long(
+    sequences, horizons, zone
+):
+    """Each season is met once; a log of less than a year gives the cutoffs at which it was warm."""
+    found = plans(CUTOFF, horizons)["purchase"]
+    assert len(found.train) == 26
+    assert (found.train[-1] - found.train[0]).days == 350
+    num_rows = {}
+    for name, first in (("two years", date(2015, 11, 1)), ("a year", date(2016, 11, 28))):
+        histories = Histories.from_arrow(sequences(visits_of(first, CUTOFF)))
+        rows = Matured(histories, horizons=horizons, zone=zone).training_rows("purchase", found)
+        num_rows[name] = len(rows.labels)
+
+    assert num_rows["two years"] == 26 * 4
+    # Half a year of history by 2017-05-29: the oldest of the twelve latest is older.
+    assert num_rows["a year"] == 12 * 4
+
+
+def test_of_many_users_some_are_drawn_at_each_cutoff_the_same_each_time(sequences, horizons, zone):
+    """A large log is judged in bounded memory; whoever is drawn does not hang on other cutoffs."""
+    first = date(2015, 11, 1)
+    histories = Histories.from_arrow(sequences(visits_of(first, CUTOFF, users=40)))
+    matured = Matured(histories, horizons=horizons, zone=zone)
+    found = plans(CUTOFF, horizons)["purchase"]
+
+    all_rows = matured.training_rows("purchase", found)
+    some = matured.training_rows("purchase", found, max_rows=300)
+    again = matured.training_rows("purchase", found, max_rows=300)
+
+    assert 200 < len(some.labels) < 400 < len(all_rows.labels)
+    assert (some.features == again.features).all()
+    assert len({*some.users.tolist()}) > 30

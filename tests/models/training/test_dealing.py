@@ -1,7 +1,12 @@
 """Users dealt into shards: everyone once, none too large, counted as if all were in memory."""
 
 import json
+import re
+import shutil
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +21,7 @@ from models.training.dealing import TRAINING, VALIDATION, Dealt, cut, deal, read
 from models.training.label_days import label_limit
 from tests.models.training.small_training import CUTOFF, HORIZONS, config_of, prepared, users
 
+PROJECT = Path(__file__).resolve().parents[3]
 MAX_EVENTS = 600  # a third of what the small training's users have
 
 
@@ -164,3 +170,33 @@ def test_a_catalogue_without_an_item_is_refused_before_anything_is_trained(tmp_p
         "least one, for the catalogue. Lower min_item_count, or choose a later cutoff."
     )
     assert not (tmp_path / "run").exists()
+
+
+DEAL = """
+import sys
+from pathlib import Path
+from tests.models.training.small_training import config_of, prepared
+prepared(Path(sys.argv[1]), config_of("gru", shard_events=900))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_every_shard_is_on_the_disk_before_its_folder_is_found(tmp_path):
+    """Else a power cut in the half minute after leaves a folder of cut files under its name."""
+    trace, folder = tmp_path / "trace", tmp_path / "run" / "data"
+    watch = ["strace", "-f", "-y", "-e", "trace=fsync,rename,renameat,renameat2", "-o", str(trace)]
+    program = [sys.executable, "-c", DEAL, str(folder)]
+    ran = subprocess.run([*watch, *program], cwd=PROJECT, capture_output=True, text=True)
+    if "ptrace" in ran.stderr and "not permitted" in ran.stderr:
+        pytest.skip("this machine lets nobody watch a process")
+    assert ran.returncode == 0, ran.stderr
+
+    calls = trace.read_text().splitlines()
+    renamed = next(n for n, call in enumerate(calls) if "rename" in call and f'{folder}"' in call)
+    synced = {
+        match[1] for call in calls[:renamed] if (match := re.search(r"fsync\(\d+<(.+?)>", call))
+    }
+    partial = folder.with_name("data.part")
+    assert len(list(folder.glob("*.parquet"))) >= 3
+    assert {str(partial), *(str(partial / file.name) for file in folder.iterdir())} <= synced
