@@ -20,6 +20,7 @@ import pytest
 
 from contracts.errors import AuditError, BusyError, UnknownOutcomeError, UnreachableError
 from contracts.tables import NIGHTLY
+from jobs.warehouse import postgres_sql
 from jobs.warehouse.warehouse import Warehouse
 
 from .cut_line import CutLine
@@ -124,7 +125,8 @@ def leftovers_of(uri: str, warehouse: Warehouse) -> list[str]:
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND NOT relispartition "
         "AND relnamespace = 'public'::regnamespace"
     )["relname"].to_pylist()
-    return sorted({*found} - {"models", "publish_ledger", "nightshift_setup"})
+    kept = {"models", "publish_ledger", postgres_sql.SETUP, postgres_sql.LOCK}
+    return sorted({*found} - kept)
 
 
 # ---- the answer to COMMIT is lost ----------------------------------------------------------------
