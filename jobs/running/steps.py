@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from contracts.night import Program, torchrun_arguments
-from jobs.running.private_files import open_private
+from jobs.running.private_files import closed_to_others, open_private
 from jobs.running.progress import ASKED, progress_in
 from jobs.running.settings import PROJECT, Settings
 
@@ -48,6 +48,7 @@ class Result:
         return f"{self.program.name} ended with exit code {self.exit_code}:\n{last}"
 
 
+@closed_to_others()
 def run_program(
     program: Program,
     arguments: Sequence[str],

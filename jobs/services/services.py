@@ -23,6 +23,7 @@ from typing import Any
 from contracts.errors import BusyError, UnreachableError
 from jobs.running.mlflow_login import USER as MLFLOW_USER
 from jobs.running.mlflow_login import make_password, users_file
+from jobs.running.private_files import closed_to_others
 from jobs.running.settings import PROJECT, Settings
 from jobs.running.steps import environment
 from jobs.services.airflow_api import AirflowApi
@@ -51,6 +52,7 @@ class Running:
         return asdict(self)
 
 
+@closed_to_others()
 def start(settings: Settings, *, airflow_port: int = 8080, mlflow_port: int = 5000) -> Running:
     """Start both, wait until they answer, and say where. What already runs well is left alone."""
     home = settings.home

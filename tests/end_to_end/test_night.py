@@ -146,9 +146,19 @@ def test_nothing_that_was_written_or_is_running_shows_a_secret(deployment, runni
     assert {stat.S_IMODE(file.stat().st_mode) for file in keepers} == {0o600}
 
 
-def test_the_home_folder_is_closed_to_other_accounts(deployment, running):
-    """What a program, Airflow or MLflow makes there is nobody else's to read."""
-    assert not deployment.settings.home.stat().st_mode & 0o007
+def test_what_programs_make_is_closed_to_other_accounts(deployment, running):
+    """The lake, the warehouse, logs, reports, Airflow's and MLflow's files: nobody else's to read.
+
+    The home folder itself and the raw logs were there before, made by the test.
+    """
+    home = deployment.settings.home
+    made = {path.name: path.stat().st_mode & 0o007 for path in home.iterdir()}
+    del made[deployment.settings.raw_folder.name]
+
+    assert {"lake", "catalog.db", "warehouse.duckdb", "logs", "reports", "airflow", "mlflow"} <= {
+        *made
+    }
+    assert {name for name, mode in made.items() if mode} == set()
 
 
 def test_mlflow_asks_for_a_login_that_only_its_file_holds(deployment, running):
