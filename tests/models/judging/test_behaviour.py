@@ -44,7 +44,7 @@ def predictor(log, tmp_path: Path, horizons) -> Predictor:
         Path(__file__).resolve().parents[3] / "configs" / "models" / "gru.yaml"
     )
     vocabulary = Vocabulary.of(Histories.from_arrow(log), min_item_count=1)
-    torch.manual_seed(1)
+    torch.manual_seed(3)
     manifest = Manifest(
         config=config,
         horizons=horizons,

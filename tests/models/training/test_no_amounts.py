@@ -1,5 +1,6 @@
 """A log in which nothing is paid for: spend is 0, and the other heads decide alone."""
 
+import math
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -28,7 +29,7 @@ def log(sequences) -> pa.Table:
         when, gap = datetime(2017, 1, 2 + user % 7, 10, tzinfo=UTC), 2.0 * 25 ** (user / 480)
         while when < datetime(2017, 9, 1, tzinfo=UTC):
             for item in (f"apple{user % 20}", f"bread{(user + when.day) % 40}"):
-                events.append((f"u{user}", f"{when:%Y-%m-%dT%H:%M:%S}", item, 0.0))
+                events.append((f"u{user}", f"{when:%Y-%m-%dT%H:%M:%S}", item, math.nan))
             when += timedelta(days=0.1 + float(generator.exponential(gap)))
     return sequences(events)
 

@@ -47,10 +47,10 @@ def test_a_shard_that_does_not_fit_into_memory_says_so(data, number, tmp_path, m
     """Neither the batch nor the encoder is to blame, so neither is to be lowered."""
     wanted = [shard for shard, size in enumerate(data.training.sizes) if size][number]
 
-    def read(folder, kind, shard, read=shards.read_shard):
+    def read(folder, kind, shard, read=shards.read_shard, **options):
         if shard == wanted:
             raise MemoryError
-        return read(folder, kind, shard)
+        return read(folder, kind, shard, **options)
 
     monkeypatch.setattr(shards, "read_shard", read)
     with pytest.raises(TooLittleMemoryError) as error:
