@@ -17,9 +17,10 @@ from jobs.lake.column_types import arrow_schema
 from jobs.lake.commits import Staged
 from jobs.lake.lake import open_lake
 from models.registry.predict import Predictor
-from models.sequences.features import as_of_features
-from models.sequences.history import Histories
+from models.sequences.history import Histories, microseconds
+from models.sequences.instants import Instants
 from models.sequences.matured import Matured
+from models.sequences.query_features import QueryFeatures
 from tests.jobs.made_returns import DAYS, START, made_log, rows_of
 from tests.models.conftest import HORIZONS, SMALL_ENCODERS, small_config, untrained
 
@@ -75,6 +76,14 @@ def matured_of(rows):
     return Matured(histories, horizons=HORIZONS, zone=ZONE, max_events=MAX_EVENTS)
 
 
+def features_of(rows, cutoff):
+    """(N, F) of every user as of the cutoff: what the query token and the baselines read."""
+    histories = Histories.from_arrow(rows)
+    users = np.arange(len(histories))
+    moments = np.full(len(users), microseconds(instant(cutoff, ZONE)))
+    return QueryFeatures(histories, Instants.of(histories)).at(users, moments)
+
+
 def test_a_heavy_user_is_judged_as_the_night_of_then_scored_them(found, settings, log, tmp_path):
     """Everybody's answer and features at a past cutoff are those of that night's own rows.
 
@@ -90,7 +99,7 @@ def test_a_heavy_user_is_judged_as_the_night_of_then_scored_them(found, settings
         now = predictor.predict(rows, cutoff=cutoff, top_k=3, max_events=MAX_EVENTS)
         places = [now.user_ids.index(user) for user in night.user_ids]
         asked = matured_of(rows).rows("spend", [cutoff])
-        features = as_of_features(Histories.from_arrow(that_night), instant(cutoff, ZONE))
+        features = features_of(that_night, cutoff)
 
         assert len(asked.users) == len(night.user_ids) == 6
         for name in NAMES:
