@@ -370,13 +370,13 @@ BAD = {
     "an unknown key": (
         {"epoch": 3},
         "{file}: found the key 'epoch', expected one of " + SECTIONS + ". "
-        "Correct the spelling or remove the key.",
+        "Did you mean epochs? Correct the spelling or remove the key.",
     ),
     "a setting with no effect": (
         {"encoder__num_heads": 2},
         "{file}: found the key 'encoder.num_heads', "
         "expected one of dim, dropout, kind, max_length, num_layers. "
-        "Correct the spelling or remove the key.",
+        "Did you mean num_layers? Correct the spelling or remove the key.",
     ),
     "a weight with no effect": (
         {"loss_weights__next_item": 0},
