@@ -154,10 +154,8 @@ def test_a_candidate_that_knows_nothing_is_refused_and_all_is_written_down(
     assert [row["head"] for row in document["table"] if row["decides"]] == list(
         settings.gate.by_head
     )
-    failed = {check["name"] for check in document["checks"]["1"] if not check["passed"]}
-    assert failed <= {
-        "a purchase seen does not lower the purchase score of look-alikes on average"
-    }  # which random weights know by luck alone
+    failed = [check["name"] for check in document["checks"]["1"] if not check["passed"]]
+    assert failed == []  # random weights of this seed behave; the measures refuse them
     with pytest.raises(NoChampionError):
         registry.resolve("champion")
 
