@@ -121,7 +121,8 @@ class Histories:
     ) -> "Histories":
         """Read rows with the `COLUMNS` of `contracts.tables.SEQUENCES`; their order is kept.
 
-        ``money`` is what their totals were counted by.
+        ``money`` is what their totals were counted by. Of a row whose oldest events were cut off
+        the oldest instant left is not read, for some of its lines may be among those.
         """
         times = _lists(sequences, "event_times")
         offsets = _offsets(times)
@@ -133,7 +134,7 @@ class Histories:
             name: signed(_floats(_lists(sequences, name).flatten()), event_types, event_type_codes)
             for name in ("quantities", "amounts")
         }
-        return cls(
+        rows = cls(
             user_ids=np.asarray(sequences.column("user_id").to_pylist(), dtype=object),
             offsets=offsets,
             times=_microseconds(times.flatten()),
@@ -153,6 +154,7 @@ class Histories:
             first_times=_microseconds(_array(sequences, "first_event_time")),
             money=money,
         )
+        return rows._without_oldest_instant(~rows.is_whole)
 
     def before(self, instant: datetime) -> "Histories":
         """The same users with only the events strictly before ``instant``, and totals to match.
@@ -173,15 +175,38 @@ class Histories:
         )
 
     def latest(self, max_events: int) -> "Histories":
-        """Only each user's latest so many events, as a night keeps them; totals stay."""
-        if not (self.num_events > max_events).any():
+        """Only each user's latest so many events, as a night keeps and reads them; totals stay.
+
+        Whoever is cut loses the rest of the instant that the cut goes through, too.
+        """
+        is_cut = self.num_events > max_events
+        if not is_cut.any():
             return self
         kept = np.minimum(self.num_events, max_events)
         place = np.arange(len(self.times)) - np.repeat(self.offsets[1:] - kept, self.num_events)
-        offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
-        found = replace(self._only(np.asarray(place >= 0)), offsets=offsets)
-        found.session_starts[offsets[:-1][kept > 0]] = True  # a copy: `_only` has made it
-        return found
+        return self._oldest_dropped(place >= 0)._without_oldest_instant(is_cut)
+
+    def _without_oldest_instant(self, users: Bools) -> "Histories":
+        """(N,) users whose oldest events are gone, without the instant that may be incomplete.
+
+        Which of its lines are left is an accident: the lines of an instant have no order. An
+        instant that is all that is left stays.
+        """
+        if not users.any():
+            return self
+        owners, offsets = self.event_users, self.offsets
+        ends = np.append(self.times, 0)
+        oldest, newest = ends[offsets[:-1]], ends[np.maximum(offsets[1:] - 1, 0)]  # (N,)
+        users = users & (oldest < newest)
+        return self._oldest_dropped(~(users[owners] & (self.times == oldest[owners])))
+
+    def _oldest_dropped(self, keep: Bools) -> "Histories":
+        """Only the events kept, (E,), of which each user's first starts a session."""
+        counts = self._per_user(keep).astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        rows = replace(self._only(keep), offsets=offsets)
+        rows.session_starts[offsets[:-1][counts > 0]] = True  # a copy: `_only` has made it
+        return rows
 
     def _only(self, events: Ints | Bools) -> "Histories":
         names = ("times", "item_codes", "event_type_codes", "category_codes", "text_codes")

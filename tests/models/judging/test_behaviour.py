@@ -75,6 +75,15 @@ def test_a_sound_model_passes_every_check(predictor, log, zone):
     assert len(found) == 6
 
 
+def test_a_limit_that_cuts_through_a_basket_passes_too(predictor, log, zone):
+    """A heavy user's oldest basket: whichever of its lines come first, the score is the same."""
+    predictor.manifest = predictor.manifest.model_copy(update={"max_events": 5})
+
+    lines = check_behaviour(predictor, log, cutoff=CUTOFF, zone=zone)[LINES]
+
+    assert lines.passed, lines.found
+
+
 class Broken(Predictor):
     """Answers that also depend on something they must not depend on."""
 

@@ -39,6 +39,46 @@ def test_lifetime_totals_of_a_cut_row_lose_only_what_came_later(sequences, zone)
     assert not before.is_whole[0]
 
 
+def basket(day, *items):
+    """The lines of one visit, all at one time."""
+    return [("u", f"2017-03-{day:02d}T10:00:00", item, 1.0) for item in items]
+
+
+def items_read(histories):
+    return sorted(histories.item_ids[histories.item_codes].tolist())
+
+
+def test_a_basket_that_the_limit_cuts_is_not_read(sequences):
+    """Which of its lines are left is an accident; what is left begins a session."""
+    events = [*basket(1, "a", "b", "c"), *basket(2, "d", "e"), *basket(3, "f")]
+
+    cut = Histories.from_arrow(sequences(events, max_events=5))
+
+    assert items_read(cut) == ["d", "e", "f"]
+    assert cut.session_starts.tolist() == [True, False, True]
+    assert cut.lifetime_events.tolist() == [6]
+    assert items_read(Histories.from_arrow(sequences(events, max_events=6))) == list("abcdef")
+
+
+def test_a_row_cut_by_a_night_reads_as_a_longer_one_cut_on_reading(sequences):
+    """What a night scored is what a later evaluation, which has more events, judges."""
+    events = [*basket(1, "a", "b"), *basket(2, "c", "d", "e"), *basket(3, "f"), *basket(4, "g")]
+    whole = Histories.from_arrow(sequences(events))
+
+    for limit in range(1, 8):
+        night = Histories.from_arrow(sequences(events, max_events=limit)).latest(limit)
+
+        assert items_read(whole.latest(limit)) == items_read(night)
+        assert whole.latest(limit).session_starts.tolist() == night.session_starts.tolist()
+
+
+def test_a_basket_larger_than_the_limit_is_read_as_far_as_it_is_kept(sequences):
+    """Else nothing would be known of its user."""
+    events = [*basket(1, "a"), *basket(2, "b", "c", "d")]
+
+    assert len(items_read(Histories.from_arrow(sequences(events, max_events=2)))) == 2
+
+
 def test_words_stay_with_their_events_when_others_are_cut_off(sequences, zone):
     """Of a user before them in the rows too; a row without any text is one of empty texts."""
     rows = sequences(

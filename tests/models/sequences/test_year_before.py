@@ -67,13 +67,13 @@ def test_a_user_who_was_not_there_yet_is_told_from_one_who_did_not_come(year_bef
 
 def test_of_a_history_that_was_cut_in_or_after_those_weeks_nothing_is_told(year_before):
     """Half of a window would say that less was bought; whole ones are told as they are."""
-    then = visits(-40, -30, 5, 6, 20)
+    then = visits(-50, -40, -30, 5, 6, 20)
     since = visits(*range(100, 110))
 
     whole = year_before([*then, *since])
-    reaching = year_before([*then, *since], max_events=14)  # from day -30 on
-    half = year_before([*then, *since], max_events=13)  # from day 5 on
-    none = year_before([*then, *since], max_events=10)
+    reaching = year_before([*then, *since], max_events=15)  # read from day -30 on
+    half = year_before([*then, *since], max_events=14)  # read from day 5 on
+    none = year_before([*then, *since], max_events=11)
 
     assert reaching == whole
     assert set(half.values()) == set(none.values()) == {0.0}
