@@ -7,7 +7,8 @@ reads the events before it and nothing else; its validation is asked 28 days ear
 epoch and the calibration. LightGBM is fitted on all that the network's heads are told of a user, on
 at least twelve cutoffs whose windows had closed by then, and chosen on all windows within those 28
 days, of which the validation asks the first. Versions are kept in ``--keep`` and not trained again
-with the same configuration, so a benchmark that was stopped goes on.
+with the same configuration, so a benchmark that was stopped goes on. What the shipped configuration
+excludes is neither recommended nor asked of anybody's list.
 """
 
 import argparse
@@ -29,12 +30,15 @@ import torch
 
 from benchmarks.complete_journey import HORIZONS, ZONE, complete_journey
 from benchmarks.table import Row, ratio_row, show
+from contracts.exclusions import Exclusions
 from contracts.windows import instant
+from jobs.running.settings import load_settings
 from models.config import TrainConfig, load_train_config
 from models.judging.comparison import Resamples, compare
 from models.judging.contestants import SEED, Answers, HeadRows, collect
 from models.judging.statistics import statistic
 from models.registry.artifact import Manifest, load_artifact, save_artifact
+from models.registry.exclusion import Exclusion
 from models.registry.predict import Predictor
 from models.sequences.history import Histories
 from models.sequences.matured import Matured, Plan, plans
@@ -78,15 +82,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     seeds = options.seeds[:1] if options.size == "small" else options.seeds
     cutoffs = TEST if options.stage == "test" else dict.fromkeys(HEADS, CHOICE)
+    exclusions = load_settings().exclusions.rules
     with tempfile.TemporaryDirectory() as made:
         versions = trained(
             options.data,
             sorted({cutoff for each in cutoffs.values() for cutoff in each}),
             [load_train_config(CONFIGS / f"{options.encoder}.yaml", seed=seed) for seed in seeds],
             keep=options.keep or Path(made),
+            exclusions=exclusions,
         )
     histories = Histories.from_arrow(complete_journey(options.data))
-    rows = table(judged(histories, cutoffs, versions), options.stage)
+    rows = table(judged(histories, cutoffs, versions, exclusions=exclusions), options.stage)
     show(rows)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
@@ -96,7 +102,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def trained(
-    data: Path, cutoffs: Sequence[date], configs: Sequence[TrainConfig], *, keep: Path
+    data: Path,
+    cutoffs: Sequence[date],
+    configs: Sequence[TrainConfig],
+    *,
+    keep: Path,
+    exclusions: Exclusions,
 ) -> dict[date, dict[str, Predictor]]:
     """Cutoff → seed → the version that was trained before it."""
     versions: dict[date, dict[str, Predictor]] = {}
@@ -105,7 +116,7 @@ def trained(
         for config in configs:
             folder = keep / f"{config.encoder.kind}-{cutoff}-{config.seed}"
             if not is_kept(folder, config):
-                train(known, cutoff, config, folder)
+                train(known, cutoff, config, folder, exclusions=exclusions)
             versions.setdefault(cutoff, {})[str(config.seed)] = Predictor(load_artifact(folder))
     return versions
 
@@ -121,7 +132,9 @@ def is_kept(folder: Path, config: TrainConfig) -> bool:
         return False
 
 
-def train(known: pa.Table, cutoff: date, config: TrainConfig, folder: Path) -> None:
+def train(
+    known: pa.Table, cutoff: date, config: TrainConfig, folder: Path, *, exclusions: Exclusions
+) -> None:
     """As `jobs.train` does it, for a version that is tested at the cutoff itself."""
     training_cutoff = cutoff + timedelta(days=HORIZONS.longest_days)  # tests begin so much earlier
     with tempfile.TemporaryDirectory() as run:
@@ -133,6 +146,7 @@ def train(known: pa.Table, cutoff: date, config: TrainConfig, folder: Path) -> N
             horizons=HORIZONS,
             zone=ZONE,
             cutoff=training_cutoff,
+            exclusions=exclusions,
         )
         fitted = fit(
             prepared,
@@ -170,13 +184,18 @@ def judged(
     histories: Histories,
     cutoffs: Mapping[str, Sequence[date]],
     versions: Mapping[date, Mapping[str, Predictor]],
+    *,
+    exclusions: Exclusions,
 ) -> dict[str, list[HeadRows]]:
     """Head → the rows of each of its cutoffs: all contestants', side by side."""
-    matured = Matured(histories, horizons=HORIZONS, zone=ZONE)
+    matured = Matured(histories, horizons=HORIZONS, zone=ZONE, exclusions=exclusions)
+    exclusion = Exclusion(rules=exclusions)
     rows: dict[str, list[HeadRows]] = {head: [] for head in HEADS}
     for cutoff, predictors in versions.items():
         answers: Answers = {
-            seed: {cutoff: predictor.answer(histories, cutoff=cutoff, top_k=10)}
+            seed: {
+                cutoff: predictor.answer(histories, cutoff=cutoff, top_k=10, exclusion=exclusion)
+            }
             for seed, predictor in predictors.items()
         }
         found = collect(matured, plans_at(cutoff), answers).rows

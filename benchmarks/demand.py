@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,8 +143,10 @@ def ask_peers(cases: Sequence[Case], horizon_days: int) -> None:
     """Adds what AutoETS and AutoTheta say. Raises CalledProcessError."""
     with tempfile.TemporaryDirectory() as folder:
         histories, forecasts = Path(folder) / "histories.npz", Path(folder) / "forecasts.npz"
-        np.savez(histories, **{case.key: case.history for case in cases})
-        command = [PEERS, "-m", "benchmarks.demand_peers", histories, forecasts, str(horizon_days)]
+        arrays: dict[str, Any] = {case.key: case.history for case in cases}
+        np.savez(histories, **arrays)
+        arguments = [str(histories), str(forecasts), str(horizon_days)]
+        command = [str(PEERS), "-m", "benchmarks.demand_peers", *arguments]
         subprocess.run(command, check=True, cwd=PROJECT)
         said = np.load(forecasts)
         for case in cases:

@@ -11,6 +11,7 @@ import json
 import sys
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 from statsforecast.models import AutoETS, AutoTheta
@@ -21,7 +22,7 @@ WEEK = 7
 def main(histories: str, forecasts: str, horizon_days: str) -> None:
     warnings.filterwarnings("ignore")
     begun = time.monotonic()
-    found = {}
+    found: dict[str, Any] = {}
     for name, units in np.load(histories).items():
         for kind in (AutoETS, AutoTheta):
             said = [

@@ -24,6 +24,7 @@ import duckdb
 import pyarrow as pa
 
 from benchmarks.table import Row, ratio_row, show
+from contracts.exclusions import NOTHING
 from contracts.tables import (
     DEMAND,
     DEMAND_BY_CATEGORY,
@@ -35,6 +36,7 @@ from contracts.tables import (
 )
 from jobs.lake.column_types import arrow_schema
 from jobs.publish import NightInLake, expectations
+from jobs.published_models import Catalogue
 from jobs.warehouse.audit import Expectations, audit
 from jobs.warehouse.duckdb_file import DuckDBFile
 from jobs.warehouse.night_rows import user_recommendations, user_scores
@@ -173,8 +175,16 @@ def expected_of(scores: pa.Table, cutoff: date) -> Expectations:
         arrow_schema(table).empty_table() for table in (DEMAND, DEMAND_BY_CATEGORY)
     )
     night = NightInLake(scores, items, categories, scores["user_id"], NOON, ACTIVE_DAYS, {})
-    catalogue = pa.array([f"item-{n:06d}" for n in range(NUM_ITEMS)])
-    return expectations(night, cutoff, demand_days=28, catalogue=catalogue, before={}, max_psi=0.25)
+    items = pa.array([f"item-{n:06d}" for n in range(NUM_ITEMS)])
+    return expectations(
+        night,
+        cutoff,
+        demand_days=28,
+        catalogue=Catalogue(items, items.slice(0, 0)),
+        exclusions=NOTHING,
+        before={},
+        max_psi=0.25,
+    )
 
 
 def published(
