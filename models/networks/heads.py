@@ -34,6 +34,26 @@ class ScalarHead(nn.Module):
         return value
 
 
+class SpendHead(nn.Module):
+    """A mean and a median of spend, the median from what was spent lately on.
+
+    The features tell of spend by its logarithm. A median that is to follow the highest spenders
+    would have to learn the exponential: it said too little of them. So it is a correction of a
+    weighted mean of what was spent in windows of several lengths.
+    """
+
+    def __init__(self, dim: int, num_features: int, *, num_spans: int, dropout: float) -> None:
+        super().__init__()
+        self.values = ScalarHead(dim, num_features, num_outputs=2, dropout=dropout)
+        self.lately = nn.Linear(num_spans, 1, bias=False)
+        nn.init.constant_(self.lately.weight, 1.0 / num_spans)
+
+    def forward(self, states: Tensor, features: Tensor, spent: Tensor) -> tuple[Tensor, Tensor]:
+        """(Q, D), (Q, F), (Q, spans) -> (Q,) log of the mean, (Q,) the median before softplus"""
+        mean, median = self.values(states, features).unbind(dim=1)
+        return mean, median + self.lately(spent).squeeze(1)
+
+
 class CopyHead(nn.Module):
     """The log weight of each of a user's own past items, beside the catalogue's.
 

@@ -14,14 +14,16 @@ from torch.nn import functional as F
 from models.config import EncoderConfig
 from models.networks.dropout import Dropout
 from models.networks.encoders import build_encoder
-from models.networks.heads import MAX_LOG_MEAN, CopyHead, ScalarHead, TiedHead
+from models.networks.heads import MAX_LOG_MEAN, CopyHead, ScalarHead, SpendHead, TiedHead
 from models.networks.ranking import Catalogue
 from models.sequences import copying
 from models.sequences.batch import NUM_INSTANT_FEATURES, SequenceBatch
-from models.sequences.query_features import QUERY_FEATURES
+from models.sequences.query_features import QUERY_FEATURES, SPENT_DAYS
 from models.sequences.vocabulary import Vocabulary
 
 NUM_FEATURES = len(QUERY_FEATURES)
+FOUR_WEEKS = 28  # days that spend is told of; another window is a matter of the head's weights
+MAX_SPENT = 50.0  # mean spends of a user in four weeks: more is read as so much
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Network(nn.Module):
         self.encoder = build_encoder(config)
         self.purchase = ScalarHead(dim, NUM_FEATURES, num_outputs=1, dropout=dropout)
         self.churn = ScalarHead(dim, NUM_FEATURES, num_outputs=1, dropout=dropout)
-        self.spend = ScalarHead(dim, NUM_FEATURES, num_outputs=2, dropout=dropout)
+        self.spend = SpendHead(dim, NUM_FEATURES, num_spans=len(SPENT_DAYS), dropout=dropout)
         self.has_amounts = vocabulary.has_amounts  # else spend learns nothing, and is said to be 0
         self.spend.requires_grad_(self.has_amounts)
         self.item_head = TiedHead(dim, vocabulary.num_items)
@@ -137,6 +139,14 @@ class Network(nn.Module):
         clamped: Tensor = scaled.clamp(-5.0, 5.0)
         return clamped
 
+    def spent_lately(self, batch: SequenceBatch) -> Tensor:
+        """-> (Q, spans) in four weeks at the pace of each span, in units of `spend_scale`"""
+        logs = batch.query_features[:, list(SPENT_DAYS)]
+        days = logs.new_tensor(list(SPENT_DAYS.values()))
+        spent = torch.sign(logs) * torch.expm1(logs.abs()) * FOUR_WEEKS / days
+        clamped: Tensor = (spent / self.spend_scale).clamp(-MAX_SPENT, MAX_SPENT)
+        return clamped
+
     def ask(self, states: Tensor, batch: SequenceBatch) -> QueryOutputs:
         """(B, T, D) -> the business heads at every query."""
         return self.answer(states.flatten(0, 1)[batch.query_slots], batch)
@@ -144,7 +154,7 @@ class Network(nn.Module):
     def answer(self, asked: Tensor, batch: SequenceBatch) -> QueryOutputs:
         """(Q, D) the queries' states -> the business heads"""
         features = self.standardised(batch)  # (Q, F)
-        mean, median = self.spend(asked, features).unbind(dim=1)
+        mean, median = self.spend(asked, features, self.spent_lately(batch))
         return QueryOutputs(
             states=asked,
             purchase=self.purchase(asked, features).squeeze(1),

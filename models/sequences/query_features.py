@@ -16,6 +16,11 @@ from models.sequences.year_before import YEAR_BEFORE_NAMES, YearBefore
 QUERY_FEATURES = (*FEATURE_NAMES, *RHYTHM_NAMES, *YEAR_BEFORE_NAMES)
 # Of whole history that they need; what `year_before` lacks it says itself.
 HISTORY_DAYS = max(features.HISTORY_DAYS, rhythm.NUM_DAYS)
+# Columns that say what was spent lately, as log1p with its sign, and of how many days each is.
+SPENT_DAYS = {
+    **{QUERY_FEATURES.index(f"spend_{days}d"): days for days in features.WINDOW_DAYS},
+    **{QUERY_FEATURES.index(f"spend_rate_{days}d"): 1 for days in rhythm.HALF_LIVES_DAYS},
+}
 BLOCK = 16_384  # pairs at a time: `rhythm` holds some numbers of each day of half a year
 
 

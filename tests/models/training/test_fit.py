@@ -436,7 +436,9 @@ def test_the_absolute_error_of_spend_is_that_of_the_median(prepared, train_confi
     network = Network(train_config.encoder, prepared.vocabulary).eval()
     module = Nightshift(train_config, network, prepared.training, data, num_ranks=1)
     with torch.no_grad():
-        network.spend.layers[-1].bias.copy_(torch.tensor([1.0, -1.0]))  # far from one another
+        network.spend.values.layers[-1].bias.copy_(
+            torch.tensor([1.0, -1.0])
+        )  # far from one another
         for number, asked in enumerate(data.batches([0], rank=0, num_ranks=1)):
             module.validation_step(asked, number)
 

@@ -114,13 +114,13 @@ def test_spend_begins_afresh_where_nothing_was_paid_for_before():
     old["spend_scale"].fill_(0.01)
     network = Network(ENCODERS["gru"], bare.grown(GROWN))
     network.spend_scale.fill_(7.0)
-    drawn = network.spend.layers[1].weight.clone()
+    drawn = network.spend.values.layers[1].weight.clone()
 
     start_from(network, Start("shop/1", bare, old))
 
     assert network.has_amounts
     assert network.spend_scale.item() == 7.0
-    assert torch.equal(network.spend.layers[1].weight, drawn)
+    assert torch.equal(network.spend.values.layers[1].weight, drawn)
     assert torch.equal(network.amounts.weight[2], old["amounts.weight"][1])
 
 
