@@ -4,6 +4,7 @@ A cutoff is a date: the first day that a model may not see. Its instant is 00:00
 business time zone. Features lie before it, labels from it on.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -54,10 +55,17 @@ def is_matured(cutoff: date, *, horizon_days: int, known_before: date) -> bool:
     return label_window(cutoff, horizon_days=horizon_days).end <= known_before
 
 
+def parse_day(text: str) -> date:
+    """Read YYYY-MM-DD, and no other way that ISO 8601 has of writing a day. Raises ValueError."""
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+        raise ValueError(text)
+    return date.fromisoformat(text)
+
+
 def parse_cutoff(text: str) -> date:
     """Read YYYY-MM-DD. Raises CutoffError."""
     try:
-        return date.fromisoformat(text)
+        return parse_day(text)
     except ValueError:
         raise CutoffError(
             "--cutoff",

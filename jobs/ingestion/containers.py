@@ -84,6 +84,16 @@ def read_blocks(path: str) -> Iterator[bytes]:
         yield from _blocks_of_text(_unpacked(file, codec))
 
 
+def content_blocks(path: str) -> Iterator[bytes]:
+    """The bytes of any file, unpacked where it is packed. Raises OSError or EOFError."""
+    filesystem, name = fs.FileSystem.from_uri(path)
+    with filesystem.open_input_file(name) as file:
+        codec = _starts_with(bytes(file.read(_SAMPLE_BYTES)), _PACKED)
+        file.seek(0)
+        stream = _unpacked(file, codec)
+        yield from iter(lambda: bytes(stream.read(BLOCK_BYTES)), b"")
+
+
 def refuse_strange(first: bytes) -> None:
     """Raise NotLinesError where a file's first bytes are those of something else than lines."""
     if strange := _starts_with(first, _STRANGE):

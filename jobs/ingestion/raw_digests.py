@@ -9,19 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 import pyarrow as pa
-from pyarrow import fs
 from pyspark.sql import SparkSession
 
 from contracts.tables import EVENTS, RAW_FILES, Table
 from contracts.windows import Window
 from jobs.ingestion.conservation import Counts
+from jobs.ingestion.containers import content_blocks
 from jobs.ingestion.raw_lines import RawFile, list_files
 from jobs.lake.column_types import arrow_schema
 from jobs.lake.lake import Lake
 
 _DIGESTS = "source string, digest string"
 _ARROW_DIGESTS = pa.schema([("source", pa.string()), ("digest", pa.string())])
-_BLOCK_BYTES = 4 * 1024 * 1024
 _FIRST_DAY = date(1970, 1, 1)
 
 
@@ -119,11 +118,9 @@ def _digest(path: str) -> str | None:
     """None for an empty file, and for one that is broken: who reads its lines says so."""
     sha256, is_empty = hashlib.sha256(), True
     try:
-        filesystem, name = fs.FileSystem.from_uri(path)
-        with filesystem.open_input_stream(name) as stream:  # unpacked as the name's ending says
-            while block := stream.read(_BLOCK_BYTES):
-                sha256.update(block)
-                is_empty = False
+        for block in content_blocks(path):
+            sha256.update(block)
+            is_empty = False
     except (OSError, EOFError):
         return None
     return None if is_empty else sha256.hexdigest()

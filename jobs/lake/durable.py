@@ -97,11 +97,11 @@ def local_path(location: str) -> Path | None:
 def _sync(files: list[Path], root: Path | None) -> None:
     folders: dict[Path, None] = {}
     for file in files:
-        _sync_one(file)
+        sync(file)
         folders |= dict.fromkeys(_folders(file, root))
     for folder in folders:
         try:
-            _sync_one(folder)
+            sync(folder)
         except OSError as error:
             if error.errno not in _NO_FOLDER_SYNC:
                 raise
@@ -115,7 +115,8 @@ def _folders(file: Path, root: Path | None) -> list[Path]:
     return above[: above.index(root) + 2]
 
 
-def _sync_one(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have the disk keep a file, or a folder's list of files. Raises OSError."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

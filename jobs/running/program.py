@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from contracts.errors import CutoffError, NightshiftError
-from contracts.windows import Window, parse_cutoff, refuse_future
+from contracts.windows import Window, parse_cutoff, parse_day, refuse_future
 from jobs.running.lines import say_line
 from jobs.running.private_files import closed_to_others
 from jobs.running.settings import Settings, load_settings
@@ -81,7 +81,7 @@ def add_since(parser: argparse.ArgumentParser) -> None:
     """``--since``, of the programs that can load many days at once."""
     parser.add_argument(
         "--since",
-        type=date.fromisoformat,
+        type=parse_day,
         metavar="YYYY-MM-DD",
         help="first ingestion day that is new; default: the one after the last that is there, "
         "and at the latest the day before the cutoff",

@@ -29,6 +29,7 @@ from contracts.errors import (
     UnreachableError,
 )
 from contracts.tables import MODELS, NIGHTLY, PUBLISH_LEDGER, WAREHOUSE, Table
+from jobs.lake.durable import sync
 from jobs.running.private_files import open_private
 from jobs.warehouse import sql as sql
 from jobs.warehouse.connection import (
@@ -178,7 +179,7 @@ class DuckDBFile:
                 connection.commit()
                 execute(connection, "CHECKPOINT")  # all in one file: the rename moves one file
             self._keep_blocks(copy, extent)
-            _sync(copy)
+            sync(copy)
             self._switch(copy, run_key)
         finally:
             copy.unlink(missing_ok=True)
@@ -261,7 +262,7 @@ class DuckDBFile:
             _resemble(copy, self.file)
             _log_of(self.file).unlink(missing_ok=True)  # it is in the copy already
             os.replace(copy, self.file)
-            _sync(self.file.parent)
+            sync(self.file.parent)
         except OSError:
             if not self._has_run(run_key):  # the ledger knows what came of it
                 raise
@@ -314,12 +315,3 @@ def _resemble(copy: Path, file: Path) -> None:
 def _log_of(file: Path) -> Path:
     """DuckDB's write-ahead log of a database file."""
     return file.with_name(f"{file.name}.wal")
-
-
-def _sync(path: Path) -> None:
-    """Have the disk keep the file, or the folder's list of files, before we go on."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -64,12 +64,16 @@ def test_a_cutoff_matures_when_its_label_window_has_closed(known_before, matured
     assert is_matured(CUTOFF, horizon_days=7, known_before=known) is matured
 
 
-def test_a_cutoff_that_is_no_date_is_refused():
+@pytest.mark.parametrize(
+    "text", ["28/11/2017", "20171128", "2017-W48-2", "2017-11-31", "٢٠١٧-11-28"]
+)
+def test_a_cutoff_that_is_no_date_is_refused(text):
+    """Nor are the other ways that ISO 8601 has: 20171103 is easily read as another day."""
     with pytest.raises(CutoffError) as refused:
-        parse_cutoff("28/11/2017")
+        parse_cutoff(text)
 
     assert str(refused.value) == (
-        "--cutoff: found '28/11/2017', expected a date written YYYY-MM-DD. "
+        f"--cutoff: found {text!r}, expected a date written YYYY-MM-DD. "
         "Give the first day that the model may not see."
     )
 

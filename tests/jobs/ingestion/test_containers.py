@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from jobs.ingestion import containers
-from jobs.ingestion.containers import NotLinesError, read_blocks
+from jobs.ingestion.containers import NotLinesError, content_blocks, read_blocks
 
 TEXT = '{"user": "Käse 😀"}\n{"user": 2}\n' * 100
 DATA = TEXT.encode()
@@ -53,6 +53,26 @@ def parquet():
     out = io.BytesIO()
     pq.write_table(pa.table({"user": [1]}), out)
     return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "pack", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress, lz4]
+)
+@pytest.mark.parametrize("name", ["log.jsonl", "log.jsonl.gz", "LOG"])
+def test_content_is_the_same_however_it_is_packed_and_named(tmp_path, pack, name):
+    """So a delivery that comes again is known by it; `read_blocks` goes by the bytes as well."""
+    file = tmp_path / name
+    file.write_bytes(pack(DATA))
+
+    assert b"".join(content_blocks(file.as_uri())) == DATA
+
+
+@pytest.mark.parametrize("data", [parquet(), archived(DATA), "Käse".encode("utf-16")])
+def test_content_of_what_is_not_packed_is_its_bytes(tmp_path, data):
+    file = tmp_path / "log"
+    file.write_bytes(data)
+
+    assert b"".join(content_blocks(file.as_uri())) == data
 
 
 @pytest.mark.parametrize("block", [501, 1 << 20])

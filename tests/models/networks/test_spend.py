@@ -26,7 +26,9 @@ def asked(sequences, zone):
 
     def made(**paid: float) -> tuple[Network, SequenceBatch]:
         days = [date.fromordinal(CUTOFF.toordinal() - day) for day in range(1, 101)]
-        events = [(user, f"{day} 20:00", "a", amount) for user, amount in paid.items() for day in days]
+        events = [
+            (user, f"{day} 20:00", "a", amount) for user, amount in paid.items() for day in days
+        ]
         histories = Histories.from_arrow(sequences(events))
         vocabulary = Vocabulary.of(histories, min_item_count=1)
         torch.manual_seed(0)
