@@ -7,13 +7,11 @@ counted as `contracts.money` says, and its log1p keeps the sign.
 N users, P pairs of a user and a moment, F features.
 """
 
-from datetime import datetime
-
 import numpy as np
 from numpy.typing import NDArray
 
 from models.money import in_money, running
-from models.sequences.history import Floats, Histories, Ints, microseconds
+from models.sequences.history import Floats, Histories, Ints
 from models.sequences.instants import DAY, SECOND, Instants, signed_log1p
 
 WINDOW_DAYS = (7, 14, 28, 56, 90)
@@ -36,13 +34,6 @@ FEATURE_NAMES = (
     "spend_per_session_90d",
     "spend_share_28d",
 )
-
-
-def as_of_features(histories: Histories, instant: datetime) -> NDArray[np.float32]:
-    """(N, F) of every user as of one moment: only events strictly before it count."""
-    users = np.arange(len(histories), dtype=np.int64)
-    moments = np.full(len(histories), microseconds(instant), dtype=np.int64)
-    return AsOfFeatures(histories, Instants.of(histories)).at(users, moments)
 
 
 def exact_from(histories: Histories, history_days: int) -> Ints:

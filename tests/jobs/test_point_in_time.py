@@ -20,13 +20,14 @@ from models.registry.predict import Predictor
 from models.registry.serving import COLUMNS
 from models.registry.serving import sequences as served_rows
 from models.sequences.batch import BatchBuilder
-from models.sequences.features import FEATURE_NAMES, as_of_features, exact_from
+from models.sequences.features import FEATURE_NAMES, exact_from
 from models.sequences.history import Histories, microseconds
 from models.sequences.labels import labels
 from models.sequences.query_features import HISTORY_DAYS, QUERY_FEATURES
 from models.sequences.vocabulary import Encoder, Vocabulary
 from models.sequences.year_before import YEAR_BEFORE_NAMES
 from tests.jobs.made_returns import DAYS, MAX_EVENTS, START, made_log, rows_of
+from tests.models.as_of import as_of_features
 from tests.models.conftest import HORIZONS, SMALL_ENCODERS, small_config, untrained
 
 ZONE = ZoneInfo("America/New_York")

@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 
 from models.config import load_train_config
 from models.judging.behaviour import check_behaviour
-from models.networks.network import Network
 from models.registry.artifact import Manifest, save_artifact
 from models.registry.predict import Predictions, Predictor
 from models.sequences.history import Histories
 from models.sequences.vocabulary import Vocabulary
 from models.training.calibration import IDENTITY, BaseRates, Calibration
+from tests.models.untrained import network_that_behaves
 
 pytestmark = pytest.mark.torch
 CUTOFF = date(2017, 10, 31)
@@ -39,12 +38,11 @@ def log(sequences) -> pa.Table:
 
 @pytest.fixture
 def predictor(log, tmp_path: Path, horizons) -> Predictor:
-    """A real network with random weights: behaviour does not ask for wisdom."""
+    """A real network that has learnt nothing: behaviour does not ask for wisdom."""
     config = load_train_config(
         Path(__file__).resolve().parents[3] / "configs" / "models" / "gru.yaml"
     )
     vocabulary = Vocabulary.of(Histories.from_arrow(log), min_item_count=1)
-    torch.manual_seed(3)
     manifest = Manifest(
         config=config,
         horizons=horizons,
@@ -58,7 +56,7 @@ def predictor(log, tmp_path: Path, horizons) -> Predictor:
         calibration=Calibration(purchase=IDENTITY, churn=IDENTITY, spend=1.0),
         metrics={},
     )
-    network = Network(config.encoder, vocabulary)
+    network = network_that_behaves(config.encoder, vocabulary)
     save_artifact(tmp_path, manifest, vocabulary, network.state_dict())
     return Predictor.load(tmp_path)
 

@@ -10,11 +10,11 @@ from models.sequences.features import (
     FEATURE_NAMES,
     HISTORY_DAYS,
     AsOfFeatures,
-    as_of_features,
     exact_from,
 )
 from models.sequences.history import Histories, microseconds
 from models.sequences.instants import DAY, Instants
+from tests.models.as_of import as_of_features
 
 CUTOFF = date(2017, 6, 1)
 
