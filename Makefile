@@ -22,8 +22,8 @@ $(READY): pyproject.toml constraints.txt bin/require-java bin/require-python
 demo: $(READY) ## the main job, end to end, on real shopping logs
 	$(BIN)/nightshift demo
 
-test: check ## everything that can be checked: format, lint, types, import rules, then all tests
-	$(BIN)/python -m pytest
+test: check ## everything that can be checked: format, lint, types, import rules, then all tests (PROCESSES=2)
+	$(BIN)/python -m pytest --numprocesses $(or $(PROCESSES),2) --dist loadfile --no-loadscope-reorder
 
 exact: $(READY) ## sessions and sequences of whole real logs against plain Python (REES46=its file)
 	$(BIN)/python -m pytest -s -m exact tests/jobs

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -331,10 +332,10 @@ def load_settings(file: Path | None = None) -> Settings:
         settings = Settings.model_validate({**values, "file": path, "home": home})
         ZoneInfo(settings.time_zone)
     except ValidationError as error:
-        raise _config_error(path, error) from None
+        raise _config_error(path, error, variables=os.environ) from None
     except (ZoneInfoNotFoundError, ValueError):
         raise ConfigError(
-            f"{path}: time_zone",
+            _place_of(path, ["time_zone"], os.environ),
             found=repr(values["time_zone"]),
             expected="a name of the IANA time zone database",
             do="Write for example Europe/Berlin or UTC.",
@@ -385,7 +386,10 @@ def _fill(value: Any, home: Path) -> Any:
     return value.replace("{home}", str(home)) if isinstance(value, str) else value
 
 
-def _config_error(path: Path, invalid: ValidationError) -> ConfigError:
+def _config_error(
+    path: Path, invalid: ValidationError, *, variables: Mapping[str, str] = MappingProxyType({})
+) -> ConfigError:
+    """``variables``: the environment, where it may have overridden what the file says."""
     error = first_error(invalid)
     place = [str(part) for part in error["loc"] if part not in WAREHOUSES]
     key = ".".join(place)
@@ -393,11 +397,21 @@ def _config_error(path: Path, invalid: ValidationError) -> ConfigError:
         known = [name for name in known_keys(Settings, error["loc"]) if name != "file"]
         return UnknownKeyError(str(path), key=key, known=known)
     return ConfigError(
-        f"{path}: {key}",
+        _place_of(path, place, variables),
         found="nothing" if error["type"] == "missing" else _shown(place[-1], error["input"]),
         expected=error["msg"][0].lower() + error["msg"][1:],
         do="Correct the value.",
     )
+
+
+def _place_of(path: Path, place: list[str], variables: Mapping[str, str]) -> str:
+    """Where a value was read: the variable that says it, or something within it, else the file."""
+    for length in range(len(place), 0, -1):
+        name = f"{PREFIX}{'__'.join(place[:length]).upper()}"
+        if name in variables:
+            within = ".".join(place[length:])
+            return f"environment: {name}" + (f": {within}" if within else "")
+    return f"{path}: {'.'.join(place)}"
 
 
 def _shown(key: str, value: object) -> str:

@@ -44,7 +44,7 @@ def test_what_counts_as_money_reaches_the_labels(settings, monkeypatch):
     assert (settings.money, settings.label_horizons.money) == ("net", "net")
     assert (gross.money, gross.label_horizons.money) == ("gross", "gross")
     assert str(refused.value) == (
-        f"{settings.file}: money: found 'nett', expected input should be 'net' or 'gross'. "
+        "environment: NIGHTSHIFT__MONEY: found 'nett', expected input should be 'net' or 'gross'. "
         "Correct the value."
     )
 
@@ -77,8 +77,8 @@ def test_a_database_that_is_not_reached_is_refused_and_not_taken_for_a_file(sett
         changed(settings, monkeypatch, uri="snowflake://account/warehouse")
 
     assert str(refused.value) == (
-        f"{settings.file}: warehouse.uri: found 'snowflake://account/warehouse', expected a path "
-        "of a DuckDB file, or a URI that begins with postgresql://. Correct the value."
+        "environment: NIGHTSHIFT__WAREHOUSE__URI: found 'snowflake://account/warehouse', expected "
+        "a path of a DuckDB file, or a URI that begins with postgresql://. Correct the value."
     )
 
 
@@ -100,8 +100,8 @@ def test_a_horizon_is_the_one_that_its_column_is_named_after(
 
     assert getattr(settings.horizons, name) == days
     assert str(refused.value) == (
-        f"{settings.file}: horizons.{name}: found 14, expected {days}, because its column in the "
-        f"tables is named {column}. Correct the value."
+        f"environment: NIGHTSHIFT__HORIZONS__{name.upper()}: found 14, expected {days}, because "
+        f"its column in the tables is named {column}. Correct the value."
     )
 
 
@@ -112,7 +112,7 @@ def test_a_server_named_in_keywords_is_not_taken_for_a_file(settings, monkeypatc
         changed(settings, monkeypatch, uri=uri)
 
     assert str(refused.value) == (
-        f"{settings.file}: warehouse.uri: found {uri!r}, expected a path "
+        f"environment: NIGHTSHIFT__WAREHOUSE__URI: found {uri!r}, expected a path "
         "of a DuckDB file, or a URI that begins with postgresql://. Correct the value."
     )
 
@@ -184,7 +184,7 @@ def test_what_is_no_finite_number_is_refused(settings, monkeypatch, name, text, 
     with pytest.raises(ConfigError) as refused:
         load_settings(settings.file)
 
-    assert refused.value.where == f"{settings.file}: {name.lower().replace('__', '.')}"
+    assert refused.value.where == f"environment: NIGHTSHIFT__{name}"
     assert refused.value.expected == expected
 
 
@@ -237,13 +237,13 @@ def test_a_commit_of_before_there_were_exclusions_is_recalled_as_it_was_made(set
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("item_ids", "[7]", "item_ids.0: found 7, expected text in quotes"),
-        ("item_patterns", "[true]", "item_patterns.0: found True, expected text in quotes"),
-        ("item_patterns", "['']", "item_patterns.0: found '', expected string should have at"),
+        ("item_ids", "[7]", "ITEM_IDS: 0: found 7, expected text in quotes"),
+        ("item_patterns", "[true]", "ITEM_PATTERNS: 0: found True, expected text in quotes"),
+        ("item_patterns", "['']", "ITEM_PATTERNS: 0: found '', expected string should have at"),
         (
             "category_patterns",
             "['[z-a]']",
-            "category_patterns.0: found '[z-a]', expected a shell pattern (bad character range z-a",
+            "CATEGORY_PATTERNS: 0: found '[z-a]', expected a shell pattern (bad character range",
         ),
         ("items", "[milk]", "found the key 'exclusions.items', expected one of categories"),
     ],
@@ -265,6 +265,27 @@ def test_an_id_that_yaml_reads_as_a_number_is_refused_by_its_place(settings, mon
         load_settings(settings.file)
 
     assert str(refused.value) == (
-        f"{settings.file}: exclusions.item_ids.1: found 7, expected text in quotes: without them "
-        "YAML may read another name, 7 for 007. Correct the value."
+        "environment: NIGHTSHIFT__EXCLUSIONS__ITEM_IDS: 1: found 7, expected text in quotes: "
+        "without them YAML may read another name, 7 for 007. Correct the value."
     )
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "found"),
+    [
+        ("NIGHTSHIFT__SEQUENCES__MAX_EVENTS", "many", "'many'"),
+        ("NIGHTSHIFT__TIME_ZONE", "Mars/Olympus", "'Mars/Olympus'"),
+        ("NIGHTSHIFT__SPARK: driver_memory", "{master: 'local[1]', partitions: 0}", "nothing"),
+    ],
+)
+def test_a_wrong_value_of_the_environment_is_not_blamed_on_the_file(
+    monkeypatch, where, text, found
+):
+    """Whoever is sent to the file finds a sound value there."""
+    monkeypatch.setenv(where.split(": ")[0], text)
+
+    with pytest.raises(ConfigError) as refused:
+        load_settings()
+
+    assert refused.value.where == f"environment: {where}"
+    assert refused.value.found == found
