@@ -27,6 +27,7 @@ RUN python /tmp/build/requirements_of.py /tmp/build/pyproject.toml jobs > /tmp/b
 
 RUN useradd --create-home --uid 50000 nightshift \
     && install --directory --owner nightshift /opt/nightshift/data /opt/airflow
+COPY pyproject.toml pyproject.toml
 COPY configs configs
 COPY contracts contracts
 COPY models models

@@ -3,7 +3,6 @@
 Exit codes: 0 done, 2 bad usage or configuration, 3 data refused, 4 gate refused, 1 anything else.
 """
 
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -45,7 +44,9 @@ def main() -> None:
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
-        print(f"nightshift {version('nightshift')}")
+        from jobs.running.code_version import package_version
+
+        print(f"nightshift {package_version()}")
         raise typer.Exit
 
 

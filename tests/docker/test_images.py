@@ -1,6 +1,8 @@
 """The images and the compose file: linted and checked against the specification, not built."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +67,29 @@ def test_what_a_dockerfile_copies_is_there():
 
     assert copied
     assert [source for source in copied if not (FOLDER.parent / source).exists()] == []
+
+
+def test_the_jobs_image_knows_its_version(tmp_path):
+    """No package is installed in it and no checkout is there: a training could not say its code."""
+    copied = re.findall(r"^COPY (\S+) \1$", (FOLDER / "jobs.Dockerfile").read_text(), re.M)
+    for name in copied:
+        source = FOLDER.parent / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / name)
+    project = tmp_path / "pyproject.toml"
+    project.write_text(re.sub(r'(?m)^version = ".*"', 'version = "9.8.7"', project.read_text()))
+    asked = [sys.executable, "-c"]
+    from_code = "from jobs.running.code_version import code_version; print(code_version())"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+    answers = [
+        subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        for command in ([*asked, from_code], [sys.executable, "-m", "jobs.cli", "--version"])
+    ]
+
+    assert answers == ["9.8.7\n", "nightshift 9.8.7\n"]
 
 
 def test_the_airflow_image_holds_no_program():
