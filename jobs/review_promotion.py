@@ -19,6 +19,7 @@ from jobs.promotion_choice import Choice, choose
 from jobs.registries import open_registry, verdict_key
 from jobs.running.program import run
 from jobs.running.settings import Settings
+from models.demand.judging import MEASURES
 from models.judging.rule import NAMES, GateRule
 from models.registry.registry import ModelVersion, Registry
 
@@ -102,8 +103,8 @@ def _of_users(choice: Choice, settings: Settings, report: Path) -> list[str]:
             _number(one["value"]),
             NAMES[one["against"]],
             _number(one["against_value"]),
-            f"{one['difference']:+.4g}",
-            f"{one['low']:+.4g} to {one['high']:+.4g}",
+            _number(one["difference"], sign="+"),
+            f"{_number(one['low'], sign='+')} to {_number(one['high'], sign='+')}",
         )
         for one in compared
         if _decides(one, settings.gate)
@@ -120,29 +121,22 @@ def _decides(one: Mapping[str, Any], gate: GateRule) -> bool:
 
 
 def _of_demand(choice: Choice) -> list[str]:
-    """Errors beside the champion's and the rules' on the weeks that judged."""
-    metrics: Mapping[str, float] = choice.facts.get("metrics", {})
-    rows = []
-    for name, value in metrics.items():
-        if not name.endswith("/wape"):
-            continue
-        others = {
-            other.removeprefix(f"{name}_"): known
-            for other, known in metrics.items()
-            if other.startswith(f"{name}_")
-        }
-        rows += [
-            (
-                f"{name.removesuffix('/wape')} WAPE",
-                _number(value),
-                other.replace("_", " "),
-                _number(known),
-                f"{known - value:+.4g}",
-                "",
-            )
-            for other, known in others.items()
-        ]
-    return [_table(rows), "WAPE: the absolute error as a share of what was sold."] if rows else []
+    """What the forecaster gains on the best rule and on the champion, on the weeks that judged."""
+    rows = [
+        (
+            f"{one['cell']} {MEASURES[one['measure']]}",
+            _number(one["value"]),
+            one["against"].replace("_", " "),
+            _number(one["against_value"]),
+            _number(one["difference"], sign="+"),
+            f"{_number(one['low'], sign='+')} to {_number(one['high'], sign='+')}",
+        )
+        for one in choice.facts.get("comparisons", [])
+        if one["measure"] in ("wape", "p90_loss")  # what is expected, and what is ordered for
+    ]
+    if not rows:
+        return []
+    return [_table(rows), "Errors are shares of what was sold; an interval is over days."]
 
 
 def links(registry: Registry, version: ModelVersion) -> str:
@@ -164,8 +158,9 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
+def _number(value: float | None, *, sign: str = "") -> str:
+    """Without a value where it is no number."""
+    return "–" if value is None else f"{value:{sign}.4g}"
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ from models.demand.baselines import LAST_YEAR_DAYS
 from models.demand.calendar import Calendar
 from models.demand.fit import FIRST_ORIGIN, fit_forecaster
 from models.demand.forecast import Forecaster
-from models.demand.gate import Cell, Check, checks_of, judge, plain, reasons_against
+from models.demand.gate import Cell, Check, checks_of, comparisons_of, judge, plain, reasons_against
 from models.demand.panel import Panel
 from models.registry.admission import EVALUATION, root_of, signed
 from models.registry.registry import CHAMPION, ModelVersion, Registry
@@ -101,7 +101,10 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     version = register(registry, settings, forecaster, cells, cutoff=cutoff, reads=reads)
     checks, key = checks_of(cells, settings.demand.gate), signing_key(settings)
     tell_checks(registry, version, checks)
-    version = sign_verdict(registry, version, champion, cells, checks, cutoff=cutoff, key=key)
+    compared = comparisons_of(cells, settings.demand.gate)
+    version = sign_verdict(
+        registry, version, champion, cells, checks, compared, cutoff=cutoff, key=key
+    )
     try:
         if not options.hold:
             settle(registry, version, champion, checks, key=key, now=datetime.now(UTC))
@@ -249,6 +252,7 @@ def sign_verdict(
     champion: ModelVersion | None,
     cells: Sequence[Cell],
     checks: Sequence[Check],
+    compared: Sequence[Mapping[str, Any]],
     *,
     cutoff: date,
     key: SigningKey,
@@ -266,6 +270,7 @@ def sign_verdict(
             "checks": plain(checks),
             "gain": 0.0,  # forecasters are compared with the champion, not with one another
             "gains": {},
+            "comparisons": list(compared),
             "metrics": {name: value for cell in cells for name, value in cell.metrics.items()},
             "files": digests_of(root_of(folder)),
         }

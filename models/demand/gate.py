@@ -102,13 +102,52 @@ def reasons_against(checks: Sequence[Check]) -> list[str]:
     return [str(check) for check in checks if not check.passed]
 
 
+def comparisons_of(cells: Sequence[Cell], rule: DemandRule) -> list[dict[str, Any]]:
+    """What each answer gains on the best rule and on the champion, with its interval over days.
+
+    ``difference`` is the other's loss less ours, so that more is better; ``low`` and ``high`` hold
+    it with the rule's confidence, by a normal with the standard error over days.
+    """
+    luck = NormalDist().inv_cdf((1.0 + rule.confidence) / 2.0)
+    rows = []
+    for cell in cells:
+        for measure, contestants in cell.losses.items():
+            ours = contestants[""]
+            for name in _held_to(contestants):
+                other = contestants[name]
+                difference = other.share - ours.share
+                room = luck * ours.error_of_difference(other, 1.0)
+                numbers = {
+                    "value": ours.share,
+                    "against_value": other.share,
+                    "difference": difference,
+                    "low": difference - room,
+                    "high": difference + room,
+                }
+                row = {"cell": cell.name, "measure": measure, "against": name}
+                rows.append({**row, **{key: _plain(number) for key, number in numbers.items()}})
+    return rows
+
+
+def _held_to(contestants: Mapping[str, Loss]) -> list[str]:
+    """The best of the rules, and the champion where there is one."""
+    rules = {name: one.share for name, one in contestants.items() if name not in ("", CHAMPION)}
+    best = min(rules, key=lambda name: rules[name])
+    return [best, *([CHAMPION] if CHAMPION in contestants else [])]
+
+
+def _plain(number: float) -> float | None:
+    """JSON cannot write what is no number."""
+    return round(number, 4) if np.isfinite(number) else None
+
+
 def plain(checks: Sequence[Check]) -> list[dict[str, Any]]:
     """As a verdict is stored: rounded, and None for what is no number, which JSON cannot write."""
     rows = []
     for check in checks:
         row = asdict(check)
         for name in ("value", "limit"):
-            row[name] = round(row[name], 4) if np.isfinite(row[name]) else None
+            row[name] = _plain(row[name])
         rows.append(row)
     return rows
 
@@ -121,12 +160,9 @@ def _checks(cell: Cell, rule: DemandRule) -> Iterator[Check]:
 
     for measure, contestants in cell.losses.items():
         ours = contestants[""]
-        rules = {name: one.share for name, one in contestants.items() if name not in ("", CHAMPION)}
-        limits = [(min(rules, key=lambda name: rules[name]), rule.max_ratio_to_rules)]
-        if CHAMPION in contestants:
-            limits.append((CHAMPION, rule.max_ratio_to_champion))
-        for name, ratio in limits:
+        for name in _held_to(contestants):
             other = contestants[name]
+            ratio = rule.max_ratio_to_champion if name == CHAMPION else rule.max_ratio_to_rules
             room = luck * ours.error_of_difference(other, ratio)
             against = f"{ratio:g} x {other.share:.4f} of {name}"
             yield check(MEASURES[measure], ours.share, ratio * other.share + room, against)

@@ -15,7 +15,10 @@ from .admitted import bare_version, judge, make_champion
 CUTOFF = date(2017, 11, 28)
 NOW = datetime(2017, 11, 28, 5, tzinfo=UTC)
 EVALUATED = {"training_cutoff": str(CUTOFF), "evaluated_cutoff": str(CUTOFF), "status": "x"}
-METRICS = {"items/28d/wape": 0.61, "items/28d/wape_seasonal_naive": 0.8, "items/28d/inside": 0.8}
+OF_DEMAND = {
+    "cell": "items/28d", "measure": "wape", "against": "weekday_median_8w", "value": 0.61,
+    "against_value": 0.8, "difference": 0.19, "low": 0.12, "high": 0.26,
+}  # fmt: skip
 
 
 def forecasters_of(settings: Settings, registry: Registry) -> Registry:
@@ -48,7 +51,7 @@ def test_the_question_shows_both_models_with_differences_and_links(
     """By the measures that decide, with their intervals; nothing of the others."""
     monkeypatch.setenv(program.PAGE, "http://localhost:5000/")
     version = add(settings, registry, gain=0.02)
-    add(settings, forecasters_of(settings, registry), metrics=METRICS)
+    add(settings, forecasters_of(settings, registry), comparisons=[OF_DEMAND])
     settings.reports_folder.mkdir(parents=True)
     compared = [comparison("champion"), comparison("lightgbm"), comparison("recency", "brier")]
     report = settings.reports_folder / f"evaluation-{CUTOFF}.json"
@@ -64,7 +67,8 @@ def test_the_question_shows_both_models_with_differences_and_links(
     assert "| purchase auroc | 0.83 | the champion | 0.82 | +0.01 | -0.0012 to +0.0212 |" in lines
     assert "| purchase auroc | 0.83 | LightGBM | 0.82 | +0.01 | -0.0012 to +0.0212 |" in lines
     assert "recency" not in found["question"]
-    assert "| items/28d WAPE | 0.61 | seasonal naive | 0.8 | +0.19 |  |" in lines
+    of_demand = "| items/28d absolute error of p50 | 0.61 | weekday median 8w | 0.8 |"
+    assert f"{of_demand} +0.19 | +0.12 to +0.26 |" in lines
     assert f"The report: `{report}`." in found["question"]
     assert "[Version](http://localhost:5000/#/models/nightshift/versions/1)" in found["question"]
     card = f"/#/experiments/{run.experiment_id}/runs/{run.run_id}/artifacts/model_card.md)"
@@ -106,7 +110,7 @@ def test_only_the_version_that_was_agreed_to_is_promoted(settings, registry):
 def test_a_forecaster_that_was_held_is_promoted_by_its_own_verdict(settings, registry, capsys):
     """The newest one alone; refused, it ends with 4 and every reason."""
     forecasters = forecasters_of(settings, registry)
-    add(settings, forecasters, metrics=METRICS)
+    add(settings, forecasters, comparisons=[OF_DEMAND])
     arguments = ["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json", "--demand"]
 
     assert promotion.main([*arguments, "--by", "Ada", "--version", ""]) == 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.demand.forecast import Forecast
-from models.demand.gate import Cell, checks_of, judge, plain, reasons_against
+from models.demand.gate import Cell, checks_of, comparisons_of, judge, plain, reasons_against
 from models.demand.judging import MEASURES, Day, Loss
 from models.demand.panel import Panel
 from models.demand.rule import DemandRule
@@ -70,6 +70,22 @@ def test_each_answer_is_held_to_the_best_rule_by_its_own_loss(measure):
     assert reasons(cell(**{measure: 1.1})) == [
         f"items/7d: {MEASURES[measure]} 1.1000, above 1.0000 (1 x 1.0000 of best)"
     ]
+
+
+def test_a_difference_has_the_interval_that_its_days_allow():
+    """Of the best rule and of the champion; half a tenth better on every other day is no more."""
+    ours = Loss(np.tile([0.8, 1.0], DAYS // 2), np.ones(DAYS))
+    measured = {"wape": {"": ours, "best": loss(1.0), "other": loss(1.2), "champion": loss(0.9)}}
+    one = replace(cell(), losses=measured)
+
+    of_rule, of_champion = comparisons_of([one], RULE)
+
+    assert of_rule == {
+        "cell": "items/7d", "measure": "wape", "against": "best", "value": 0.9,
+        "against_value": 1.0, "difference": 0.1, "low": 0.0623, "high": 0.1377,
+    }  # fmt: skip
+    assert of_champion["against"] == "champion"
+    assert of_champion["low"] < of_champion["difference"] == 0.0 < of_champion["high"]
 
 
 def test_the_champion_may_be_missed_by_little():
