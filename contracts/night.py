@@ -46,6 +46,8 @@ class Step:
     after: tuple[str, ...]  # names of programs
 
 
+NO_VERSION = "none"  # `promote --version` of a question that showed no version
+
 WRITE_RAW = Program("write_raw", "raw", "python", "Write the demo's raw logs.")
 INGEST = Program("ingest_events", "ingest", "spark", "Read raw logs into events.")
 SESSIONS = Program("build_sessions", "sessions", "spark", "Cut each user's events into sessions.")

@@ -24,6 +24,7 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, Param, task
 from contracts.night import (
     ENCODERS,
     EVALUATE,
+    NO_VERSION,
     PROMOTE,
     PROMOTIONS,
     REVIEW,
@@ -59,8 +60,8 @@ OPTIONAL = {**COUNT, "type": ["null", "integer"]}
 
 
 def agreed(model: str) -> str:
-    """The version that the question showed: no other is promoted in its place."""
-    return f"{{{{ ({REVIEWED} or {{}}).get('{model}', {{}}).get('version') or '' }}}}"
+    """The version that the question showed, or ``none``: no other is promoted in its place."""
+    return f"{{{{ ({REVIEWED} or {{}}).get('{model}', {{}}).get('version') or '{NO_VERSION}' }}}}"
 
 
 with DAG(

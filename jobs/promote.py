@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from contracts.errors import NotAdmittedError, PromotionRefusedError
+from contracts.night import NO_VERSION
 from jobs.champions import move_alias
 from jobs.promotion_choice import choose
 from jobs.published_models import tell_readers
@@ -34,7 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     def arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--by", default=THE_RULE, metavar="NAME", help="who asks for it")
         parser.add_argument("--demand", action="store_true", help="of the demand forecasters")
-        parser.add_argument("--version", default="", help="this one, or none")
+        parser.add_argument(
+            "--version",
+            type=agreed_version,
+            metavar="N",
+            help=f"this one, or nothing; `{NO_VERSION}`: nothing was agreed to. Default: the best",
+        )
 
     return run(
         "promote",
@@ -43,6 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Move the alias champion to the best version that the gate admits.",
         arguments=arguments,
     )
+
+
+def agreed_version(text: str) -> str:
+    """A version's number, or ``none``; an empty text would leave open which one is meant."""
+    if text != NO_VERSION and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a version or {NO_VERSION!r}")
+    return text
 
 
 def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
@@ -73,19 +86,20 @@ def promote(
     cutoff: date,
     by: str,
     now: datetime,
-    agreed: str = "",
+    agreed: str | None = None,
     newest_alone: bool = False,
 ) -> dict[str, Any]:
     """Raises PromotionRefusedError with every reason; then the alias has not moved.
 
-    ``agreed`` is the version that a person has agreed to: no other is promoted in its place. A
-    verdict counts as far as it is signed: NotAdmittedError, DamagedModelError.
+    ``agreed`` is the version that a person has agreed to: no other is promoted in its place, and
+    with ``none`` nothing is. A verdict counts as far as it is signed: NotAdmittedError,
+    DamagedModelError.
     """
     choice = choose(registry, key=key, cutoff=cutoff, newest_alone=newest_alone)
     version, current = choice.winner, choice.current
     if version is None:
         raise PromotionRefusedError(registry.model, reasons=list(choice.reasons))
-    if agreed and agreed != version.version:
+    if agreed not in (None, NO_VERSION, version.version):
         raise PromotionRefusedError(
             registry.model,
             reasons=[f"version {version.version} is the best now, agreed was version {agreed}"],
@@ -97,6 +111,9 @@ def promote(
         "reasons": list(choice.reasons),
         "previous_champion": current,
     }
+    if agreed == NO_VERSION:
+        since = f"version {version.version}, admitted since, needs its own"
+        return {"is_promoted": False, **said, "why": f"the review showed no version; {since}"}
     if not choice.would_move:
         if not is_admitted(version, key):  # made champion before promotions were signed, or by hand
             admit(registry, version, key, by=by, now=now)

@@ -67,4 +67,14 @@ def test_who_agreed_is_who_promotes():
     assert said(by, answer) == "ada"
     assert said(by, None) == "airflow manual__1"
     assert said(version, answer) == "7"
+
+
+@pytest.mark.parametrize("review", [{"users": {"version": None}, "demand": {}}, {}, None])
+@pytest.mark.parametrize("task_id", ["promote", "promote_demand"])
+def test_a_question_that_showed_no_version_promotes_none(task_id, review):
+    """An empty version would mean any: one that was judged while the question waited, too."""
+    command = DAG.get_task(task_id).command
+    version = Environment().from_string(command[command.index("--version") + 1])
+
+    assert version.render(ti=SimpleNamespace(xcom_pull=lambda task_ids: review)) == "none"
     assert "promote" in DAG.get_task("approve").subject.lower()

@@ -145,6 +145,29 @@ def test_the_program_ends_with_4_when_the_gate_refuses(registry, settings, capsy
     assert "churn: worse" in said["message"]
 
 
+@pytest.mark.parametrize("version", ["", " ", "best", "-1"])
+def test_what_names_no_version_promotes_nothing(registry, settings, capsys, version):
+    """Least of all an empty text, which a template makes where it finds nothing."""
+    evaluated(settings, registry, admitted=True)
+
+    with pytest.raises(SystemExit, match="2"):
+        program.main(
+            ["--cutoff", str(CUTOFF), "--config", str(settings.file), f"--version={version}"]
+        )
+    assert f"found {version!r}, expected a version or 'none'" in capsys.readouterr().err
+    with pytest.raises(NoChampionError):
+        registry.resolve("champion")
+
+
+def test_a_refusal_stays_one_where_no_version_was_agreed_to(registry, settings, capsys):
+    """Nothing was admitted, then as now: the task is red with every reason."""
+    evaluated(settings, registry, admitted=False, reasons=("churn: worse",))
+    arguments = ["--cutoff", str(CUTOFF), "--config", str(settings.file), "--version", "none"]
+
+    assert program.main(arguments) == 4
+    assert "churn: worse" in capsys.readouterr().err
+
+
 def test_the_verdicts_are_in_the_warehouse_at_once(registry, settings, capsys):
     """Of who was promoted and of who was refused, before either has scored a night."""
     warehouse = open_warehouse(settings)

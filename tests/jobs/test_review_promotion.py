@@ -3,7 +3,9 @@
 import json
 from datetime import UTC, date, datetime
 
-from contracts.errors import PromotionRefusedError
+import pytest
+
+from contracts.errors import NoChampionError, PromotionRefusedError
 from jobs import promote as promotion
 from jobs import review_promotion as program
 from jobs.registries import signing_key
@@ -107,13 +109,32 @@ def test_only_the_version_that_was_agreed_to_is_promoted(settings, registry):
     assert registry.resolve("champion").version == better
 
 
+def test_where_the_review_showed_no_version_none_that_came_since_is_promoted(
+    settings, registry, capsys
+):
+    """Of the one model an answer was asked for; of the other nobody has agreed to anything."""
+    add(settings, registry, admitted=False, reasons=["churn: worse"])
+    add(settings, forecasters_of(settings, registry))
+    reviewed = review(settings, capsys)
+    add(settings, registry, gain=0.02)
+    arguments = ["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json", "--by", "Ada"]
+    code = promotion.main([*arguments, "--version", "none"])
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    assert (reviewed["changes"], reviewed["users"]["version"]) == (True, None)
+    assert (code, found["is_promoted"], found["version"]) == (0, False, "2")
+    assert found["why"] == "the review showed no version; version 2, admitted since, needs its own"
+    with pytest.raises(NoChampionError):
+        registry.resolve("champion")
+
+
 def test_a_forecaster_that_was_held_is_promoted_by_its_own_verdict(settings, registry, capsys):
     """The newest one alone; refused, it ends with 4 and every reason."""
     forecasters = forecasters_of(settings, registry)
     add(settings, forecasters, comparisons=[OF_DEMAND])
     arguments = ["--cutoff", str(CUTOFF), "--config", str(settings.file), "--json", "--demand"]
 
-    assert promotion.main([*arguments, "--by", "Ada", "--version", ""]) == 0
+    assert promotion.main([*arguments, "--by", "Ada", "--version", "1"]) == 0
     assert forecasters.resolve("champion").tags["promoted_by"] == "Ada"
     add(settings, forecasters, admitted=False, reasons=["items/7d: WAPE"], champion="1")
     assert promotion.main(arguments) == 4
