@@ -28,5 +28,6 @@ DEFINITIONS: Mapping[Money, Definition] = {
     "net": Definition((PURCHASE, RETURN), counts_negative=True),
     "gross": Definition((PURCHASE,), counts_negative=False),
 }
+LARGEST = 1e12  # an amount or a quantity beyond it is a mistake, and would not fit sums of decimals
 COMES_BACK = (RETURN,)  # types whose amounts and units are below 0, however the log signs them
 UNITS_WHERE_UNKNOWN: Mapping[str, float] = {PURCHASE: 1.0, RETURN: -1.0}

@@ -25,7 +25,6 @@ import pyarrow.compute as pc
 from contracts.errors import ConfigError, CutoffError, OtherMoneyError
 from contracts.money import Money
 from contracts.tables import SEQUENCES
-from contracts.windows import instant
 from jobs.champions import find_champion
 from jobs.histories.read_sequences import Sequences, sequences_as_of
 from jobs.histories.sequence_buckets import ROW_COLUMNS
@@ -52,7 +51,6 @@ from models.sequences.drawn import draw
 from models.sequences.history import Histories
 from models.sequences.matured import Matured, plans
 
-_INSTANT = pa.timestamp("us", "UTC")
 SET_ASIDE = ("rolled_back", "retired")  # statuses of versions that are judged only when asked for
 
 
@@ -200,12 +198,12 @@ def choose_versions(
 def as_nights_knew(
     found: Sequences, rows: pa.Table, settings: Settings, *, first: date
 ) -> pa.Table:
-    """The rows with what nights from the first test cutoff on had of users who were cut since."""
-    has_newer = pc.greater_equal(
-        rows["last_event_time"], pa.scalar(instant(first, settings.zone), _INSTANT)
-    )
+    """The rows with what nights from the first test cutoff on had of every user who was cut.
+
+    Of those who did not come back too: else whether they are judged would depend on what came true.
+    """
     is_cut = pc.less(pc.list_value_length(rows["event_times"]), rows["lifetime_events"])
-    heavy = rows["user_id"].filter(pc.and_(is_cut, has_newer)).combine_chunks()
+    heavy = rows["user_id"].filter(is_cut).combine_chunks()
     most = settings.ingest.max_events_per_user_day * (found.cutoff - first).days
     return deepened(found, rows, heavy, max_events=settings.sequences.max_events + most)
 

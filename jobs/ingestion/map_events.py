@@ -9,13 +9,12 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from contracts.money import COMES_BACK
+from contracts.money import COMES_BACK, LARGEST
 from contracts.windows import CLOCK_DAYS
 from jobs.ingestion.key_text import flawed_value, unfit_key
 from jobs.ingestion.local_clocks import SECOND_PASS, clock_of
 from jobs.ingestion.parse_lines import has_control_at_edge, has_end_mark, has_unclosed_quote
 from jobs.ingestion.read_values import (
-    LARGEST,
     is_unreadable,
     read_local,
     read_number,

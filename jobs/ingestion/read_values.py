@@ -6,6 +6,7 @@ Spark's own functions only; a word that cannot be read is null, never an error.
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from contracts.money import LARGEST
 from jobs.sources.parts import (
     ConstantType,
     DecimalComma,
@@ -24,7 +25,6 @@ from jobs.sources.parts import (
     column_of,
 )
 
-LARGEST = 1e12  # a number beyond it is a mistake, and would not fit sums of decimals
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 _DATE_AND_TIME = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?"
 _OFFSET = r" ?(Z|UTC|[+-]\d{2}(:?\d{2})?)$"

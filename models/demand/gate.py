@@ -61,7 +61,7 @@ class Cell:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """As they are logged."""
+        """As they are logged: those that are a number, which nothing is where nothing was sold."""
         shares = {"below_p10": self.below.share, "above_p90": self.above.share}
         said = {**shares, "inside": 1.0 - self.below.share - self.above.share}
         said["mean_bias"] = self.bias.share
@@ -69,7 +69,7 @@ class Cell:
             said |= {
                 f"{measure}_{name}".rstrip("_"): one.share for name, one in contestants.items()
             }
-        return {f"{self.name}/{name}": value for name, value in said.items()}
+        return {f"{self.name}/{name}": value for name, value in said.items() if np.isfinite(value)}
 
 
 def judge(
@@ -217,7 +217,7 @@ def _asked(
         "p10_loss": {**quantile_rules(before.units, days, QUANTILES[0])},
         "p90_loss": {**quantile_rules(before.units, days, QUANTILES[2])},
     }
-    if champion is not None:
+    if champion is not None and champion.horizon_days >= days:  # else it says nothing of the rest
         for measure, each in _answers(champion.forecast(before, origin)).items():
             others[measure][CHAMPION] = each[:, :days]
     window = Window.of_history(sold[:, :days], known[:, :days], before.units)

@@ -130,11 +130,11 @@ def fit_lightgbm(head: Head, *, train: Rows, validation: Rows, seed: int) -> lis
 
 
 def _drawn(rows: Rows, most: int, *, seed: int) -> Rows:
-    """About so many rows, or all of them."""
+    """About so many rows; all of them where these few would hold nobody who did it."""
     if len(rows.labels) <= most:
         return rows
     drawn = np.random.default_rng(seed).random(len(rows.labels)) < most / len(rows.labels)
-    return rows.only(drawn)
+    return rows.only(drawn) if (rows.labels[drawn] > 0).any() else rows
 
 
 def _fit_all(

@@ -44,16 +44,12 @@ class Resamples:
 
     def mean(self, values: Array) -> Array:
         """The mean of ``values`` (N,) over the rows of each resample."""
-        return self.ratio(values, np.ones_like(values))
-
-    def ratio(self, above: Array, below: Array) -> Array:
-        """The sum of ``above`` over the sum of ``below``, both (N,), on each resample."""
         num_users = self.weights.shape[1]
-        sums = np.bincount(self.users, above, minlength=num_users)
-        counts = np.bincount(self.users, below, minlength=num_users)
+        sums = np.bincount(self.users, values, minlength=num_users)
+        counts = np.bincount(self.users, minlength=num_users)
         with np.errstate(divide="ignore", invalid="ignore"):
-            found: Array = (self.weights @ sums) / (self.weights @ counts)
-        return found
+            means: Array = (self.weights @ sums) / (self.weights @ counts)
+        return means
 
     def auroc(self, labels: Array, scores: Array) -> Array:
         """Chance that a positive row scores above a negative one, ties counting half.

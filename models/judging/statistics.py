@@ -30,7 +30,11 @@ def statistic(rows: HeadRows, resamples: Resamples, measure: str, contestant: st
         case "rmse":
             return np.sqrt(resamples.mean((scores - labels) ** 2))
         case "total_bias":
-            return resamples.ratio(scores - labels, labels)
+            off, total = resamples.mean(scores - labels), resamples.mean(labels)
+            share: Array = np.divide(
+                off, np.abs(total), out=np.full(len(off), np.nan), where=total != 0
+            )
+            return share
         case _:
             raise AssertionError(f"no statistic for {measure}")
 

@@ -79,8 +79,8 @@ class Predictor:
         Of a user the latest ``max_events`` before it count, and no more than in the training. Who
         was not seen before the cutoff gets the base rates and the commonest items.
         """
-        histories = Histories.from_arrow(sequences, money=self.manifest.horizons.money)
-        histories = histories.before(instant(cutoff, self.manifest.zone))
+        money, moment = self.manifest.horizons.money, instant(cutoff, self.manifest.zone)
+        histories = Histories.from_arrow(sequences, money=money, before=moment)
         known = self.manifest.max_events
         histories = histories.latest(min(known, max_events or known))
         return self.answer(histories, cutoff=cutoff, top_k=top_k, exclusion=exclusion)

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from contracts.errors import ConfigError, CutoffError, MissingColumnsError
+from contracts.money import LARGEST
 
 MAX_TOP_K = 1000
 _DAY = r"\d{4}-\d{2}-\d{2}"
@@ -76,12 +77,15 @@ def days(column: pd.Series) -> NDArray[np.datetime64]:
 
 
 def numbers(column: pd.Series, *, unknown: float | None = None) -> pd.Series:
-    """Finite numbers; ``unknown`` stands for the empty ones, if they may be. Raises ConfigError."""
+    """Numbers that a night takes, too; ``unknown`` stands for the empty ones, if they may be.
+
+    Raises ConfigError.
+    """
     values = pd.to_numeric(column, errors="coerce").astype(float)
-    is_empty, is_odd = column.isna(), ~np.isfinite(values)
+    is_empty, is_odd = column.isna(), ~(values.abs() <= LARGEST)
     if unknown is not None:
         values, is_odd = values.where(~is_empty, unknown), is_odd & ~is_empty
-    _refuse(column, is_odd, "a finite number")
+    _refuse(column, is_odd, f"a number of at most {LARGEST:,.0f}")
     return values
 
 

@@ -117,12 +117,17 @@ class Histories:
 
     @classmethod
     def from_arrow(
-        cls, sequences: pa.Table | pa.RecordBatch, *, money: Money = "net"
+        cls,
+        sequences: pa.Table | pa.RecordBatch,
+        *,
+        money: Money = "net",
+        before: datetime | None = None,
     ) -> "Histories":
         """Read rows with the `COLUMNS` of `contracts.tables.SEQUENCES`; their order is kept.
 
-        ``money`` is what their totals were counted by. Of a row whose oldest events were cut off
-        the oldest instant left is not read, for some of its lines may be among those.
+        ``money`` is what their totals were counted by; with ``before``, what the method of that
+        name leaves. Of a row whose oldest events were cut off the oldest instant left is not read,
+        for some of its lines may be among those.
         """
         times = _lists(sequences, "event_times")
         offsets = _offsets(times)
@@ -154,6 +159,7 @@ class Histories:
             first_times=_microseconds(_array(sequences, "first_event_time")),
             money=money,
         )
+        rows = rows.before(before) if before else rows
         return rows._without_oldest_instant(~rows.is_whole)
 
     def before(self, instant: datetime) -> "Histories":

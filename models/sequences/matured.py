@@ -113,7 +113,7 @@ class PassedOver:
 
     users: int
     of_users: int
-    spend_share: float  # of all that these have paid
+    spend_share: float  # of what all users have paid, each less what came back, if that is above 0
 
     def __str__(self) -> str:
         return (
@@ -176,7 +176,7 @@ class Matured:
         for cutoff in cutoffs:
             was_there = self.histories.first_times < self.moment(cutoff)
             missing |= self.histories.has_history & was_there & ~self.can_be_asked(cutoff)
-        spend = self.histories.lifetime_spend
+        spend = np.maximum(self.histories.lifetime_spend, 0.0)  # more may have come back
         total = float(spend.sum())
         share = float(spend[missing].sum()) / total if total > 0 else 0.0
         return PassedOver(int(missing.sum()), len(missing), share)

@@ -84,12 +84,15 @@ def _days(instants: Instants, users: Ints, moments: Ints) -> tuple[Floats, Float
 
 
 def _rates(visits: Floats, spend: Floats, events: Floats, known: Floats) -> Floats:
-    """Per day since the user is known, recent days first; spend and events as log1p."""
+    """Per day since the user is known, recent days first; spend and events as log1p.
+
+    A user known for an hour counts as known for a day: a purchase is no 24 purchases a day.
+    """
     ages = np.arange(NUM_DAYS)
     columns: list[Floats] = []
     for half_life in HALF_LIVES_DAYS:
         weight = 0.5 ** (ages / half_life)
-        total = known @ weight + 1e-6
+        total = np.maximum(known @ weight, 1.0)
         rates = [grid @ weight / total for grid in (visits, spend, events)]
         columns += [rates[0], signed_log1p(rates[1]), np.log1p(rates[2])]
     return np.stack(columns, axis=1)

@@ -15,11 +15,13 @@ from torch import Tensor
 from contracts.errors import ConfigError
 from models.networks.network import Network
 from models.sequences.vocabulary import Vocabulary
+from models.training.preparation import NEVER_VARIED
 
 BIAS = "item_head.bias"
 # What begins afresh where the version's log had but one event type, or no texts.
 AS_NEEDED = ("event_type_head.", "texts.")
 SPEND = ("spend.", "spend_scale")  # begin afresh where nothing was ever paid for in its log
+STANDARDS = (("feature_mean", "feature_std"), ("copy_mean", "copy_std"))
 OF_THE_DATA = ("item_categories", "item_popularity")  # said anew by every training's own data
 
 
@@ -33,8 +35,12 @@ class Start:
 
 
 def start_from(network: Network, start: Start) -> None:
-    """Put the old weights into a network prepared for the grown vocabulary. Raises ConfigError."""
+    """Put the old weights into a network prepared for the grown vocabulary. Raises ConfigError.
+
+    A feature that never varied in the version's log, and was 0 to it, is read as this log has it.
+    """
     state: dict[str, Tensor] = network.state_dict()
+    prepared = {name: state[name].clone() for pair in STANDARDS for name in pair}
     new = {name: value for name, value in state.items() if _is_learnt_on(name, start)}
     wrong = sorted(
         {*new} ^ {name for name in start.state if _is_learnt_on(name, start)}
@@ -60,6 +66,10 @@ def start_from(network: Network, start: Start) -> None:
             value[known:] = of_their_categories(old, categories[:known], categories[known:])
         elif name != BIAS:
             value[len(old) :] = old[1:].mean(dim=0)
+    for mean, std in STANDARDS:
+        never_varied = start.state[std] == NEVER_VARIED
+        for name in (mean, std):
+            state[name][never_varied] = prepared[name][never_varied]
 
 
 def of_their_categories(vectors: Tensor, known: Tensor, wanted: Tensor) -> Tensor:

@@ -51,8 +51,12 @@ def log():
 @pytest.fixture
 def found(settings, log, request):
     """The sequences as of the cutoff; they name their events, or come from who knows where."""
+    return sequences_of(settings, log, is_named=getattr(request, "param", True))
+
+
+def sequences_of(settings, log, *, is_named=True):
     lake, reads = open_lake(settings), {}
-    if getattr(request, "param", True):
+    if is_named:
         day = CUTOFF - timedelta(days=1)
         more = dict.fromkeys(EVENTS.column_names) | {"properties": []}
         rows = [more | event | {"ingest_date": day} for event in log]
@@ -125,6 +129,30 @@ def test_what_came_true_for_a_heavy_user_is_known(found, settings, log):
             and event["event_type"] in ("purchase", "return")
         )
         assert label == pytest.approx(paid, abs=1e-6)
+
+
+def test_whether_a_heavy_user_is_judged_does_not_depend_on_what_came_true(settings):
+    """Of two with the same past, one comes back: whoever does not was passed over, as a churner."""
+    template, noon = made_log(0)[0], timedelta(hours=12)
+    start = instant(FIRST, ZONE) + noon
+
+    def visits(user, days):
+        return [
+            template
+            | {
+                "user_id": user, "event_id": f"{user}{day}", "event_type": "purchase",
+                "event_time": start + timedelta(days=day), "quantity": 1.0, "amount": 5.0,
+            }
+            for day in days
+        ]  # fmt: skip
+
+    log = visits("stays", [*range(-60, 0), 3, 9]) + visits("leaves", range(-60, 0))
+    matured = matured_of(judged(sequences_of(settings, log), settings))
+    rows = matured.rows("churn", [FIRST])
+
+    labels = dict(zip(matured.histories.user_ids[rows.users], rows.labels, strict=True))
+    assert labels == {"stays": 0.0, "leaves": 1.0}
+    assert matured.passed_over([FIRST]).users == 0
 
 
 @pytest.mark.parametrize("found", [False], indirect=True)

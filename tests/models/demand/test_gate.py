@@ -178,6 +178,37 @@ def test_a_log_without_categories_has_no_cell_of_them():
     assert len(judge(Rule(), panel, end_of(panel))) == 4
 
 
+class Fortnight(Rule):
+    """A champion of before the horizon was made longer."""
+
+    def forecast(self, panel: Panel, cutoff: date) -> Forecast:
+        whole = super().forecast(panel, cutoff)
+        return Forecast(whole.quantiles[:, :14], whole.mean[:, :14])
+
+
+def test_a_champion_of_a_shorter_horizon_is_compared_as_far_as_it_reaches():
+    """Training at the new horizon is what the night advises: it must not end there."""
+    panel = shop(num_items=6)
+
+    cells = judge(Rule(), panel, end_of(panel), champion=Fortnight(horizon_days=14))
+
+    assert [one.name for one in cells if "champion" in one.losses["wape"]] == [
+        "items/7d",
+        "categories/7d",
+    ]
+
+
+def test_where_nothing_was_sold_a_forecaster_is_refused_and_can_be_written_down():
+    """A share of nothing is no number: it passes no check, and is not among the measures."""
+    panel = shop(num_items=6)
+    panel.item_units[:, -HORIZON:] = 0.0
+
+    cells = judge(Rule(), panel, end_of(panel))
+
+    assert reasons_against(checks_of(cells, RULE))
+    assert all(np.isfinite(value) for one in cells for value in one.metrics.values())
+
+
 def test_one_series_is_not_refused_for_a_day():
     """Of 28 days of one item, 28 / 10 may not be whole: chance alone decides who lies beyond."""
     refused = 0

@@ -8,6 +8,7 @@ import pytest
 
 from contracts.exclusions import NOTHING, Exclusions
 from contracts.windows import instant
+from models.judging import baselines
 from models.judging.baselines import RECENCY, HeadBaselines, PurchasedItems
 from models.metrics import auroc
 from models.sequences.history import Histories
@@ -176,6 +177,19 @@ def test_spend_below_0_has_its_baselines_too():
     assert spend.min() < 0
     assert found["lightgbm_mean"].mean() == pytest.approx(np.maximum(spend, 0).mean(), rel=0.2)
     assert all((scores >= 0).all() for scores in found.values())
+
+
+def test_spend_that_is_seldom_above_0_has_its_baselines_too(monkeypatch):
+    """LightGBM's Tweedie wants some; of one buyer in thousands the rows of a trial hold none."""
+    monkeypatch.setattr(baselines, "_TRIAL_ROWS", 20)
+    train = rows(0, 400)
+    spend = np.zeros(400)
+    spend[7] = 12.0
+    train = Rows(train.users, train.features, spend, np.zeros(400), train.users)
+
+    found = HeadBaselines("spend", train=train, validation=train, seed=0).predict(train)
+
+    assert all(np.isfinite(scores).all() for scores in found.values())
 
 
 def test_one_class_only_still_has_an_answer():

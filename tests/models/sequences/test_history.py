@@ -72,6 +72,20 @@ def test_a_row_cut_by_a_night_reads_as_a_longer_one_cut_on_reading(sequences):
         assert whole.latest(limit).session_starts.tolist() == night.session_starts.tolist()
 
 
+def test_what_comes_after_a_moment_takes_nothing_from_what_was_before(sequences, zone):
+    """The only basket left before it is read, as it is without the later event."""
+    past = basket(1, "a", "b", "c", "d", "e", "f")
+    (later,) = basket(9, "g")
+    moment = instant(date(2017, 3, 5), zone)
+
+    alone, among = (
+        Histories.from_arrow(sequences(events, max_events=kept), before=moment)
+        for events, kept in ((past, 4), ([*past, later], 5))
+    )
+
+    assert items_read(alone) == items_read(among) == ["c", "d", "e", "f"]
+
+
 def test_a_basket_larger_than_the_limit_is_read_as_far_as_it_is_kept(sequences):
     """Else nothing would be known of its user."""
     events = [*basket(1, "a"), *basket(2, "b", "c", "d")]

@@ -108,3 +108,16 @@ def test_of_many_users_some_are_drawn_at_each_cutoff_the_same_each_time(sequence
     assert 200 < len(some.labels) < 400 < len(all_rows.labels)
     assert (some.features == again.features).all()
     assert len({*some.users.tolist()}) > 30
+
+
+def test_the_share_of_spend_passed_over_is_a_share_though_more_came_back(sequences, horizons, zone):
+    """Whoever brought back more than was bought would make the rest more than all."""
+    events = [("heavy", f"2017-10-{day:02d}T10:00", "apple", 500.0) for day in range(1, 31)]
+    events += [
+        ("back", "2017-09-01T10:00", "fig", 10.0),
+        ("back", "2017-10-02T10:00", "fig", -12e3),
+    ]
+    histories = Histories.from_arrow(sequences(events, max_events=5))
+    matured = Matured(histories, horizons=horizons, zone=zone)
+
+    assert matured.passed_over([date(2017, 10, 31)]).spend_share == 1.0

@@ -62,6 +62,14 @@ def test_a_rate_is_of_the_days_since_the_user_is_known(rhythm_of):
     assert said["visit_rate_80d"] == pytest.approx(1.0, abs=0.06)
 
 
+def test_whoever_came_an_hour_ago_bought_once_a_day_at_most(rhythm_of):
+    """A rate per hour known would be 24 purchases a day."""
+    told = rhythm_of([("u", f"{CUTOFF - timedelta(days=1)}T23:00:00", "apple", 20.0)])
+
+    assert told["visit_rate_5d"] == pytest.approx(1.0)
+    assert np.expm1(told["spend_rate_5d"]) == pytest.approx(20.0, rel=1e-5)
+
+
 def test_gaps_are_told_newest_first_and_weighed_against_the_present_one(rhythm_of):
     """Gaps of 20, 10 and 5 days, and 7 since: two were longer, of which one ended within 7 more."""
     said = rhythm_of(visits(43, 23, 13, 8))

@@ -13,6 +13,7 @@ from models.sequences.vocabulary import Vocabulary
 from models.training.calibration import IDENTITY, BaseRates, Calibration
 from models.training.fit import fit
 from models.training.keeper import BEFORE_THE_FIRST
+from models.training.preparation import NEVER_VARIED
 from models.training.stop import Stop
 from models.training.warm_start import Start, start_from
 from tests.models.training.small_training import CUTOFF, ENCODERS, HORIZONS, config_of, prepared
@@ -122,6 +123,24 @@ def test_spend_begins_afresh_where_nothing_was_paid_for_before():
     assert network.spend_scale.item() == 7.0
     assert torch.equal(network.spend.values.layers[1].weight, drawn)
     assert torch.equal(network.amounts.weight[2], old["amounts.weight"][1])
+
+
+def test_what_never_varied_before_is_read_once_it_does():
+    """A year before, in a log that has become a year long; else it is 0 in every descendant."""
+    old = Network(ENCODERS["gru"], OLD).state_dict()
+    old["feature_mean"].fill_(2.0)
+    old["feature_std"].fill_(3.0)
+    old["feature_std"][5] = NEVER_VARIED
+    network = Network(ENCODERS["gru"], GROWN)
+    network.feature_mean.fill_(0.5)
+    network.feature_std.fill_(0.7)
+
+    start_from(network, Start("shop/1", OLD, old))
+
+    expected = torch.full_like(network.feature_std, 3.0)
+    expected[5] = 0.7
+    assert torch.equal(network.feature_std, expected)
+    assert network.feature_mean[4:7].tolist() == [2.0, 0.5, 2.0]
 
 
 def test_a_head_that_the_version_had_no_need_of_begins_afresh():
