@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 from urllib.parse import urlparse
 
+from jobs.running.kept_secrets import has_secret, kept_secret
 from jobs.running.settings import Settings
 
 USER = "admin"
@@ -22,12 +23,9 @@ def password_file(home: Path) -> Path:
 def make_password(home: Path) -> str:
     """The password of before, or a new one; MLflow's users of before go with the old one."""
     file = password_file(home)
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
+    if not has_secret(file):
         users_file(home).unlink(missing_ok=True)
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
-            new.write(secrets.token_urlsafe(18))
-    return file.read_text()
+    return kept_secret(file, lambda: secrets.token_urlsafe(18))
 
 
 def users_file(home: Path) -> Path:
@@ -39,7 +37,7 @@ def sign_in(settings: Settings) -> None:
     """Give this process the login, where MLflow is a server here and nobody gave another."""
     address = urlparse(settings.mlflow.tracking_uri)
     file = password_file(settings.home)
-    if address.scheme != "http" or address.hostname not in OURS or not file.is_file():
+    if address.scheme != "http" or address.hostname not in OURS or not has_secret(file):
         return
     if USER_VARIABLE not in os.environ:
         os.environ |= {USER_VARIABLE: USER, PASSWORD_VARIABLE: file.read_text()}

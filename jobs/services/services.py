@@ -7,7 +7,6 @@ more and leaves its children behind when it is told to end.
 """
 
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -20,7 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from contracts.errors import BusyError, UnreachableError
+from contracts.errors import BusyError, ConfigError, UnreachableError
+from jobs.running.kept_secrets import kept_secret
 from jobs.running.mlflow_login import USER as MLFLOW_USER
 from jobs.running.mlflow_login import make_password, users_file
 from jobs.running.private_files import closed_to_others
@@ -115,7 +115,7 @@ def airflow_environment(settings: Settings, running: Running) -> dict[str, str]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "airflow/passwords.json"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{running.airflow}/execution/",
         "AIRFLOW__API__BASE_URL": running.airflow,
-        "AIRFLOW__API_AUTH__JWT_SECRET": _kept_secret(home / "airflow" / "jwt_secret"),
+        "AIRFLOW__API_AUTH__JWT_SECRET": _key(home / "airflow" / "jwt_secret"),
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
@@ -143,7 +143,7 @@ def _start_mlflow(settings: Settings, port: int, env: dict[str, str]) -> None:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes for nothing
         "MLFLOW_AUTH_CONFIG_PATH": str(_write_login_rules(home)),
         "MLFLOW_AUTH_ADMIN_PASSWORD": make_password(home),
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": _kept_secret(home / "mlflow" / "session_secret"),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": _key(home / "mlflow" / "session_secret"),
     }
     start_process(command, home=home, log=home / "logs" / "mlflow.log", env=env)
 
@@ -229,16 +229,21 @@ def _read_addresses(file: Path) -> Running:
 
 def _password(file: Path) -> str:
     """The administrator's, in the form in which Airflow reads it."""
-    return str(json.loads(_kept_secret(file, json.dumps({USER: secrets.token_urlsafe(12)})))[USER])
+    kept = kept_secret(file, lambda: json.dumps({USER: secrets.token_urlsafe(12)}))
+    try:
+        return str(json.loads(kept)[USER])
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(
+            str(file),
+            found="no password",
+            expected=f'JSON: {{"{USER}": "…"}}',
+            do="Remove the file, and run `nightshift up` again: it makes a new password.",
+        ) from None
 
 
-def _kept_secret(file: Path, new: str | None = None) -> str:
-    """What was written here before, or a new secret, readable by its owner only."""
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
-            kept.write(new or secrets.token_hex(64))
-    return file.read_text()
+def _key(file: Path) -> str:
+    """By which a service signs what it gives out."""
+    return kept_secret(file, lambda: secrets.token_hex(64))
 
 
 def _refuse_taken(port: int, *, flag: str) -> None:

@@ -56,6 +56,10 @@ from jobs.warehouse.publication import (
 )
 
 T = TypeVar("T")
+IS_MADE = (
+    "SELECT 1 FROM duckdb_tables() "
+    "WHERE database_name = current_database() AND schema_name = 'main' AND table_name = $1"
+)
 HEADERS = 3 * 4096  # bytes of a database file before its blocks
 MAGIC = b"DUCK"  # of a database file, after eight bytes of checksum
 DAMAGE = ("Corrupt database file", "Could not read enough bytes")  # in DuckDB's own words
@@ -119,7 +123,8 @@ class DuckDBFile:
             )
 
     def is_made(self) -> bool:
-        return self.file.exists()
+        # Anybody who connects, other than to read only, makes an empty file.
+        return self.file.exists() and self.query(IS_MADE, PUBLISH_LEDGER.name).num_rows > 0
 
     def leftovers(self, *, older_than: datetime) -> list[Path]:
         if not self._copies():

@@ -4,16 +4,14 @@
 that checks, and may be copied to wherever a version is served. Both are 32 bytes in hex.
 """
 
-import os
-import secrets
 import stat
-from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from contracts.errors import ConfigError
+from models.whole_files import write_whole
 
 
 class VerdictKey:
@@ -70,12 +68,7 @@ def open_signing_key(file: Path) -> SigningKey:
 def _write(file: Path, key: bytes, *, mode: int) -> None:
     """Whole or not at all; of two processes at once the first one's stays."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as new:
-        new.write(key.hex())
-    with suppress(FileExistsError):
-        os.link(partial, file)
-    partial.unlink()
+    write_whole(file, key.hex(), mode=mode)
 
 
 def _read(file: Path) -> bytes:

@@ -43,6 +43,19 @@ def test_the_password_is_made_once_for_its_owner_alone(settings):
     assert not users_file(settings.home).exists()
 
 
+def test_an_empty_file_is_no_password(settings):
+    """What a full disk or a kill left of one: the users who knew the empty one go."""
+    password_file(settings.home).parent.mkdir(parents=True, exist_ok=True)
+    password_file(settings.home).write_text("\n")
+    users_file(settings.home).touch()
+    sign_in(at(settings, "http://127.0.0.1:5000"))
+
+    assert PASSWORD_VARIABLE not in os.environ
+    assert len(make_password(settings.home)) >= 20
+    assert not users_file(settings.home).exists()
+    assert stat.S_IMODE(password_file(settings.home).stat().st_mode) == 0o600
+
+
 def test_a_program_signs_in_to_the_server_of_its_own_machine(settings):
     password = make_password(settings.home)
     sign_in(at(settings, "http://127.0.0.1:5000"))

@@ -9,7 +9,8 @@ import stat
 
 import pytest
 
-from contracts.errors import BusyError
+from contracts.errors import BusyError, ConfigError
+from jobs.services import services
 from jobs.services.pools import SLOTS
 from jobs.services.services import Running, _password, airflow_environment, start, stop
 
@@ -77,6 +78,41 @@ def test_the_password_is_made_once_and_readable_by_its_owner_only(tmp_path):
     assert _password(file) == first
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert json.loads(file.read_text()) == {"admin": first}
+
+
+@pytest.mark.parametrize("name", ["jwt_secret", "session_secret"])
+def test_an_empty_file_is_no_key(settings, monkeypatch, name):
+    """A full disk left it: whoever took it would sign with a key that everybody knows."""
+    started: dict[str, str] = {}
+    monkeypatch.setattr(services, "start_process", lambda *args, env, **more: started.update(env))
+    folder, variable = {
+        "jwt_secret": ("airflow", "AIRFLOW__API_AUTH__JWT_SECRET"),
+        "session_secret": ("mlflow", "MLFLOW_FLASK_SERVER_SECRET_KEY"),
+    }[name]
+    file = settings.home / folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("")
+    found = airflow_environment(settings, RUNNING)
+    services._start_mlflow(settings, 1, found)
+
+    assert len((found | started)[variable]) == 128
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert airflow_environment(settings, RUNNING) == found
+
+
+def test_a_file_without_a_password_is_made_anew_or_refused(tmp_path):
+    """Anew where nothing is lost by it; Airflow itself would take an empty one for no users."""
+    file = tmp_path / "passwords.json"
+    file.write_text("")
+    assert len(_password(file)) >= 16
+    file.write_text('{"adm')
+    with pytest.raises(ConfigError) as raised:
+        _password(file)
+
+    assert str(raised.value) == (
+        f'{file}: found no password, expected JSON: {{"admin": "…"}}. Remove the file, and run '
+        "`nightshift up` again: it makes a new password."
+    )
 
 
 def test_stopping_what_was_never_started_is_no_error(settings):

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import duckdb
 import psycopg
 import pytest
 
@@ -53,6 +54,26 @@ def test_a_warehouse_that_is_gone_is_refused_with_what_was_there(before, warehou
         "correct warehouse.uri. To begin a new warehouse, run "
         "`nightshift publish --cutoff DATE --new-warehouse`."
     )
+
+
+def test_an_empty_file_in_the_place_of_the_warehouse_is_refused(before, tmp_path):
+    """Whoever asks DuckDB for a file that is gone has made an empty one, or one of their own."""
+    file = tmp_path / "warehouse.duckdb"
+    made = open_at(str(file))
+    publish(made, TUESDAY, "run")
+    before.remember(made, TUESDAY)
+    file.unlink()
+    duckdb.connect(str(file)).close()
+    with pytest.raises(VanishedWarehouseError):
+        before.require(made)
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("CREATE SCHEMA own; CREATE TABLE own.publish_ledger (i INTEGER)")
+        connection.execute("CREATE TABLE notes (i INTEGER)")
+    with pytest.raises(VanishedWarehouseError):
+        before.require(made)
+    publish(made, TUESDAY, "run-2")
+
+    before.require(made)
 
 
 def test_another_address_is_another_warehouse(before, warehouse, tmp_path):

@@ -49,9 +49,10 @@ def test_a_key_that_others_read_signs_nothing(tmp_path):
     )
 
 
-def test_a_damaged_key_is_refused(tmp_path):
+@pytest.mark.parametrize("text", ["ab" * 31, ""])
+def test_a_damaged_key_is_refused(tmp_path, text):
     file = tmp_path / "verdict.pub"
-    file.write_text("ab" * 31)
+    file.write_text(text)
     with pytest.raises(ConfigError) as raised:
         open_verdict_key(file)
 
