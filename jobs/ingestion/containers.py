@@ -7,7 +7,9 @@ at all may be packed. What holds other files, or is no text, is refused by its n
 import codecs
 import io
 import lzma
+import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import Protocol
 
 import pyarrow as pa
@@ -23,7 +25,10 @@ _PACKED = {
     b"\xfd7zXZ\x00": "xz",
     **{bytes([n, 0x2A, 0x4D, 0x18]): "zstd" for n in range(0x50, 0x60)},  # a skippable frame first
 }
-_ENDINGS = (".gz", ".tgz", ".bz2", ".zst", ".lz4", ".xz", ".br")
+_ENDINGS = (
+    *(".gz", ".tgz", ".bz2", ".zst", ".lz4", ".xz"),
+    *(".br", ".lzma", ".zz", ".z", ".lz", ".lzo"),
+)
 _STRANGE = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
     b"PK\x05\x06": "an empty zip archive",
@@ -31,6 +36,9 @@ _STRANGE = {
     b"Rar!\x1a\x07": "a RAR archive",
     b"\x1f\x9d": "a file packed by compress (.Z)",
     b"\xff\x06\x00\x00sNaPpY": "a file packed by Snappy",
+    b"\x5d\x00\x00": "a file packed by LZMA (.lzma)",
+    b"LZIP\x01": "a file packed by lzip (.lz)",
+    b"\x89LZO": "a file packed by lzop (.lzo)",
     b"PAR1": "a Parquet file",
     b"ORC": "an ORC file",
     b"Obj\x01": "an Avro file",
@@ -41,16 +49,27 @@ _STRANGE = {
     b"\x00\x00\xfe\xff": "text in UTF-32",
 }
 _TAR, _TAR_AT = b"ustar", 257
+_ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")  # letters too, in some languages
+ZLIB, NO_TEXT = "a file packed by zlib (.zz)", "bytes that are no text"
+HOLE = "a run of NUL bytes, as a power cut leaves it"
 JSON_ARRAY, JSON_DOCUMENT = "one JSON array", "one JSON document over several lines"
 _SAMPLE_BYTES = 4096
+# What a disk that lost its power has not written: a block, or less, from the end of a line on.
+_LOST = re.compile(rb"\0{512}|\n\0{16}")
+_LOST_BYTES = 512
+_NO_CONTROLS = bytes({*range(32, 256)} | {*b"\b\t\n\v\f\r\x1b"})
+_CONTROLS_SHARE, _CONTROLS_KINDS = 0.05, 8  # in packed bytes 0.1 and 25; a delimiter is one kind
 _UTF16_SHARE = 0.3  # of the bytes of one side, that are NUL in text of mostly Latin letters
 
 UNPACK = "Unpack it into the day's folder, then run this again."
 LINES_EXPECTED = "lines of text, plain or packed by gzip, zstd, bzip2, xz or LZ4"
+_AGAIN = "Ask the collector for the file again, then run this again."
 WHAT_TO_DO = {
     JSON_ARRAY: "Write one object a line, as `jq -c '.[]' FILE` does, then run this again.",
     JSON_DOCUMENT: "Write one object a line, as `jq -c . FILE` does, then run this again.",
     "text in UTF-32": "Write it in UTF-8, then run this again.",
+    HOLE: _AGAIN,
+    NO_TEXT: _AGAIN,
     "a Parquet file": "Set `format: parquet` in the mapping, then run this again.",
 }
 
@@ -100,6 +119,8 @@ def refuse_strange(first: bytes) -> None:
         raise NotLinesError(strange)
     if first[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
         raise NotLinesError("a tar archive")
+    if first.startswith(_ZLIB) and not _is_text(first[:_SAMPLE_BYTES]):
+        raise NotLinesError(ZLIB)
 
 
 def _starts_with(first: bytes, kinds: dict[bytes, str]) -> str | None:
@@ -166,10 +187,23 @@ def _blocks_of_text(stream: _Stream) -> Iterator[bytes]:
     if encoding is not None:
         blocks, first = _transcoded(first, blocks, encoding), b""
         first = next(blocks, b"")
+    elif _is_binary(first[:_SAMPLE_BYTES]):
+        raise NotLinesError(NO_TEXT)
     ends_in_cr = b"\r" in first and b"\n" not in first
-    yield first.replace(b"\r", b"\n") if ends_in_cr else first
-    for block in blocks:
-        yield block.replace(b"\r", b"\n") if ends_in_cr else block
+    before = b"\n"
+    for block in chain([first], blocks):
+        text = block.replace(b"\r", b"\n") if ends_in_cr else block
+        if b"\0" in text and _LOST.search(before + text):
+            raise NotLinesError(HOLE)
+        before = (before + text if len(text) < _LOST_BYTES else text)[-_LOST_BYTES:]
+        yield text
+
+
+def _is_binary(first: bytes) -> bool:
+    """Is it packed, encrypted or a picture? Neither a Hive delimiter nor text in Latin-1 is."""
+    controls = first.translate(None, _NO_CONTROLS)
+    is_many = len(controls) > _CONTROLS_SHARE * len(first) and len({*controls}) >= _CONTROLS_KINDS
+    return is_many and not _is_text(first)
 
 
 def _utf16(first: bytes) -> str | None:

@@ -4,8 +4,10 @@ import bz2
 import gzip
 import io
 import lzma
+import random
 import tarfile
 import zipfile
+import zlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -124,6 +126,11 @@ def test_a_name_does_not_make_a_packed_file(tmp_path):
         (parquet(), "a Parquet file"),
         (TEXT.encode("utf-32"), "text in UTF-32"),
         (gzip.compress(gzip.compress(DATA)), "a file packed twice, by gzip within"),
+        (lzma.compress(DATA, format=lzma.FORMAT_ALONE), "a file packed by LZMA (.lzma)"),
+        *((zlib.compress(DATA, level), "a file packed by zlib (.zz)") for level in (1, 4, 6, 9)),
+        (gzip.compress(zlib.compress(DATA)), "a file packed by zlib (.zz)"),
+        (random.Random(1).randbytes(300), "bytes that are no text"),
+        (gzip.compress(random.Random(2).randbytes(10_000)), "bytes that are no text"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -132,6 +139,58 @@ def test_what_holds_other_files_is_refused_by_its_name(tmp_path, data, found):
     with pytest.raises(NotLinesError) as refused:
         text_of(tmp_path, data)
     assert refused.value.found == found
+
+
+@pytest.mark.parametrize("block", [1, 7, 1 << 20])
+@pytest.mark.parametrize(
+    "data",
+    [
+        bytes(20),
+        bytes(50_000),
+        bytes(512) + DATA,
+        DATA[:-9] + bytes(512),
+        DATA + bytes(20),
+        DATA + bytes(20) + DATA,
+        DATA * 50 + bytes(5_000) + DATA,
+        b"one\rtwo\r" + bytes(512),
+        b"\xff\xfe" + TEXT.encode("utf-16-le") + bytes(40),
+        gzip.compress(DATA + bytes(5_000)),
+    ],
+    ids=[
+        *("short", "all", "first", "last", "after a line", "between lines", "late"),
+        *("CR", "utf-16", "gzip"),
+    ],
+)
+def test_a_file_with_a_run_of_nul_is_damaged(tmp_path, monkeypatch, data, block):
+    """So a power cut leaves it: how many lines stood there, nobody knows."""
+    monkeypatch.setattr(containers, "BLOCK_BYTES", block)
+
+    with pytest.raises(NotLinesError) as refused:
+        text_of(tmp_path, data)
+    assert refused.value.found == "a run of NUL bytes, as a power cut leaves it"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"user": "a\0b"}\n\0\n' + DATA + b"\0",
+        DATA + b'{"user": "a' + bytes(255) + b'"}\n' + DATA,
+        "xڜ,xگ\n".encode() + DATA,
+        "naïve\x01café\x01Käse\n".encode("latin-1") * 100,
+        "Привет\x01\x02\x03\n".encode("cp1251") * 100,
+        DATA[:100] + random.Random(3).randbytes(80) + DATA,
+    ],
+    ids=["single NUL", "padded", "letters of zlib", "Hive, Latin-1", "Cyrillic", "a bad line"],
+)
+def test_what_is_bad_in_a_few_lines_refuses_no_file(tmp_path, data):
+    """Such lines are quarantined, and those around them are read."""
+    assert text_of(tmp_path, data) == data
+
+
+@pytest.mark.parametrize("name", ["log.lzma", "log.zz", "log.Z", "log.br"])
+def test_a_packed_name_and_unknown_bytes_are_no_text(tmp_path, name):
+    with pytest.raises(OSError, match="its name says that it is packed, and its bytes do not"):
+        text_of(tmp_path, b"\x8b\x10\x80" + DATA[:20] + b"\x03", name=name)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,10 @@ def test_a_second_file_that_is_a_link_out_is_refused(tmp_path):
         ),
         ("a Parquet file", "Set `format: parquet` in the mapping, then run this again."),
         ("text in UTF-32", "Write it in UTF-8, then run this again."),
+        (
+            "a run of NUL bytes, as a power cut leaves it",
+            "Ask the collector for the file again, then run this again.",
+        ),
     ],
 )
 def test_what_holds_other_than_lines_is_refused_by_its_name(found, do):
