@@ -21,7 +21,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
-from functools import reduce
+from functools import partial, reduce
+from itertools import chain
 from operator import or_
 from typing import Any
 
@@ -54,10 +55,18 @@ from jobs.ingestion.line_fates import (
     event_day,
     find_robots,
     mark_robots,
+    taken_whole,
 )
 from jobs.ingestion.load_logs import Place, load_events, require_columns, share_out
 from jobs.ingestion.missed_days import Calendar
-from jobs.ingestion.raw_digests import digest_files, file_rows, find_repeats, known_digests
+from jobs.ingestion.raw_digests import (
+    digest_files,
+    file_rows,
+    find_equal,
+    find_repeats,
+    known_digests,
+    repeats_in_load,
+)
 from jobs.ingestion.raw_lines import RawFile, find_raw, refuse_broken
 from jobs.lake.lake import Lake, lay_out, new_run_key, open_lake
 from jobs.running.program import add_since, new_days, run
@@ -111,10 +120,14 @@ def ingest(
         .withColumn("event_day", event_day(settings.time_zone))
         .withColumn("content", content())
     )
-    with marked_lines(
-        lake, settings, mapped, window=window, snapshot_id=snapshot, repeated=repeats
-    ) as (fates, known):
-        robots = find_robots(fates, max_events=settings.ingest.max_events_per_user_day)
+    most_events = settings.ingest.max_events_per_user_day
+    lines = partial(marked_lines, lake, settings, mapped, window=window, snapshot_id=snapshot)
+    if equal := find_equal(files, digests, repeats):
+        with lines(repeated=repeats) as (fates, _):
+            marked = mark_robots(fates, find_robots(fates, max_events=most_events))
+            repeats |= repeats_in_load(equal, taken_whole(marked, {*chain(*equal.values())}))
+    with lines(repeated=repeats) as (fates, known):
+        robots = find_robots(fates, max_events=most_events)
         marked = fates if robots.isEmpty() else mark_robots(fates, robots)
         dedupe_days = settings.ingest.dedupe_days
         stale = count_stale(fates, lately.newest, dedupe_days=dedupe_days)

@@ -137,6 +137,18 @@ def mark_robots(marked: DataFrame, robots: DataFrame) -> DataFrame:
     )
 
 
+def taken_whole(marked: DataFrame, sources: Collection[str]) -> set[str]:
+    """Those of the files that brought events, and of which no line is set aside."""
+    is_event = F.col("reason").isNull() & ~F.col("is_duplicate")
+    rows = (
+        marked.where(F.col("source").isin(*sources))
+        .groupBy("source")
+        .agg(F.count("reason").alias("quarantined"), F.count_if(is_event).alias("events"))
+        .collect()
+    )
+    return {row["source"] for row in rows if row["events"] and not row["quarantined"]}
+
+
 def _last_taken(days: Column, dedupe_days: int) -> Column:
     """The latest of the days, in order, on which an event was taken."""
 

@@ -5,7 +5,7 @@ into another day's folder is the same delivery.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 
 import pyarrow as pa
@@ -33,32 +33,52 @@ def digest_files(spark: SparkSession, files: Sequence[RawFile]) -> dict[str, str
 def find_repeats(
     files: Sequence[RawFile], digests: Mapping[str, str], known: Mapping[str, str]
 ) -> dict[str, str]:
-    """Source → the file of an earlier day that has its content.
+    """Source → the file of a day before the load that has its content.
 
-    ``known``: digest → source, of the days before the load. Two equal files of one day are left to
-    the ids of their lines.
+    ``known``: digest → source, of these days.
     """
-    first: dict[str, RawFile] = {}
-    repeats = {}
+    sources = [file.source for file in files if digests.get(file.source) in known]
+    return {source: known[digests[source]] for source in sources}
+
+
+def find_equal(
+    files: Sequence[RawFile], digests: Mapping[str, str], repeats: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """Source → the files of earlier days of the load that have its content, in order.
+
+    Without the ``repeats`` of what came before the load. Whether one of them makes the file a
+    repeat, only what became of its lines shows. Two equal files of one day are left to the ids of
+    their lines.
+    """
+    alike: dict[str, list[RawFile]] = {}
     for file in sorted(files, key=lambda one: (one.ingest_date, one.source)):
-        digest = digests.get(file.source)
-        if digest is None:
-            continue
-        before = first.setdefault(digest, file)
-        if digest in known:
-            repeats[file.source] = known[digest]
-        elif before.ingest_date < file.ingest_date:
-            repeats[file.source] = before.source
-    return repeats
+        if file.source in digests and file.source not in repeats:
+            alike.setdefault(digests[file.source], []).append(file)
+    earlier = {
+        file.source: [one.source for one in equal if one.ingest_date < file.ingest_date]
+        for equal in alike.values()
+        for file in equal
+    }
+    return {source: before for source, before in earlier.items() if before}
+
+
+def repeats_in_load(equal: Mapping[str, list[str]], taken: Collection[str]) -> dict[str, str]:
+    """Source → the first equal file whose lines are all ``taken``, by themselves."""
+    firsts = {
+        source: next((one for one in before if one in taken), None)
+        for source, before in equal.items()
+    }
+    return {source: first for source, first in firsts.items() if first is not None}
 
 
 def known_digests(lake: Lake, before: date) -> dict[str, str]:
     """Digest → source, of the files whose lines became events before that ingestion day.
 
-    Only where the run that recorded them committed the day's events too: one that was killed
-    between the two recorded files that are in no event.
+    A file with a line in quarantine is left to the ids of its lines: what was refused then may be
+    an event now, and the lake does not hold it. Only where the run that recorded them committed
+    the day's events too: one that was killed between the two recorded files that are in no event.
     """
-    columns = ["source", "digest", "repeats", "events", "ingest_date"]
+    columns = ["source", "digest", "repeats", "events", "quarantined", "ingest_date"]
     window = Window(_FIRST_DAY, before)
     rows = lake.read_arrow(RAW_FILES, window=window, columns=columns).to_pylist()
     recorded, committed = _runs(lake, RAW_FILES), _runs(lake, EVENTS)
@@ -68,6 +88,7 @@ def known_digests(lake: Lake, before: date) -> dict[str, str]:
         if row["digest"] is not None
         and row["repeats"] is None
         and row["events"]
+        and not row["quarantined"]
         and recorded[row["ingest_date"]] == committed.get(row["ingest_date"])
     }
 

@@ -168,6 +168,40 @@ def test_days_in_one_load_know_each_others_files(shop, capsys):
     assert sorted(together, key=repr) == sorted(one_by_one, key=repr)
 
 
+def test_what_was_quarantined_at_first_is_taken_when_its_file_comes_again(
+    shop, capsys, monkeypatch
+):
+    """The lake never held it. Day by day and in one load; a third file then repeats the second."""
+    monkeypatch.setenv("NIGHTSHIFT__INGEST__MAX_BAD_FRACTION", "1.0")
+    days = [DAY + timedelta(days=n) for n in range(0, 6, 2)]
+    early = on(days[1])  # its clock ran ahead: after its ingestion day
+    for day in days:
+        drop(shop, *LINES[:2], early, day=day)
+        drop(shop, on(day, item="own"), day=day, name="own.jsonl")
+    said = [
+        ingest(shop, capsys, "--since", str(day), cutoff=day + timedelta(days=1))[1] for day in days
+    ]
+    one_by_one = open_lake(shop).read_arrow(EVENTS).to_pylist()
+    monkeypatch.setenv("NIGHTSHIFT__INGEST__ALLOW_EMPTY_DAYS", "true")
+    for day in days[:-1]:
+        (shop.raw_folder / f"ingest_date={day + timedelta(days=1)}").mkdir()
+        drop(shop, day=day + timedelta(days=1))
+    cutoff = days[-1] + timedelta(days=1)
+    _, bulk = ingest(shop, capsys, "--since", str(DAY), cutoff=cutoff)
+    together = open_lake(shop).read_arrow(EVENTS).to_pylist()
+    third, second = (f"ingest_date={day}/part-0.jsonl.gz" for day in (days[2], days[1]))
+
+    assert [(one["events"], one["duplicates"], one["quarantined"]) for one in said] == [
+        (3, 0, 1),
+        (2, 2, 0),
+        (1, 3, 0),
+    ]
+    assert [one["repeated_files"] for one in said] == [{}, {}, {third: second}]
+    assert bulk["repeated_files"] == {third: second}
+    assert (bulk["lines"], bulk["events"], bulk["duplicates"]) == (12, 6, 5)
+    assert sorted(together, key=repr) == sorted(one_by_one, key=repr)
+
+
 def test_a_digest_of_a_run_that_was_killed_hides_no_delivery(shop, capsys, monkeypatch):
     """Recorded, but without its events: the same file on a later day is new."""
     later = DAY + MONTH
