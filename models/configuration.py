@@ -3,18 +3,36 @@
 A key that stands twice, an infinity, and `true` for a number are refused, here for all of them.
 """
 
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import date, datetime
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Tag, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Tag, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from contracts.addresses import HIDDEN
 from contracts.errors import ConfigError
+from contracts.windows import parse_day
 
 Location = Sequence[int | str]
+
+
+def _is_day(value: object) -> object:
+    """A number would be seconds since 1970."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return parse_day(value)
+    if isinstance(value, datetime) or not isinstance(value, date):
+        raise PydanticCustomError("day", "a date written YYYY-MM-DD")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_is_day)]
 
 
 class Section(BaseModel):
@@ -37,8 +55,17 @@ class Section(BaseModel):
 # ---- reading -------------------------------------------------------------------------------------
 
 
-class _RepeatedKeyError(yaml.MarkedYAMLError):  # type: ignore[misc]
+class NoYAMLError(yaml.YAMLError):  # type: ignore[misc]
+    """What is wrong, and in which line: without the line itself, which may hold a secret."""
+
+
+class _RepeatedKeyError(NoYAMLError):
     pass
+
+
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'" + r'|"(?:[^"\\]|\\.)*"')
+MAX_DEPTH = 100  # of sections within sections
+KINDS = {"timestamp": "a day of the calendar", "int": "an integer", "float": "a number"}
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
@@ -51,17 +78,62 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
                 continue
             if key.value in lines:
                 raise _RepeatedKeyError(
-                    problem=f"the key {key.value!r} twice, in line {lines[key.value]} and in line "
+                    f"the key {key.value!r} twice, in line {lines[key.value]} and in line "
                     f"{key.start_mark.line + 1}"
                 )
             lines[key.value] = key.start_mark.line + 1
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
         return mapping
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ArithmeticError, AttributeError, LookupError, ValueError):  # PyYAML checks nothing
+            kind = KINDS.get(node.tag.rpartition(":")[2], "of its kind")
+            place = _place(node.start_mark)
+            raise NoYAMLError(f"a value that is not {kind}, {place}") from None
+
 
 def parse_yaml(text: str) -> Any:
-    """Raises yaml.YAMLError, also for a key that stands twice in one mapping."""
-    return yaml.load(text, Loader=_Loader)
+    """Raises NoYAMLError, also for a key that stands twice in one mapping."""
+    try:
+        value = yaml.load(text, Loader=_Loader)
+        _refuse_deep(value, 0, set())
+    except NoYAMLError:
+        raise
+    except yaml.MarkedYAMLError as error:
+        problem = _without_values(error.problem or "no value")
+        raise NoYAMLError(f"no YAML {_place(error.problem_mark)}: {problem}") from None
+    except yaml.YAMLError as error:  # the reader's: of a character that is none
+        raise NoYAMLError(f"no YAML: {getattr(error, 'reason', 'no text')}") from None
+    except RecursionError:
+        raise NoYAMLError(f"more than {MAX_DEPTH} values within one another") from None
+    return value
+
+
+def _place(mark: yaml.Mark | None) -> str:
+    return f"in line {mark.line + 1}, column {mark.column + 1}" if mark else "at its end"
+
+
+def _without_values(problem: str) -> str:
+    """PyYAML quotes characters and tokens (`'<scalar>'`), but also names, tags and values."""
+
+    def shown(quoted: re.Match[str]) -> str:
+        is_token = len(quoted[0]) <= len("','") or quoted[0].startswith("'<")
+        return quoted[0] if is_token else HIDDEN
+
+    return _QUOTED.sub(shown, problem)
+
+
+def _refuse_deep(value: object, depth: int, seen: set[int]) -> None:
+    """An anchor may also hold itself, which has no end."""
+    if not isinstance(value, dict | list) or id(value) in seen:
+        return
+    if depth > MAX_DEPTH:
+        raise RecursionError
+    for inner in value.values() if isinstance(value, dict) else value:
+        _refuse_deep(inner, depth + 1, seen)
+    seen.add(id(value))  # whole, and not too deep
 
 
 def read_mapping(path: Path, *, expected: str, do: str) -> dict[str, Any]:
@@ -79,11 +151,12 @@ def read_mapping(path: Path, *, expected: str, do: str) -> dict[str, Any]:
         ) from None
     except _RepeatedKeyError as error:
         raise ConfigError(
-            str(path), found=str(error.problem), expected="each key once", do="Remove one of them."
+            str(path), found=str(error), expected="each key once", do="Remove one of them."
         ) from None
-    except yaml.YAMLError as error:
-        said = str(error).replace("\n", " ")
-        raise ConfigError(str(path), found=said, expected="YAML", do="Correct the file.") from None
+    except NoYAMLError as error:
+        raise ConfigError(
+            str(path), found=str(error), expected="YAML", do="Correct the file."
+        ) from None
     if not isinstance(values, dict):
         raise ConfigError(
             str(path), found=type(values).__name__, expected="a mapping", do="Correct the file."

@@ -8,13 +8,11 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -41,7 +39,15 @@ from contracts.exclusions import Exclusions, alternatives
 from contracts.money import Money
 from contracts.tables import SCORES
 from models.config import LabelHorizons
-from models.configuration import Section, first_error, known_keys, parse_yaml, read_mapping
+from models.configuration import (
+    Day,
+    NoYAMLError,
+    Section,
+    first_error,
+    known_keys,
+    parse_yaml,
+    read_mapping,
+)
 from models.demand.rule import DemandRule
 from models.judging.rule import GateRule
 
@@ -118,7 +124,7 @@ class IngestSettings(Section):
     dedupe_days: int = Field(ge=0)
     max_events_per_user_day: PositiveInt  # above it, a robot's
     allow_empty_days: bool
-    closed_days: tuple[date, ...] = ()  # on which nothing need be delivered
+    closed_days: tuple[Day, ...] = ()  # on which nothing need be delivered
     closed_weekdays: tuple[Weekday, ...] = ()
     # of a day's events; above it the day is an old delivery. Files of before do not name it
     max_old_fraction: float = Field(default=0.9, ge=0, le=1)
@@ -143,8 +149,8 @@ class SeriesSettings(Section):
 class DemandSettings(Section):
     model: str  # name in the registry
     history_days: PositiveInt  # of a training; a forecast sees those of the series
-    holidays: tuple[date, ...]  # before, on and after which people buy otherwise
-    closed_days: tuple[date, ...]  # on which nothing can be sold
+    holidays: tuple[Day, ...]  # before, on and after which people buy otherwise
+    closed_days: tuple[Day, ...]  # on which nothing can be sold
     gate: DemandRule
 
 
@@ -333,7 +339,7 @@ def load_settings(file: Path | None = None) -> Settings:
         ZoneInfo(settings.time_zone)
     except ValidationError as error:
         raise _config_error(path, error, variables=os.environ) from None
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, OSError, ValueError):  # OSError: of a folder of zones
         raise ConfigError(
             _place_of(path, ["time_zone"], os.environ),
             found=repr(values["time_zone"]),
@@ -369,10 +375,10 @@ def _overridden(values: dict[str, Any]) -> dict[str, Any]:
             raise UnknownKeyError(f"environment: {name}", key=".".join(sections), known=[*values])
         try:
             place[key] = parse_yaml(text)
-        except yaml.YAMLError:
+        except NoYAMLError as error:
             raise ConfigError(
                 f"environment: {name}",
-                found=_shown(key, text),
+                found=str(error),
                 expected="a value as it stands in the file",
                 do="Put it in quotes of its own, as in '\"{cutoff}.txt\"'.",
             ) from None

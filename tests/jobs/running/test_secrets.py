@@ -94,13 +94,22 @@ def test_a_section_of_another_shape_is_not_quoted(settings):
     assert caught.value.found == "a list of 1"
 
 
-def test_a_secret_in_the_environment_is_not_quoted(settings, monkeypatch):
-    """What is no YAML is named by its variable alone."""
-    monkeypatch.setenv("NIGHTSHIFT__LAKE__CATALOG__TOKEN", "%Zebra7: [")
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("NIGHTSHIFT__LAKE__CATALOG__TOKEN", "%Zebra7: ["),
+        ("NIGHTSHIFT__LAKE", "{catalog: {s3.secret-access-key: @Zebra7}}"),
+        ("NIGHTSHIFT__LAKE__CATALOG", "{s3.secret-access-key: *Zebra7}"),
+    ],
+)
+def test_a_secret_in_the_environment_is_not_quoted(settings, monkeypatch, name, text):
+    """Also where the variable's own name says nothing of a secret."""
+    monkeypatch.setenv(name, text)
     with pytest.raises(ConfigError) as caught:
         load_settings(settings.file)
 
-    assert caught.value.found == "…"
+    assert shows(str(caught.value)) == []
+    assert caught.value.found.startswith("no YAML in line 1, column ")
 
 
 def test_an_error_that_nobody_expected_hides_what_the_settings_know(settings, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """The configuration of a deployment: what it may say of the warehouse, and what it may not."""
 
 import json
+from datetime import date
 
 import pytest
 import yaml
@@ -127,7 +128,8 @@ def test_a_variable_that_is_no_value_is_named(settings, monkeypatch):
     quoted = load_settings(settings.file)
 
     assert str(refused.value) == (
-        f"environment: {name}: found '{{cutoff}}.txt', expected a value as it stands in the file. "
+        f"environment: {name}: found no YAML in line 1, column 9: expected '<document start>', "
+        "but found '<scalar>', expected a value as it stands in the file. "
         "Put it in quotes of its own, as in '\"{cutoff}.txt\"'."
     )
     assert quoted.recommendations.exclude_items_file == "{cutoff}.txt"
@@ -270,11 +272,28 @@ def test_an_id_that_yaml_reads_as_a_number_is_refused_by_its_place(settings, mon
     )
 
 
+@pytest.mark.parametrize("text", ["0", "'1511395200'", "20171123", "2017-11-23 00:00:00", "x"])
+@pytest.mark.parametrize("name", ["INGEST__CLOSED_DAYS", "DEMAND__HOLIDAYS", "DEMAND__CLOSED_DAYS"])
+def test_a_day_is_written_in_one_way(settings, monkeypatch, name, text):
+    """A number was seconds since 1970: `closed_days: [0]` closed 1970-01-01."""
+    monkeypatch.setenv(f"NIGHTSHIFT__{name}", f"[{text}]")
+    with pytest.raises(ConfigError) as refused:
+        load_settings(settings.file)
+    monkeypatch.setenv(f"NIGHTSHIFT__{name}", "[2017-11-23, '2017-12-25']")
+    section, key = name.lower().split("__")
+    days = getattr(getattr(load_settings(settings.file), section), key)
+
+    assert refused.value.where == f"environment: NIGHTSHIFT__{name}: 0"
+    assert refused.value.expected == "a date written YYYY-MM-DD"
+    assert days == (date(2017, 11, 23), date(2017, 12, 25))
+
+
 @pytest.mark.parametrize(
     ("where", "text", "found"),
     [
         ("NIGHTSHIFT__SEQUENCES__MAX_EVENTS", "many", "'many'"),
         ("NIGHTSHIFT__TIME_ZONE", "Mars/Olympus", "'Mars/Olympus'"),
+        ("NIGHTSHIFT__TIME_ZONE", "America", "'America'"),  # a folder of zones
         ("NIGHTSHIFT__SPARK: driver_memory", "{master: 'local[1]', partitions: 0}", "nothing"),
     ],
 )
