@@ -20,7 +20,8 @@ _COMPLETE_JOURNEY = f"""
            'purchase' AS event_type,
            sales_value AS amount,
            CAST(local_time AS DATE) AS ingest_date,
-           CAST(quantity AS DOUBLE) AS quantity
+           CAST(quantity AS DOUBLE) AS quantity,
+           CAST(NULL AS VARCHAR) AS text
     FROM lines WHERE local_time < CAST(? AS DATE)
 """
 _REES46 = """
@@ -35,7 +36,8 @@ _REES46 = """
            event_type,
            CAST(price AS DOUBLE) AS amount,
            DATE '2019-10-01' AS ingest_date,
-           CAST(NULL AS DOUBLE) AS quantity
+           CAST(NULL AS DOUBLE) AS quantity,
+           CAST(NULL AS VARCHAR) AS text
     FROM read_csv(?, header = true, delim = ',', quote = '"', escape = '"', all_varchar = true,
                   ignore_errors = true)  -- the file ends in the middle of its last line
 """
