@@ -18,7 +18,7 @@ from contracts.errors import DataError, MissingRawError, UnreachableError
 from contracts.windows import Window
 from jobs.ingestion.containers import LINES_EXPECTED, UNPACK, WHAT_TO_DO
 from jobs.ingestion.line_batches import LINES, NOT_LINES, first_line, lines_of_file
-from jobs.ingestion.links import refuse_links
+from jobs.ingestion.links import files_in, files_under, is_hidden
 
 FILES = "path string, source string, ingest_date date, skip int, most long"
 
@@ -45,19 +45,17 @@ def find_raw(
     files, empty = [], []
     for day in window.days:
         name = f"ingest_date={day}"
-        selector = fs.FileSelector(f"{root}/{name}", recursive=True, allow_not_found=True)
-        found = [
-            info
-            for info in filesystem.get_file_info(selector)
-            if info.type == fs.FileType.File and not info.base_name.startswith((".", "_"))
-        ]
         if isinstance(filesystem, fs.LocalFileSystem):
-            refuse_links(f"{root}/{name}", within=root)
+            paths = files_under(f"{root}/{name}", within=root)
+        else:
+            selector = fs.FileSelector(f"{root}/{name}", recursive=True, allow_not_found=True)
+            infos = filesystem.get_file_info(selector)
+            paths = [info.path for info in infos if info.type == fs.FileType.File]
+        sources = {path.removeprefix(root).lstrip("/"): path for path in paths}
+        found = [source for source in sorted(sources) if not is_hidden(source)]
         if not found and not may_lack(day):
             empty.append(f"{folder}/{name}")
-        for info in sorted(found, key=lambda info: info.path):
-            source = info.path.removeprefix(root).lstrip("/")
-            files.append(RawFile(scheme + quote(info.path), source, day))
+        files += [RawFile(scheme + quote(sources[source]), source, day) for source in found]
     if empty:
         raise MissingRawError(*empty)
     return files
@@ -67,12 +65,15 @@ def find_beside(folder: str, pattern: str) -> list[RawFile]:
     """The files in the raw folder itself, beside its days, whose names have the pattern, sorted."""
     filesystem, root, scheme = _open(folder)
     if isinstance(filesystem, fs.LocalFileSystem):
-        refuse_links(root, within=root, pattern=pattern)
-    infos = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
+        paths = files_in(root, pattern)
+    else:
+        infos = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
+        paths = [info.path for info in infos if info.type == fs.FileType.File]
+    names = {path.rsplit("/", 1)[-1]: path for path in paths}
     return [
-        RawFile(scheme + quote(info.path), info.base_name, date.min)
-        for info in sorted(infos, key=lambda info: info.path)
-        if info.type == fs.FileType.File and fnmatchcase(info.base_name, pattern)
+        RawFile(scheme + quote(names[name]), name, date.min)
+        for name in sorted(names)
+        if fnmatchcase(name, pattern)
     ]
 
 

@@ -23,16 +23,21 @@ def test_the_header_of_a_file_is_its_first_line(tmp_path):
 
 def test_the_files_of_the_days_are_found_in_order(tmp_path):
     """Files that are still being written, and notes of other programs, are passed over."""
-    for name in ("b.jsonl", "a b.jsonl", ".c.jsonl.123", "_SUCCESS"):
+    hidden = (".c.jsonl.123", "_SUCCESS", "_temporary/0/part.jsonl", ".snapshot/b.jsonl")
+    names = ("b.jsonl", "a b.jsonl", "hour=03/%41\n.jsonl")
+    for name in (*names, *hidden):
         file = tmp_path / "ingest_date=2017-11-28" / name
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(exist_ok=True, parents=True)
         file.write_text("line\n")
+    os.mkfifo(tmp_path / "ingest_date=2017-11-28" / "c.jsonl")
     found = find_raw(str(tmp_path), one_day(DAY))
 
     assert [file.source for file in found] == [
         "ingest_date=2017-11-28/a b.jsonl",
         "ingest_date=2017-11-28/b.jsonl",
+        "ingest_date=2017-11-28/hour=03/%41\n.jsonl",
     ]
+    assert read_header(found[2]) == "line"
     assert read_header(found[0]) == "line"
 
 
@@ -111,6 +116,47 @@ def test_a_link_within_the_raw_folder_is_followed(tmp_path):
     names = [file.source for file in find_raw(str(tmp_path / "mounted"), one_day(DAY))]
 
     assert [name.rsplit("/")[-1] for name in names] == ["again.jsonl", "log.jsonl"]
+
+
+@pytest.mark.parametrize("target", [".", "..", "../other"])
+def test_a_link_to_a_folder_is_not_followed(tmp_path, target):
+    """It may lead round in a circle, or out of the raw folder by a second link."""
+    day = a_day(tmp_path)
+    (tmp_path / "raw" / "other").mkdir()
+    (tmp_path / "secret").write_text("secret\n")
+    (tmp_path / "raw" / "other" / "leak.jsonl").symlink_to(tmp_path / "secret")
+    (day / "more").symlink_to(target)
+
+    with pytest.raises(DataError, match=f"found a link to {(day / target).resolve()}, expected"):
+        find_raw(str(tmp_path / "raw"), one_day(DAY))
+
+
+def test_a_day_that_is_a_link_to_another_folder_of_raw_is_read(tmp_path):
+    """But what links lead out of it is refused there too."""
+    a_day(tmp_path).rename(tmp_path / "raw" / "other")
+    (tmp_path / "raw" / f"ingest_date={DAY}").symlink_to("other")
+    names = [file.source for file in find_raw(str(tmp_path / "raw"), one_day(DAY))]
+    (tmp_path / "raw" / "other" / "more.jsonl").symlink_to("/etc/hostname")
+
+    assert names == [f"ingest_date={DAY}/log.jsonl"]
+    with pytest.raises(DataError, match="found a link to /etc/hostname"):
+        find_raw(str(tmp_path / "raw"), one_day(DAY))
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+    """No URI, no table and no page could say which file it is; beside the days it harms nobody."""
+    day = a_day(tmp_path)
+    for folder in (day, day.parent):
+        (folder / os.fsdecode(b"log\xff.jsonl")).touch()
+
+    with pytest.raises(DataError) as refused:
+        find_raw(str(tmp_path / "raw"), one_day(DAY))
+    assert str(refused.value) == (
+        f"{day}: found a name that is not UTF-8: b'log\\xff.jsonl', "
+        "expected names of files in UTF-8. Nothing was committed. "
+        "Rename it, or take it out of the folder, then run this again."
+    )
+    assert find_beside(str(tmp_path / "raw"), "plan*") == []
 
 
 def test_a_second_file_that_is_a_link_out_is_refused(tmp_path):
