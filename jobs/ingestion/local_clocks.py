@@ -1,8 +1,9 @@
 """Clocks of a zone that go back or forward: which instant a local time without an offset means.
 
 The hour that a clock passes twice is its first pass, summer time, until the clock in the file goes
-back; from there on it is the second. A file whose clock goes back more than once in that hour, or
-not at all, tells no order: all of it is the first pass. The hour that a clock leaves out is moved
+back; from there on it is the second. That tells only a file that is in order otherwise, from a day
+before the hour to a day after it. Where lines go back anywhere else, or more than once, or not at
+all, the file tells no order: all of it is the first pass. The hour that a clock leaves out is moved
 on by as much as the clock was. Both are counted.
 """
 
@@ -22,6 +23,7 @@ from jobs.sources.rows import Log
 DOUBLED, MISSING = "doubled hour", "missing hour"
 SECOND_PASS = "second_pass_seconds"  # column: by how much later than the first pass; or null
 ORDER_DAYS = 35  # a file that was ingested later after the doubled hour tells no order
+_NEAR = timedelta(days=1)  # around the hour: lines that show whether their file is in order
 _JITTER_SECONDS = 60  # by which lines of a file may be out of order
 _PUT_BACK = (1800, 3600)  # seconds by which clocks are
 
@@ -88,23 +90,34 @@ def mark_second_pass(parsed: DataFrame, log: Log, days: Sequence[date]) -> DataF
 def find_second_pass(lines: DataFrame, found: Sequence[Overlap]) -> DataFrame:
     """The lines whose file says that they are of a second pass: source, line, ``SECOND_PASS``."""
     hour, seconds = F.lit(None).cast("timestamp"), F.lit(None).cast("int")
+    is_in = F.lit(False)
     for one in found:
-        is_in = (F.col("local") >= _instant(one.start)) & (F.col("local") < _instant(one.end))
-        hour = F.when(is_in, _instant(one.start)).otherwise(hour)
-        seconds = F.when(is_in, F.lit(one.seconds)).otherwise(seconds)
-    age = F.datediff("ingest_date", F.to_date("local"))
-    in_hour = lines.where(age.between(-1, ORDER_DAYS)).select(
-        "source", "line", "local", hour.alias("hour"), seconds.alias(SECOND_PASS)
-    )
-    in_hour = in_hour.where(F.col("hour").isNotNull())
+        is_near = F.col("local").between(_instant(one.start - _NEAR), _instant(one.end + _NEAR))
+        hour = F.when(is_near, _instant(one.start)).otherwise(hour)
+        seconds = F.when(is_near, F.lit(one.seconds)).otherwise(seconds)
+        is_in |= (F.col("local") >= _instant(one.start)) & (F.col("local") < _instant(one.end))
+    near = lines.select(
+        *("source", "line", "ingest_date"),
+        F.col("local").cast("long").alias("local"),
+        *(hour.alias("hour"), seconds.alias(SECOND_PASS), is_in.alias("is_in")),
+    ).where(F.datediff("ingest_date", F.to_date("hour")).between(-1, ORDER_DAYS))
     in_file = Rows.partitionBy("source", "hour")
     in_order = in_file.orderBy("line")
-    before = F.lag("local").over(in_order).cast("long")
+    in_part = Rows.partitionBy("source", "hour", "steps").orderBy("line")
+    before = F.struct("local", "is_in")
+    goes_back = F.col("before.local") - F.col("local") > _JITTER_SECONDS
+    is_in_hour = F.col("is_in") & F.col("before.is_in")
+    is_late = F.max("local").over(in_part) - F.col("local") > _JITTER_SECONDS
     return (
-        in_hour.withColumn("goes_back", before - F.col("local").cast("long") > _JITTER_SECONDS)
+        near.withColumn("before", F.lag(before).over(in_order))
+        .withColumn("goes_back", F.coalesce(goes_back, F.lit(False)))
+        .withColumn("steps", F.count_if("goes_back").over(in_order))
+        .withColumn("is_late", is_late)  # of the lines since the last step
         .withColumn("times", F.count_if("goes_back").over(in_file))
-        .withColumn("so_far", F.count_if("goes_back").over(in_order))
-        .where((F.col("times") == 1) & (F.col("so_far") == 1))
+        .withColumn("in_hour", F.count_if(F.col("goes_back") & is_in_hour).over(in_file))
+        .withColumn("late", F.count_if("is_late").over(in_file))
+        .where((F.col("times") == 1) & (F.col("in_hour") == 1) & (F.col("late") == 0))
+        .where((F.col("steps") == 1) & F.col("is_in"))
         .select("source", "line", SECOND_PASS)
     )
 

@@ -48,6 +48,13 @@ FILES = {
     "jumbled": ["01:50:00", "01:10:00", "01:40:00", "01:05:00"],
     "one pass": ["01:10:00", "01:40:00"],
     "seconds apart": ["01:10:30", "01:10:00", "01:50:00", "01:05:00"],
+    # In no order otherwise, so that one step back says nothing.
+    "newest first": ["02:10:00", "01:40:00", "01:10:00", "00:30:00"],
+    "newest first, busy": ["01:50:00", "01:49:10", "01:48:20", "01:47:30", "01:46:00"],
+    "by user": ["00:30:00", "01:10:00", "01:50:00", "03:00:00", "01:05:00", "01:40:00"],
+    "interleaved": ["00:30:00", "00:10:00", "01:10:00", "01:55:00", "01:05:00", "01:50:00"],
+    "late": ["01:10:00", "01:50:00", "01:05:00", "02:10:00", "00:10:00"],
+    "before it": ["01:10:00", "01:55:00", "00:50:00", "01:30:00"],
 }
 SECOND = {("in order", 4), ("in order", 5), ("seconds apart", 4)}
 
@@ -76,7 +83,7 @@ def test_a_doubled_hour_keeps_the_files_order_and_a_missing_one_is_moved_on(spar
     for (file, number), row in found.items():
         if file in FILES:
             hour, minute, second = map(int, FILES[file][number - 1].split(":"))
-            offset = 5 if (file, number) in SECOND or hour == 2 else 4
+            offset = 5 if (file, number) in SECOND or hour > 1 else 4
             at = datetime(2017, 11, 5, hour + offset, minute, second, tzinfo=UTC)
             assert (row["event_time"].astimezone(UTC), row["clock"]) == (
                 at,
