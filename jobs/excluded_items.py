@@ -52,4 +52,7 @@ def _read(settings: Settings, name: str) -> frozenset[str]:
             expected="a text file in UTF-8 with one item id a line",
             do="Nothing was scored. Write the file, or take the setting out, then score again.",
         ) from None
-    return frozenset(line for line in map(str.strip, text.splitlines()) if line)
+    # Lines end as in a log, and U+2028 is a part of an id. Logs of CSV have no blanks around an id,
+    # others may: whichever the list means is left out.
+    lines = text.split("\n")
+    return frozenset(one for line in lines for one in (line, line.strip(" \t")) if one.strip(" \t"))

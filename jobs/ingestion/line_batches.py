@@ -22,7 +22,7 @@ KEPT_BYTES = 64 * 1024  # of a longer one
 NOT_UTF8, TOO_LONG = "not UTF-8", "line longer than 1 MiB"
 NOT_LINES = "not lines: "  # how `broken` begins where the whole file is something else
 _BATCH_LINES = 4096
-_MARK = b"\xef\xbb\xbf"  # that some programs write before a file's first line
+_MARK = b"\xef\xbb\xbf"  # that some programs write before a file, also before one joined to others
 _ARROW_LINES = pa.schema(
     [
         ("source", pa.string()),
@@ -109,12 +109,12 @@ def _batch(source: str, ingest_date: date, first: int, lines: Lines) -> pa.Recor
     texts = lines.texts
     count = len(texts)
     kept, problems = pa.nulls(count, pa.binary()), pa.nulls(count, pa.string())
-    spoken = [texts[0].removeprefix(_MARK), *texts[1:]] if first == 1 else texts
+    spoken = [line.removeprefix(_MARK) for line in texts]
     try:
         raw = pa.array(spoken, pa.binary()).cast(pa.string())
     except pa.ArrowInvalid:
         raw = pa.array([_text(line) for line in spoken], pa.string())
-    if raw.null_count or spoken[0] != texts[0]:
+    if raw.null_count or spoken != texts:
         readable = raw.is_valid().to_pylist()
         same = zip(texts, spoken, readable, strict=True)
         kept = pa.array([None if ok and a == b else a for a, b, ok in same], pa.binary())

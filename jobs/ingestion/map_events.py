@@ -5,6 +5,7 @@ Pure: frames in, frames out. A line keeps its place (source, line) all the way.
 
 from collections.abc import Sequence
 from functools import reduce
+from operator import and_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -192,10 +193,15 @@ def number_equal_lines(parsed: DataFrame, log: Log) -> DataFrame:
     """Add ``occurrence``: of lines of a file that are equal, the second is 2; else null.
 
     Only hashes and places are shuffled, and only the places of equal lines come back to the rows.
+    Lines without what every event has, such as blank ones, are not numbered, however many they are.
     """
     if isinstance(log.event_id, IdFromColumns) or log.event_id.equal_lines == "repeats":
         return parsed
-    lines = parsed.where(F.col("raw").isNotNull())
+    needed = [log.item_id, log.event_time.column]
+    if not isinstance(log.user_id, UserOrUnknown):
+        needed.append(column_of(log.user_id))
+    text = [F.trim(F.col("fields").getField(name)) for name in needed]
+    lines = parsed.where(reduce(and_, (F.coalesce(one, F.lit("")) != "" for one in text)))
     alike = (
         lines.groupBy("source", content_hash().alias("hash"))
         .agg(F.sort_array(F.collect_list("line")).alias("lines"))

@@ -28,6 +28,7 @@ from jobs.sources.parts import (
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 _DATE_AND_TIME = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?"
 _OFFSET = r" ?(Z|UTC|[+-]\d{2}(:?\d{2})?)$"
+_DECIMAL = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*\z"  # not 1d, 1f, 0x1p3
 _WITH_COMMA = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$"
 
 
@@ -88,7 +89,8 @@ def _as_written(number: Number, text: dict[str, Column]) -> Column:
     if isinstance(number, DecimalComma):
         plain = F.translate(words, ",.", ".")  # the comma becomes a point, a point vanishes
         words = F.when(words.rlike(_WITH_COMMA), plain)
-    return words.try_cast("double")
+    # A cast alone would take what Java writes in its programs; -0 + 0 is 0.
+    return F.when(words.rlike(_DECIMAL), words.try_cast("double")) + F.lit(0.0)
 
 
 def read_type(kind: EventType, text: dict[str, Column]) -> Column:

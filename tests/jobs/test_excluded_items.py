@@ -32,10 +32,16 @@ def test_the_list_of_a_night_is_the_one_that_bears_its_date(settings):
     settings.home.mkdir()
     (settings.home / "gone-2017-11-29.txt").write_bytes('\ufeff7\r\n\r\na, "b"\n🛒\n'.encode())
     (settings.home / "gone-2017-11-30.txt").write_text("8\n")
+    (settings.home / "gone-2017-12-01.txt").write_bytes(
+        " 9\t\r\n \na\u2028b\x85\n\u00a0c\n".encode()
+    )
     listed = told(settings, exclude_items_file="gone-{cutoff}.txt")
 
     assert exclusion_of(listed, NIGHT).item_ids == {"7", 'a, "b"', "🛒"}
     assert exclusion_of(listed, date(2017, 11, 30)).item_ids == {"8"}
+    assert exclusion_of(listed, date(2017, 12, 1)).item_ids == {
+        *(" 9\t", "9", "a\u2028b\x85", "\u00a0c"),
+    }
 
 
 @pytest.mark.parametrize(

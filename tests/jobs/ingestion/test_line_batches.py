@@ -86,16 +86,17 @@ def test_bytes_that_are_no_utf8_are_kept_and_are_no_text(tmp_path):
 
 
 @pytest.mark.parametrize("block", [1, 2, 1024])
-def test_a_mark_before_the_first_line_is_no_text(tmp_path, monkeypatch, block):
-    """However the stream is cut; it is among the line's bytes, and in no other line."""
+def test_a_mark_before_a_line_is_no_text(tmp_path, monkeypatch, block):
+    """However the stream is cut; `cat` leaves one before each file. Its bytes are kept."""
     monkeypatch.setattr(containers, "BLOCK_BYTES", block)
     mark = "\ufeff".encode()
     file = tmp_path / "log.jsonl"
-    file.write_bytes(mark + b"one\n" + mark + b"two\n")
+    file.write_bytes(mark + b"one\n" + mark + b"two\nth" + mark + b"ree\n")
 
     assert [(row["raw"], row["bytes"]) for row in lines_of(file)] == [
         ("one", mark + b"one"),
-        ("\ufefftwo", None),
+        ("two", mark + b"two"),
+        ("th\ufeffree", None),
     ]
 
 

@@ -22,7 +22,7 @@ BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
 
 def read(spark, function, kind, form, words):
     """What the function makes of each word, in order."""
-    part = TypeAdapter(kind).validate_python({"column": "word", **form})
+    part = TypeAdapter(kind).validate_python({"column": "word", **form} if form else "word")
     frame = spark.createDataFrame(list(enumerate(words)), "n long, word string")
     value = function(part, {"word": F.col("word")})
     if kind is Time:
@@ -101,13 +101,35 @@ def test_a_word_of_another_form_is_no_instant(spark, form, words):
             {"decimal": ","},
             {"1.234,50": 1234.5, "-0,5": -0.5, "12": 12.0, "1.5": None, "1,2,3": None, "x": None},
         ),
+        (
+            {},
+            {
+                "1.5": 1.5,
+                " -2 ": -2.0,
+                "+.5": 0.5,
+                "5.": 5.0,
+                "1e3": 1000.0,
+                "1.5E-1": 0.15,
+                "1\r\n": 1.0,
+                **dict.fromkeys(["1d", "1f", "1D", "2.5F", "0x1p3", "0x10", "1e", "1e5d"]),
+                **dict.fromkeys(["NaN", "Infinity", "-inf", "1_0", "1,5", "\u0661", "", "."]),
+            },
+        ),
         ({"divide_by": 100}, {"1999": 19.99, "-5": -0.05, "NaN": None, "1e15": None, "": None}),
     ],
-    ids=["decimal", "divide_by"],
+    ids=["decimal", "plain", "divide_by"],
 )
 def test_numbers_are_read_as_they_are_written(spark, form, words):
     """A point between thousands is none before decimals: what is neither is refused."""
     assert read(spark, read_number, Number, form, words) == [*words.values()]
+
+
+@pytest.mark.parametrize("form", [{}, {"divide_by": 100}, {"decimal": ","}])
+def test_minus_zero_is_zero(spark, form):
+    """Another number to a content hash, and on a page."""
+    found = read(spark, read_number, Number, form, ["-0", "0"])
+
+    assert [str(value) for value in found] == ["0.0", "0.0"]
 
 
 def test_a_word_is_matched_whole_and_by_the_first_that_fits(spark):
