@@ -213,7 +213,9 @@ def evaluate(
 def promote(
     cutoff: Cutoff,
     by: Annotated[str | None, typer.Option(help="Who asks for it.")] = None,
-    version: Annotated[str | None, typer.Option(help="This one, or none.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="This one, or nothing; `none`: none was agreed to.")
+    ] = None,
     demand: Annotated[bool, typer.Option("--demand", help="Of the demand forecasters.")] = False,
     config: Config = None,
     json: Json = False,

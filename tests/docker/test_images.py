@@ -229,6 +229,27 @@ def test_mlflow_asks_for_a_login_and_holds_no_key(compose):
     assert mounted == ["../data/mlflow", "./mlflow-login.ini"]
 
 
+def test_a_folder_that_docker_makes_belongs_to_who_writes_there(compose):
+    """Docker makes a mounted folder that is not there for root, and the programs are not root."""
+    named = services(compose)
+    init = named["init"]
+    mounts = {
+        name: {mount for mount in service.get("volumes", []) if mount.startswith("../data")}
+        for name, service in named.items()
+    }
+    targets = {mount.split(":")[1] for mount in set().union(*mounts.values())}
+    (line,) = re.findall(r"^find (.*?) -maxdepth 0 -user root", init["command"][-1], re.M)
+    early = [name for name in ("mlflow", "scheduler") if mounts[name]]
+
+    assert init["user"] == "root"
+    assert {*line.split()} == targets
+    assert mounts["init"] == set().union(*mounts.values())
+    assert early == ["mlflow", "scheduler"]
+    for name in early:
+        waits = named[name]["depends_on"]["init"]["condition"]
+        assert waits == "service_completed_successfully"
+
+
 def test_the_programs_publish_to_the_warehouse_that_is_started(compose, monkeypatch):
     """The scheduler's environment is a configuration that loads, and names the compose's server."""
     for name, value in compose["x-jobs-environment"].items():

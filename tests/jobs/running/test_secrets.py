@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from contracts.errors import ConfigError
+from jobs import cli, review_promotion, rollback, write_raw
+from jobs.running import console
 from jobs.running.program import hide_secrets
 from jobs.running.settings import PROJECT, Settings, load_settings
 
@@ -124,3 +126,35 @@ def test_an_error_that_nobody_expected_hides_what_the_settings_know(settings, mo
 
     assert shows(said) == []
     assert "RuntimeError: GET http://ann@127.0.0.1:9/api failed" in said
+
+
+@pytest.mark.parametrize(
+    ("program", "step", "arguments"),
+    [
+        (rollback, "open_registry", []),
+        (write_raw, "write_raw", []),
+        (review_promotion, "open_registry", ["--cutoff", "2017-11-28"]),
+        (cli, "run_shown", ["promote", "--cutoff", "2017-11-28"]),
+    ],
+)
+def test_every_program_guards_what_it_makes_and_what_it_says(
+    settings, monkeypatch, capsys, program, step, arguments
+):
+    """Also one that takes no cutoff: its traceback quotes no secret, its files are not for all."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    file = with_values(settings, mlflow={"tracking_uri": MLFLOW})
+    masks = []
+
+    def fail(*_: object, **__: object) -> None:
+        masks.append(os.umask(0o077))
+        os.umask(masks[0])
+        raise RuntimeError(f"GET {MLFLOW}/api failed")
+
+    monkeypatch.setattr(console if program is cli else program, step, fail)
+    run = program.app if program is cli else program.main
+    with pytest.raises(RuntimeError) as failed:
+        run([*arguments, "--config", str(file)])
+    sys.excepthook(failed.type, failed.value, failed.tb)
+
+    assert masks[0] & 0o007 == 0o007
+    assert shows(capsys.readouterr().err) == []
