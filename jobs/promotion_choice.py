@@ -47,18 +47,23 @@ def choose(
     if newest_alone:
         standing = standing[-1:]
     current = champion.version if champion else None
-    best_one = best([verdict_of(version, key) for version in standing], champion=current)
+    best_one = best(
+        [verdict_of(version, key, cutoff=cutoff) for version in standing], champion=current
+    )
     if best_one is None:
         reasons = tuple(_refusals(evaluated, cutoff, key))
         return Choice(registry.model, champion, None, 0.0, reasons, {})
     winner = next(version for version in standing if version.version == best_one.version)
-    facts = evaluation_of(winner, key)
+    facts = evaluation_of(winner, key, cutoff=cutoff)
     return Choice(registry.model, champion, winner, best_one.gain, best_one.reasons, facts)
 
 
-def verdict_of(version: ModelVersion, key: VerdictKey) -> Verdict:
-    """What `jobs.evaluate` signed. Raises NotAdmittedError."""
-    said = evaluation_of(version, key)
+def verdict_of(version: ModelVersion, key: VerdictKey, *, cutoff: date) -> Verdict:
+    """What `jobs.evaluate` signed at the cutoff: the tag by which a version is found is unsigned.
+
+    Raises NotAdmittedError.
+    """
+    said = evaluation_of(version, key, cutoff=cutoff)
     gain = said["gain"]
     return Verdict(
         version=version.version,
@@ -76,5 +81,7 @@ def _refusals(evaluated: Sequence[ModelVersion], cutoff: date, key: VerdictKey) 
         if version.tags.get("status") == ROLLED_BACK:
             reasons.append(f"{named}: it was rolled back")
         else:
-            reasons += [f"{named}: {reason}" for reason in verdict_of(version, key).reasons]
+            reasons += [
+                f"{named}: {reason}" for reason in verdict_of(version, key, cutoff=cutoff).reasons
+            ]
     return reasons or [f"no version evaluated at {cutoff}"]

@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,9 +38,18 @@ def signed(
 
 
 def opened(
-    kind: str, tags: Mapping[str, str], key: VerdictKey, *, name: str, version: str
+    kind: str,
+    tags: Mapping[str, str],
+    key: VerdictKey,
+    *,
+    name: str,
+    version: str,
+    run_id: str | None = None,
 ) -> dict[str, Any]:
-    """The text of these tags. Raises NotAdmittedError where it is not signed, or of another."""
+    """The text of these tags. Raises NotAdmittedError where it is not signed, or of another.
+
+    Where MLflow is not at hand, neither is the ``run_id``.
+    """
     where = f"{name} version {version}"
     text, signature = tags.get(kind), tags.get(f"{kind}_signature", "")
     if text is None:
@@ -50,17 +59,27 @@ def opened(
     facts: dict[str, Any] = json.loads(text)
     if (facts["model"], facts["version"]) != (name, version):
         _refuse(where, f"{kind} of {facts['model']} version {facts['version']}")
+    if run_id is not None and facts["run_id"] != run_id:
+        _refuse(where, f"{kind} of run {facts['run_id']}")
     return facts
 
 
-def evaluation_of(version: ModelVersion, key: VerdictKey) -> dict[str, Any]:
-    """What the gate found of it. Raises NotAdmittedError."""
-    return opened(EVALUATION, version.tags, key, name=version.name, version=version.version)
+def evaluation_of(
+    version: ModelVersion, key: VerdictKey, *, cutoff: date | None = None
+) -> dict[str, Any]:
+    """What the gate found of it, at the cutoff if one is given. Raises NotAdmittedError."""
+    facts = _opened_of(EVALUATION, version, key)
+    if cutoff is not None and facts["cutoff"] != cutoff.isoformat():
+        _refuse(
+            f"{version.name} version {version.version}",
+            f"{EVALUATION} of {facts['cutoff']} in the place of that of {cutoff}",
+        )
+    return facts
 
 
 def admission_of(version: ModelVersion, key: VerdictKey) -> dict[str, Any]:
     """By whom and when it was promoted, with its files. Raises NotAdmittedError."""
-    return opened(ADMISSION, version.tags, key, name=version.name, version=version.version)
+    return _opened_of(ADMISSION, version, key)
 
 
 def require_admitted(version: ModelVersion, key: VerdictKey) -> dict[str, Any]:
@@ -127,7 +146,14 @@ def refuse_unadmitted(folder: Path) -> None:
     name, number = facts["model"], facts["version"]
     if given := os.environ.get(KEY_FILE):
         opened(ADMISSION, tags, open_verdict_key(Path(given)), name=name, version=number)
-    check_digests(f"{name} version {number}", root, facts["files"])
+    check_digests(f"{name} version {number}", root, facts["files"], is_imported=True)
+
+
+def _opened_of(kind: str, version: ModelVersion, key: VerdictKey) -> dict[str, Any]:
+    return opened(
+        kind, version.tags, key,
+        name=version.name, version=version.version, run_id=version.run_id,
+    )  # fmt: skip
 
 
 def _refuse(where: str, found: str, *, tried: bool = False) -> NoReturn:

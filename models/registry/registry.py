@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from datetime import date
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 from urllib.parse import urlparse
 
 from contracts.errors import ConfigError, NoChampionError, UnreachableError
+from models.registry.version_files import CODE, write_cache_stops
 
 # Few and short: a night that cannot reach its registry must say so, not hang.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -35,6 +37,7 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 CHAMPION = "champion"
 CANDIDATE = "candidate"
 PROJECT = Path(__file__).resolve().parents[2]
+CODE_FOLDERS = (PROJECT / "contracts", PROJECT / "models")
 NEEDED = (
     "cryptography",
     "numpy",
@@ -146,6 +149,10 @@ class Registry:
         }
         with self._reached():
             source, model_id = self._log_model(directory, run_id, serving)
+            if model_id:
+                with TemporaryDirectory(prefix="nightshift-") as folder:
+                    write_cache_stops(CODE_FOLDERS, Path(folder))
+                    self.client.log_model_artifacts(model_id, folder, CODE)
             if not self._is_registered():
                 self.client.create_registered_model(self.model)
             made = self.client.create_model_version(
@@ -258,7 +265,7 @@ class Registry:
                 name=ARTIFACT,
                 loader_module=serving,
                 data_path=str(directory),
-                code_paths=[str(PROJECT / "contracts"), str(PROJECT / "models")],
+                code_paths=[*map(str, CODE_FOLDERS)],
                 pip_requirements=requirements(),
                 signature=loader.signature(),
                 input_example=loader.input_example(),

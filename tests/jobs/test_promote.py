@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from contracts.errors import NoChampionError, PromotionRefusedError
+from contracts.errors import NoChampionError, NotAdmittedError, PromotionRefusedError
 from jobs import promote as program
 from jobs.promote import promote
 from jobs.registries import signing_key
@@ -143,6 +143,25 @@ def test_the_program_ends_with_4_when_the_gate_refuses(registry, settings, capsy
     assert code == said["exit_code"] == 4
     assert said["error"] == "PromotionRefusedError"
     assert "churn: worse" in said["message"]
+
+
+def test_an_evaluation_of_another_cutoff_admits_nothing(settings, registry):
+    """Put back over a later refusal by who writes to MLflow: its signature is a good one."""
+    version = evaluated(settings, registry, admitted=True)
+    old = judge(settings, registry, registry.resolve(version), cutoff="2017-11-21", admitted=True)
+    admitting = {name: old.tags[name] for name in ("evaluation", "evaluation_signature")}
+    judge(settings, registry, old, cutoff=str(CUTOFF), admitted=False, reasons=["churn: worse"])
+    with pytest.raises(PromotionRefusedError):
+        promoted(settings, registry)
+    registry.set_tags(version, admitting)
+    with pytest.raises(NotAdmittedError) as refused:
+        promoted(settings, registry)
+
+    assert f"version {version}: found evaluation of 2017-11-21 in the place of that of" in str(
+        refused.value
+    )
+    with pytest.raises(NoChampionError):
+        registry.resolve("champion")
 
 
 @pytest.mark.parametrize("version", ["", " ", "best", "-1"])

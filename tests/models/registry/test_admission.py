@@ -1,7 +1,12 @@
 """The wall: a version speaks where its admission is signed and its files are those judged."""
 
 import json
+import os
+import py_compile
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -19,6 +24,7 @@ from models.registry.admission import (
 from models.registry.registry import ModelVersion, Registry
 from models.registry.serving import input_example
 from models.registry.signing import SigningKey, open_signing_key, open_verdict_key
+from models.registry.version_files import digests_of
 
 from .admitted import NOW, bare_version, judge, make_champion
 
@@ -93,6 +99,15 @@ def test_an_admission_is_of_one_version_and_is_no_evaluation(registry, key, tmp_
     assert refusal(registry.resolve(bad), key) == unsigned
 
 
+def test_an_admission_is_of_one_run(registry, key, tmp_path):
+    """Whoever writes to MLflow's database can give the version's name and number to another run."""
+    champion = make_champion(registry, bare_version(registry, tmp_path / "a", TAGS).version, key)
+
+    assert refusal(replace(champion, run_id="another"), key) == (
+        f"found admission of run {champion.run_id}"
+    )
+
+
 def test_a_key_of_another_deployment_admits_nothing_here(registry, key, tmp_path):
     """MLflow holds the texts and the signatures, and no key."""
     version = bare_version(registry, tmp_path / "v", TAGS).version
@@ -139,7 +154,7 @@ def stored(registry, champion) -> Path:
 
 
 @pytest.fixture(
-    params=["exchanged items", "cut weights", "another file", "code", "missing", "link"]
+    params=["exchanged items", "cut weights", "another file", "code", "missing", "compiled", "link"]
 )
 def harm(request, stored) -> Iterator[str]:
     """Something done to the files; the value is what the refusal says of it."""
@@ -162,6 +177,15 @@ def harm(request, stored) -> Iterator[str]:
         file = stored / "code" / "models" / "registry" / "predict.py"
         file.write_text(f"{file.read_text()}\n")
         yield "code changed"
+    elif request.param == "compiled":
+        cache = stored / "code" / "models" / "registry" / "__pycache__"
+        cache.unlink()
+        py_compile.compile(
+            str(cache.with_name("predict.py")),
+            str(cache / "predict.cpython-311.pyc"),
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )
+        yield "code/models/registry/__pycache__/predict.cpython-311.pyc, which was not there"
     elif request.param == "missing":
         (stored / "requirements.txt").unlink()
         yield "no requirements.txt"
@@ -184,6 +208,34 @@ def test_files_that_are_not_those_judged_are_refused_by_name(
 
     assert raised.value.exit_code == 3
     assert str(raised.value).startswith(f"shop version {champion.version}: found {harm}, expected ")
+
+
+def test_no_compiled_code_is_judged(tmp_path):
+    """Of which source it is, nobody can say."""
+    file = tmp_path / "code" / "models" / "__pycache__" / "predict.pyc"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"")
+    with pytest.raises(DamagedModelError) as refused:
+        digests_of(tmp_path)
+
+    assert str(refused.value).startswith(
+        f"{file}: found compiled code, expected source alone, which is what is judged."
+    )
+
+
+def test_a_version_whose_code_is_imported_where_it_lies_stays_as_it_was_judged(
+    registry, key, champion, stored, tmp_path
+):
+    """MLflow serves a version of this machine from its own folder: Python compiled it there."""
+    subprocess.run(
+        [sys.executable, "-c", "import contracts.errors, models.configuration"],
+        cwd=stored / "code",
+        env={"PATH": os.defpath},
+        check=True,
+    )
+    fetch_admitted(registry, champion, key, tmp_path)
+
+    assert not [*stored.rglob("*.pyc")]
 
 
 def test_the_served_model_refuses_what_was_not_promoted(registry, key, artifact, monkeypatch):
