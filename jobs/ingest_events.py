@@ -19,6 +19,7 @@ than `ingest.max_events_per_user_day` is a robot's: set aside in quarantine, but
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
 from functools import partial, reduce
@@ -122,11 +123,14 @@ def ingest(
     )
     most_events = settings.ingest.max_events_per_user_day
     lines = partial(marked_lines, lake, settings, mapped, window=window, snapshot_id=snapshot)
-    if equal := find_equal(files, digests, repeats):
-        with lines(repeated=repeats) as (fates, _):
+    with ExitStack() as held:
+        fates, known = held.enter_context(lines(repeated=repeats))
+        if equal := find_equal(files, digests, repeats):
             marked = mark_robots(fates, find_robots(fates, max_events=most_events))
-            repeats |= repeats_in_load(equal, taken_whole(marked, {*chain(*equal.values())}))
-    with lines(repeated=repeats) as (fates, known):
+            taken = taken_whole(marked, {*chain(*equal.values())})
+            if again := repeats_in_load(equal, taken):
+                repeats |= again
+                fates, known = held.enter_context(lines(repeated=repeats))
         robots = find_robots(fates, max_events=most_events)
         marked = fates if robots.isEmpty() else mark_robots(fates, robots)
         dedupe_days = settings.ingest.dedupe_days

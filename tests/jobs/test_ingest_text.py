@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 
 import pyarrow as pa
@@ -192,6 +193,24 @@ def test_an_archive_is_refused_by_its_name(shop, capsys):
         "expected lines of text, plain or packed by gzip, zstd, bzip2, xz or LZ4. "
         "Nothing was committed. Unpack it into the day's folder, then run this again."
     )
+    assert open_lake(shop).partitions(EVENTS) == []
+
+
+def test_damaged_files_and_names_are_refused(shop, capsys):
+    """A power cut leaves zeros where lines were; a name that is no text can stand in no table."""
+    drop(shop, *(line(item=f"i{n}") for n in range(1_000)), bytes(500_000), name="log.jsonl")
+    cut, said_of_cut = ingest(shop, capsys)
+    folder = shop.raw_folder / f"ingest_date={DAY}"
+    (folder / os.fsdecode(b"\xff.jsonl")).touch()
+    named, said_of_name = ingest(shop, capsys)
+
+    assert (cut, named) == (3, 3)
+    assert said_of_cut["message"] == (
+        f"{folder}/log.jsonl: found a run of NUL bytes, as a power cut leaves it, "
+        "expected lines of text, plain or packed by gzip, zstd, bzip2, xz or LZ4. "
+        "Nothing was committed. Ask the collector for the file again, then run this again."
+    )
+    assert said_of_name["message"].startswith(f"{folder}: found a name that is not UTF-8: b'")
     assert open_lake(shop).partitions(EVENTS) == []
 
 
