@@ -301,7 +301,7 @@ def test_a_weekly_training_waits_for_a_person_and_then_for_the_rule(deployment, 
     assert question["subject"] == "Promote nightshift-demand version 1?"
     assert "## nightshift: nothing changes" in question["body"]
     assert "## nightshift-demand: version 1 (lstm) instead of no version" in question["body"]
-    assert "| items/28d WAPE |" in question["body"]
+    assert "| items/28d absolute error of p50 |" in question["body"]
     assert f"({running.mlflow}/#/models/nightshift-demand/versions/1)" in question["body"]
 
 
