@@ -10,7 +10,6 @@ writes  reports/evaluation-YYYY-MM-DD.json, from which people read
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -50,6 +49,7 @@ from models.registry.version_files import digests_of
 from models.sequences.drawn import draw
 from models.sequences.history import Histories
 from models.sequences.matured import Matured, plans
+from models.whole_files import write_whole
 
 SET_ASIDE = ("rolled_back", "retired")  # statuses of versions that are judged only when asked for
 
@@ -278,9 +278,7 @@ def write_document(document: Mapping[str, Any], folder: Path) -> Path:
     """Written beside its place first: a reader never sees half of it."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"evaluation-{document['cutoff']}.json"
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(document, indent=1, allow_nan=False))
-    partial.replace(file)
+    write_whole(file, json.dumps(document, indent=1, allow_nan=False), replaces=True)
     return file
 
 

@@ -14,7 +14,6 @@ A part that cannot be had is named in the page with its reason: a report never f
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, timedelta
@@ -38,6 +37,7 @@ from jobs.warehouse.warehouse import Warehouse, open_warehouse
 from models.pages.night import ItemDemand, Missing, Page, Scores, Sessions, render
 from models.pages.parts import Attempts
 from models.registry.registry import ModelVersion, Registry
+from models.whole_files import write_whole
 
 NUM_ITEMS = 6
 SHOWN_DAYS = 28  # of past demand and of visits
@@ -55,10 +55,8 @@ def body(options: argparse.Namespace, settings: Settings) -> Mapping[str, Any]:
     page = gather(settings, cutoff)
     file = settings.reports_folder / cutoff.isoformat() / "index.html"
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}.partial")
     attempt = Attempts()
-    partial.write_text(render(page, attempt), encoding="utf-8")
-    partial.replace(file)
+    write_whole(file, render(page, attempt), replaces=True)
     absent = {name: part.reason for name, part in vars(page).items() if isinstance(part, Missing)}
     absent |= attempt.failures
     return {"report": str(file), "bytes": file.stat().st_size, "missing": absent}

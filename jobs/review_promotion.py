@@ -98,14 +98,7 @@ def _of_users(choice: Choice, settings: Settings, report: Path) -> list[str]:
     document = json.loads(report.read_text())
     compared = document["comparisons"].get(choice.winner.version, [])
     rows = [
-        (
-            f"{one['head']} {one['measure']}",
-            _number(one["value"]),
-            NAMES[one["against"]],
-            _number(one["against_value"]),
-            _number(one["difference"], sign="+"),
-            f"{_number(one['low'], sign='+')} to {_number(one['high'], sign='+')}",
-        )
+        _row(f"{one['head']} {one['measure']}", NAMES[one["against"]], one)
         for one in compared
         if _decides(one, settings.gate)
     ]
@@ -123,14 +116,7 @@ def _decides(one: Mapping[str, Any], gate: GateRule) -> bool:
 def _of_demand(choice: Choice) -> list[str]:
     """What the forecaster gains on the best rule and on the champion, on the weeks that judged."""
     rows = [
-        (
-            f"{one['cell']} {MEASURES[one['measure']]}",
-            _number(one["value"]),
-            one["against"].replace("_", " "),
-            _number(one["against_value"]),
-            _number(one["difference"], sign="+"),
-            f"{_number(one['low'], sign='+')} to {_number(one['high'], sign='+')}",
-        )
+        _row(f"{one['cell']} {MEASURES[one['measure']]}", one["against"].replace("_", " "), one)
         for one in choice.facts.get("comparisons", [])
         if one["measure"] in ("wape", "p90_loss")  # what is expected, and what is ordered for
     ]
@@ -150,6 +136,18 @@ def links(registry: Registry, version: ModelVersion) -> str:
     return (
         f"[Version]({of_version}) · [model card]({of_run}/artifacts/model_card.md) · "
         f"[figures and verdict]({of_run}/artifacts)"
+    )
+
+
+def _row(measure: str, against: str, one: Mapping[str, Any]) -> Sequence[str]:
+    """One comparison, in the order of `HEADER`."""
+    return (
+        measure,
+        _number(one["value"]),
+        against,
+        _number(one["against_value"]),
+        _number(one["difference"], sign="+"),
+        f"{_number(one['low'], sign='+')} to {_number(one['high'], sign='+')}",
     )
 
 

@@ -6,11 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def write_whole(file: Path, text: str, *, mode: int, replaces: bool = False) -> None:
-    """Of two processes at once the first one's text stays, unless the new one ``replaces`` it."""
+def write_whole(file: Path, text: str, *, mode: int = 0o666, replaces: bool = False) -> None:
+    """Of two processes at once the first one's text stays, unless the new one ``replaces`` it.
+
+    The text is written in UTF-8; ``mode`` is less what the umask takes.
+    """
     partial = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
     try:
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as new:
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with open(handle, "w", encoding="utf-8") as new:
             new.write(text)
             new.flush()
             os.fsync(new.fileno())  # before it has its name, which may outlive a power cut

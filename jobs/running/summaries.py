@@ -4,20 +4,19 @@ The same summary that ``--json`` prints, kept for the night's page and for whoev
 """
 
 import json
-import os
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+from models.whole_files import write_whole
 
 
 def keep_summary(home: Path, cutoff: date, summary: Mapping[str, Any]) -> Path:
     """Write one run's summary beside those of the same cutoff. Returns the file."""
     file = _folder(home, cutoff) / f"{summary['job']}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(summary, default=str, indent=1) + "\n", encoding="utf-8")
-    partial.replace(file)
+    write_whole(file, json.dumps(summary, default=str, indent=1) + "\n", replaces=True)
     return file
 
 

@@ -41,6 +41,8 @@ class Network(nn.Module):
     feature_std: Tensor
     copy_mean: Tensor
     copy_std: Tensor
+    spent_columns: Tensor
+    spent_days: Tensor
     spend_scale: Tensor
     item_popularity: Tensor
 
@@ -82,6 +84,9 @@ class Network(nn.Module):
         self.register_buffer("feature_std", torch.ones(NUM_FEATURES))
         self.register_buffer("copy_mean", torch.zeros(copying.NUM_FEATURES))
         self.register_buffer("copy_std", torch.ones(copying.NUM_FEATURES))
+        self.register_buffer("spent_columns", torch.tensor([*SPENT_DAYS]), persistent=False)
+        days = torch.tensor([*SPENT_DAYS.values()], dtype=torch.float32)
+        self.register_buffer("spent_days", days, persistent=False)
         self.register_buffer("spend_scale", torch.ones(()))
         self.register_buffer("item_popularity", torch.zeros(vocabulary.num_items + 1))  # (V,)
 
@@ -141,9 +146,8 @@ class Network(nn.Module):
 
     def spent_lately(self, batch: SequenceBatch) -> Tensor:
         """-> (Q, spans) in four weeks at the pace of each span, in units of `spend_scale`"""
-        logs = batch.query_features[:, list(SPENT_DAYS)]
-        days = logs.new_tensor(list(SPENT_DAYS.values()))
-        spent = torch.sign(logs) * torch.expm1(logs.abs()) * FOUR_WEEKS / days
+        logs = batch.query_features[:, self.spent_columns]
+        spent = torch.sign(logs) * torch.expm1(logs.abs()) * FOUR_WEEKS / self.spent_days
         clamped: Tensor = (spent / self.spend_scale).clamp(-MAX_SPENT, MAX_SPENT)
         return clamped
 

@@ -25,7 +25,7 @@ from models.sequences.drawn import is_drawn
 from models.sequences.history import Histories
 from models.sequences.vocabulary import Vocabulary
 from models.training.calibration import IDENTITY, BaseRates, Calibration
-from tests.models.untrained import network_that_behaves
+from tests.models.behaving_network import network_that_behaves
 
 pytestmark = [pytest.mark.spark, pytest.mark.torch, pytest.mark.slow]
 

@@ -14,7 +14,7 @@ from models.registry.predict import Predictions, Predictor
 from models.sequences.history import Histories
 from models.sequences.vocabulary import Vocabulary
 from models.training.calibration import IDENTITY, BaseRates, Calibration
-from tests.models.untrained import network_that_behaves
+from tests.models.behaving_network import network_that_behaves
 
 pytestmark = pytest.mark.torch
 CUTOFF = date(2017, 10, 31)
